@@ -1,0 +1,54 @@
+"""The peers: one adapter file each, with one function `prepare(task, rows) -> Call`.
+
+    prepare    not timed: what a user has done before (a frame, or the matrices that the package asks for)
+    Call.fit   timed: the whole fit with its standard errors
+    Call.read  not timed: log-likelihood, coefficients and standard errors in the order of the formula
+
+`prepare` raises NotOffered for a model that the package does not have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+PYTHON_PEERS = ("glimm", "statsmodels", "glum", "glmm", "gpboost", "mixedlm_rs")
+R_PEERS = ("glm", "lme4", "glmmTMB", "geepack")
+
+# Which peers are asked for which kind of model.
+BY_KIND = {
+    "glm": ("glimm", "statsmodels", "glum", "glmm", "glm"),
+    "lmm": ("glimm", "statsmodels", "glmm", "gpboost", "mixedlm_rs", "lme4", "glmmTMB"),
+    "glmm": ("glimm", "glmm", "gpboost", "lme4", "glmmTMB"),
+    "gee": ("glimm", "statsmodels", "geepack"),
+}
+
+
+class NotOffered(Exception):
+    """The package does not have this model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a fit says. coef, se : in the order of the formula's terms; note : the package's own words on convergence."""
+
+    loglik: float | None
+    coef: Sequence[float]
+    se: Sequence[float]
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A fit ready to be timed."""
+
+    version: str
+    fit: Callable[[], Any]
+    read: Callable[[Any], Answer]
+
+
+def adapter(name: str) -> Callable[[Any, Any], Call]:
+    """The `prepare` of a Python peer."""
+    return import_module(f".{name}", __name__).prepare

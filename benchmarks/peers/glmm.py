@@ -1,0 +1,32 @@
+"""glmm (PyPI): mixed models and GLMs by an lme4-like formula."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any
+
+import glmm
+import numpy as np
+
+from . import Answer, Call, NotOffered
+
+
+def prepare(task: Any, rows: Any) -> Call:
+    if task.points == "auto":
+        raise NotOffered("the number of points must be given")
+    options: dict[str, Any] = {}
+    if task.kind == "lmm":
+        options = {"reml": task.reml, "satterthwaite": False}
+    elif task.kind == "glmm":
+        options = {"nagq": task.points}
+
+    def fit() -> Any:
+        model = glmm.fit(rows, task.formula, task.family, **options)
+        return model, model.beta, model.se
+
+    def read(answer: Any) -> Answer:
+        model, beta, se = answer
+        note = "" if model.converged else "says it did not converge"
+        return Answer(float(model.loglik), np.asarray(beta).tolist(), np.asarray(se).tolist(), note)
+
+    return Call(version("glmm"), fit, read)

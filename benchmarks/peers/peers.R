@@ -1,0 +1,45 @@
+# The R peers: Rscript peers.R PEER ROWS.csv TASK.json, then one word a line on standard input: "fit" times one call, "read" prints
+# the answer. The fit of each peer is one line in `fits`; lines for the runner begin with "@@ ".
+arguments <- commandArgs(TRUE)
+say <- function(...) { cat("@@ ", jsonlite::toJSON(list(...), auto_unbox = TRUE, digits = NA, na = "null", null = "null"), "\n", sep = ""); flush(stdout()) }
+need <- function(package) if (!requireNamespace(package, quietly = TRUE)) { cat("@@ {\"missing\": \"R package ", package, "\"}\n", sep = ""); quit(status = 0) }
+for (package in c("jsonlite", "data.table")) need(package)
+peer <- arguments[1]
+package <- if (peer == "glm") "stats" else peer
+need(package)
+suppressPackageStartupMessages(library(package, character.only = TRUE))
+task <- jsonlite::fromJSON(arguments[3])
+rows <- data.table::fread(arguments[2], data.table = FALSE, integer64 = "numeric", stringsAsFactors = TRUE, nThread = 2)
+fixed <- paste(task$response, "~", task$fixed)
+plain <- as.formula(fixed)
+mixed <- if (task$kind %in% c("lmm", "glmm")) as.formula(paste0(fixed, " + (1 | ", task$group, ")"))
+family <- get(task$family)
+if (task$kind == "gee") names(rows)[names(rows) == task$group] <- "cluster_id"
+
+not_offered <- function(why) { say(not_offered = why); quit(status = 0) }
+if (identical(task$points, "auto")) not_offered("the number of points must be given")
+if (peer == "glmmTMB" && task$points != 1) not_offered("no quadrature")
+
+fits <- list(
+  glm = function() { m <- glm(plain, family, rows); list(m, coef(summary(m))) },
+  geepack = function() { m <- geeglm(plain, family, rows, id = cluster_id, corstr = task$corr); list(m, coef(summary(m))) },
+  lme4 = function() {
+    m <- if (task$kind == "lmm") lmer(mixed, rows, REML = task$reml) else glmer(mixed, rows, family, nAGQ = task$points)
+    list(m, coef(summary(m)))
+  },
+  glmmTMB = function() { m <- glmmTMB(mixed, rows, family, REML = task$reml); list(m, summary(m)$coefficients$cond) }
+)
+read <- function(answer) {
+  table <- answer[[2]]
+  say(loglik = if (task$kind == "gee") NULL else as.numeric(logLik(answer[[1]])), coef = I(unname(table[, 1])), se = I(unname(table[, 2])),
+      note = if (peer == "lme4") paste(answer[[1]]@optinfo$conv$lme4$messages, collapse = "; ") else "")
+}
+
+say(ready = as.character(packageVersion(package)), blas = basename(extSoftVersion()[["BLAS"]]))
+words <- file("stdin", open = "r")
+while (length(word <- readLines(words, 1)) == 1) {
+  if (word == "read") { read(answer); break }
+  invisible(gc(FALSE))
+  time <- system.time(for (k in seq_len(task$calls)) answer <- suppressMessages(suppressWarnings(fits[[peer]]())), gcFirst = FALSE)
+  say(wall = time[["elapsed"]] / task$calls, cpu = (time[["user.self"]] + time[["sys.self"]]) / task$calls)
+}

@@ -1,0 +1,141 @@
+"""Run the benchmarks: `python -m benchmarks.run [--task NAME ...] [--peer NAME ...] [--reps 5] [--limit 120] [--short]`.
+
+Prints a table and writes benchmarks/results/DATE.json. Never fails because of a time. `--short`: tiny sizes, glimm only, by this
+interpreter: checks that everything runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import platform
+from dataclasses import asdict
+from pathlib import Path
+
+from .environment import enter
+from .schedule import Row, once, run_task
+from .startup import run_startup
+from .tasks import TASKS
+
+RESULTS = Path(__file__).resolve().parent / "results"
+HEAD = ("task", "peer", "version", "cpu s", "wall s", "first s", "peak MB", "loglik off", "coef off/se", "verdict", "cpu/glimm", "note")
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description="glimm beside other packages")
+    parser.add_argument("--task", nargs="+", default=[], help="names of tasks, or their first letters (default: all)")
+    parser.add_argument("--peer", nargs="+", default=[], help="peers to ask beside glimm (default: all)")
+    parser.add_argument("--reps", type=int, default=5, help="rounds after the first (default 5)")
+    parser.add_argument("--limit", type=float, default=120.0, help="CPU seconds that a call may take (default 120)")
+    parser.add_argument("--threads", type=int, default=2, help="threads that a peer may use (default 2)")
+    parser.add_argument("--short", action="store_true", help="tiny sizes, glimm only: does it run?")
+    return parser.parse_args()
+
+
+def chosen(wanted: list[str]) -> list[str]:
+    """Names of tasks that start with one of the words."""
+    names = [*(task.name for task in TASKS), "S1"]
+    picked = [n for n in names if not wanted or any(n.startswith(w) for w in wanted)]
+    if not picked:
+        raise SystemExit(f"no task starts with {' or '.join(wanted)}; there are {', '.join(names)}")
+    return picked
+
+
+def main() -> None:
+    options = arguments()
+    if not options.short:
+        enter()
+    from .peers import BY_KIND
+
+    names = chosen(options.task)
+    only = {"glimm", *options.peer} if options.peer else None
+    print(line(HEAD), flush=True)
+    if options.short:
+        return short(names, options)
+    rows: list[Row] = []
+    for task in TASKS:
+        if task.name in names:
+            print(f"-- {task.name}: {task.title}", flush=True)
+            peers = [p for p in BY_KIND[task.kind] if only is None or p in only]
+            rows += shown(run_task(task, peers, options.reps, options.limit, options.threads))
+    if "S1" in names:
+        print("-- S1: a whole process from nothing to a fitted model", flush=True)
+        rows += shown(run_startup(options.reps, options.limit, options.threads, only))
+    print(f"written: {save(rows, options)}")
+    stop_if_broken(rows)
+
+
+def short(names: list[str], options: argparse.Namespace) -> None:
+    """glimm only, tiny sizes: the first task as in a full run, the others in this process, and one whole process."""
+    tasks = [task for task in TASKS if task.name in names]
+    rows = [row for task in tasks[:1] for row in shown(run_task(task, ["glimm"], 1, options.limit, options.threads, short=True))]
+    rows += [row for task in tasks[1:] for row in shown([once(task)])]
+    if "S1" in names:
+        rows += shown(run_startup(0, options.limit, options.threads, {"glimm"}, short=True))
+    stop_if_broken(rows)
+
+
+def stop_if_broken(rows: list[Row]) -> None:
+    broken = [row for row in rows if row.peer.startswith("glimm") and row.note.startswith(("failed", "missing", "over"))]
+    wrong = [row for row in rows if row.peer == "glimm" and row.verdict == "WRONG"]
+    if broken or wrong:
+        raise SystemExit(f"glimm did not answer, or wrongly: {', '.join(row.task for row in broken + wrong)}")
+
+
+def shown(rows: list[Row]) -> list[Row]:
+    """Print the rows, those without such a model in one line."""
+    without = [row for row in rows if row.note.startswith("not offered")]
+    for row in rows:
+        if row not in without:
+            print(line(cells(row)), flush=True)
+    if without:
+        print(f"     not offered by {', '.join(row.peer for row in without)}")
+    return rows
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    first = row.cpu[0] if row.cpu else None
+    return (
+        row.task, row.peer, row.version, seconds(row.figure("cpu")), seconds(row.figure("wall")), seconds(first),
+        "" if row.memory is None else f"{row.memory:.0f}", "" if row.off is None else f"{row.off:+.1e}",
+        "" if row.coef_off is None else f"{row.coef_off:.0e}", row.verdict, "" if row.ratio is None else f"{row.ratio:.2f}x", row.note,
+    )  # fmt: skip
+
+
+def seconds(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 1 else f"{value:.4f}"
+
+
+def line(values: tuple[str, ...]) -> str:
+    widths = (4, 14, 8, 8, 8, 8, 8, 10, 11, 8, 9, 0)
+    numbers = {3, 4, 5, 6, 7, 8, 10}
+    padded = (v.rjust(w) if i in numbers else v.ljust(w) for i, (v, w) in enumerate(zip(values, widths, strict=True)))
+    return " ".join(padded).rstrip()
+
+
+def save(rows: list[Row], options: argparse.Namespace) -> Path:
+    """Everything measured, with the machine it was measured on."""
+    RESULTS.mkdir(exist_ok=True)
+    now = datetime.datetime.now()
+    path = RESULTS / f"{now:%Y-%m-%d-%H%M%S}.json"
+    machine = {"python": platform.python_version(), "system": platform.platform(), "processor": processor(), "cores": os.cpu_count()}
+    content = {"when": now.isoformat(timespec="seconds"), "machine": machine, "options": vars(options)}
+    content["rows"] = [asdict(row) for row in rows]
+    path.write_text(json.dumps(content, indent=1))
+    return path
+
+
+def processor() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return platform.processor()
+    return next((x.split(":", 1)[1].strip() for x in text.splitlines() if x.startswith("model name")), "")
+
+
+if __name__ == "__main__":
+    main()

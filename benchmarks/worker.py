@@ -1,0 +1,124 @@
+"""A peer in its own process, seen from the runner: ask it for one timed call at a time, watch its memory, end it at the CPU limit."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from .environment import ROOT, measured_environ
+from .peers import R_PEERS
+from .tasks import DATA, Task, stem
+
+SCRIPT = Path(__file__).resolve().parent / "peers" / "peers.R"
+
+
+class Ended(Exception):
+    """The worker answered no more; the text says why."""
+
+
+def command(peer: str, task: Task, short: bool) -> list[str]:
+    """How the peer's process is started."""
+    if peer not in R_PEERS:
+        return [sys.executable, "-m", "benchmarks.measure", peer, task.name, *(["short"] if short else [])]
+    said = DATA / f"{task.name}.json"
+    said.write_text(json.dumps(asdict(task)))
+    return ["Rscript", "--vanilla", str(SCRIPT), peer, str(stem(task, short).with_suffix(".csv")), str(said)]
+
+
+class Worker:
+    """One process; `ask` sends a word and waits for the answer."""
+
+    def __init__(self, peer: str, task: Task, short: bool, threads: int) -> None:
+        if peer in R_PEERS and not shutil.which("Rscript"):
+            raise Ended("missing: R")
+        self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
+        self.process = subprocess.Popen(
+            command(peer, task, short),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+            cwd=ROOT,
+            env=measured_environ(threads),
+        )
+        self.buffer = b""
+
+    def ask(self, word: str, limit: float) -> dict[str, Any]:
+        """The answer to one word; raises Ended when the process has gone, has failed, or was ended at the limit of CPU seconds."""
+        if word:
+            self.cap(limit)
+            with contextlib.suppress(BrokenPipeError):
+                self.process.stdin.write(f"{word}\n".encode())
+                self.process.stdin.flush()
+        message = self.line(time.monotonic() + 4 * limit + 10)
+        if message is None:
+            raise Ended(self.why(limit))
+        for key, text in (("failed", "failed: {}"), ("missing", "missing: {}"), ("not_offered", "not offered: {}")):
+            if key in message:
+                raise Ended(text.format(message[key]))
+        return message
+
+    def line(self, deadline: float) -> dict[str, Any] | None:
+        """The next line for the runner, or None at the end of the output or at the deadline."""
+        out = self.process.stdout.fileno()
+        while True:
+            head, newline, rest = self.buffer.partition(b"\n")
+            if newline:
+                self.buffer = rest
+                if head.startswith(b"@@ "):
+                    return json.loads(head[3:])
+                continue
+            if not select.select([out], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                self.process.kill()
+                return None
+            chunk = os.read(out, 1 << 16)
+            if not chunk:
+                return None
+            self.buffer += chunk
+
+    def why(self, limit: float) -> str:
+        """Why the process has gone."""
+        code = self.process.wait()
+        if code in (-signal.SIGXCPU, -signal.SIGKILL):
+            return f"over {limit:g} CPU s"
+        self.errors.seek(0)
+        tail = self.errors.read().strip().splitlines()
+        return f"failed: {tail[-1][:200] if tail else f'exit code {code}'}"
+
+    def cap(self, limit: float) -> None:
+        """Let the process use `limit` more CPU seconds, and start its peak memory anew (where the system can)."""
+        pid = self.process.pid
+        with contextlib.suppress(OSError, AttributeError, ValueError):
+            fields = Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1].split()
+            used = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+            hard = resource.prlimit(pid, resource.RLIMIT_CPU)[1]
+            resource.prlimit(pid, resource.RLIMIT_CPU, (int(used + limit) + 1, hard))
+        with contextlib.suppress(OSError):
+            Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+    def memory(self, field: str) -> float | None:
+        """VmRSS (now) or VmHWM (peak) in MB, None where the system does not say."""
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
+                if line.startswith(field):
+                    return int(line.split()[1]) / 1024
+        return None
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        for stream in (self.process.stdin, self.process.stdout, self.errors):
+            with contextlib.suppress(OSError):
+                stream.close()

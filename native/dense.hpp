@@ -1,0 +1,93 @@
+// Small dense matrices, row-major, lower triangles: A = L L'.
+#pragma once
+#include "vmath.hpp"
+#include <cmath>
+#include <vector>
+
+namespace glimm {
+
+using Vec = std::vector<double>;
+
+// Cholesky in place of the lower triangle; false if not positive definite.
+inline bool cholesky(double* a, int n, int ld) {
+  for (int i = 0; i < n; ++i) {
+    for (int j = 0; j <= i; ++j) {
+      double t = a[i * ld + j];
+      const double *ri = a + i * ld, *rj = a + j * ld;
+      for (int k = 0; k < j; ++k) t -= ri[k] * rj[k];
+      if (i == j) {
+        if (!(t > 0.0)) return false;
+        a[i * ld + i] = std::sqrt(t);
+      } else {
+        a[i * ld + j] = t / a[j * ld + j];
+      }
+    }
+  }
+  return true;
+}
+
+inline void solve_lower(const double* l, int n, int ld, double* x) {  // x <- L^-1 x
+  for (int i = 0; i < n; ++i) {
+    double t = x[i];
+    for (int k = 0; k < i; ++k) t -= l[i * ld + k] * x[k];
+    x[i] = t / l[i * ld + i];
+  }
+}
+
+inline void solve_lower_t(const double* l, int n, int ld, double* x) {  // x <- L^-T x
+  for (int i = n - 1; i >= 0; --i) {
+    const double t = x[i] / l[i * ld + i];
+    x[i] = t;
+    for (int k = 0; k < i; ++k) x[k] -= l[i * ld + k] * t;
+  }
+}
+
+// inverse of A = L L' (full, row-major n x n)
+inline Vec inverse_from_cholesky(const double* l, int n, int ld) {
+  Vec out(static_cast<size_t>(n) * n, 0.0), x(n);
+  for (int c = 0; c < n; ++c) {
+    std::fill(x.begin(), x.end(), 0.0);
+    x[c] = 1.0;
+    solve_lower(l, n, ld, x.data());
+    solve_lower_t(l, n, ld, x.data());
+    for (int r = 0; r < n; ++r) out[static_cast<size_t>(r) * n + c] = x[r];
+  }
+  return out;
+}
+
+// H (lower, p x p) += sum_r w_r x_r x_r' over m rows of row-major x; eight rows at a time so that H is touched once for eight.
+inline void add_outer(double* h, int p, const double* x, const double* w, Index m) {
+  Index r = 0;
+  for (; r + 8 <= m; r += 8) {
+    const double* q = x + r * p;
+    for (int c = 0; c < p; ++c) {
+      double a[8];
+      for (int k = 0; k < 8; ++k) a[k] = (w ? w[r + k] : 1.0) * q[k * p + c];
+      double* hc = h + static_cast<size_t>(c) * p;
+      for (int d = 0; d <= c; ++d)
+        hc[d] += ((a[0] * q[d] + a[1] * q[p + d]) + (a[2] * q[2 * p + d] + a[3] * q[3 * p + d])) +
+                 ((a[4] * q[4 * p + d] + a[5] * q[5 * p + d]) + (a[6] * q[6 * p + d] + a[7] * q[7 * p + d]));
+    }
+  }
+  for (; r < m; ++r) {
+    const double* q = x + r * p;
+    for (int c = 0; c < p; ++c) {
+      const double a = (w ? w[r] : 1.0) * q[c];
+      double* hc = h + static_cast<size_t>(c) * p;
+      for (int d = 0; d <= c; ++d) hc[d] += a * q[d];
+    }
+  }
+}
+
+inline void mirror(double* h, int p) {  // copy the lower triangle to the upper
+  for (int c = 0; c < p; ++c)
+    for (int d = 0; d < c; ++d) h[static_cast<size_t>(d) * p + c] = h[static_cast<size_t>(c) * p + d];
+}
+
+inline double dot(const double* a, const double* b, int n) {
+  double t = 0.0;
+  for (int i = 0; i < n; ++i) t += a[i] * b[i];
+  return t;
+}
+
+}  // namespace glimm

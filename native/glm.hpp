@@ -1,0 +1,33 @@
+// GLM: one pass for the log-likelihood, score X'd1 and expected information X'WX at beta.
+#pragma once
+#include "families.hpp"
+#include "rows.hpp"
+
+namespace glimm {
+
+struct GlmPass {
+  double loglik = 0.0;
+  Vec score, information;
+};
+
+GlmPass glm_pass(const Rows&, const Stage&, const double* beta, int threads);
+
+// eta = offset + X beta for all rows, in the order of rows.
+void linear_predictor(const Rows&, const double* beta, double* eta, int threads);
+
+// Leverages h_i = w_i x_i' C x_i for a p x p matrix C.
+void leverages(const Rows&, const double* w, const double* c, double* h, int threads);
+
+// (sum_i in cluster) of d1_i x_i, one row of p per cluster of the ordered rows.
+void cluster_scores(const Rows&, const double* d1, const Index* starts, Index clusters, double* scores, int threads);
+
+// X'(y - offset - X beta) for the raw columns in twice the working precision; beta = high + low, y weighted by size.
+void refined_residual_score(const Rows&, const double* beta_high, const double* beta_low, double* score);
+
+// R of the QR factorisation of W^1/2 X (p x p, upper, row-major), by blocks; W = size.
+void blocked_qr(const Rows&, double* r);
+
+// X'WX of the working columns, W = size.
+void gram(const Rows&, double* out, int threads);
+
+}  // namespace glimm

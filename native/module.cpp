@@ -1,0 +1,302 @@
+// Python's door to the kernels: arrays in, arrays out; shapes are checked in glimm.kernels.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
+#include <nanobind/stl/vector.h>
+
+#include "gee.hpp"
+#include "glm.hpp"
+#include "lmm.hpp"
+#include "mixed.hpp"
+#include "vmath.hpp"
+
+#ifndef GLIMM_MODULE
+#define GLIMM_MODULE _native
+#endif
+
+namespace nb = nanobind;
+using namespace glimm;
+
+namespace {
+
+using Doubles = nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Square = nb::ndarray<const double, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using Integers = nb::ndarray<const std::int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Codes = nb::ndarray<const std::int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using MaybeDoubles = std::optional<Doubles>;
+using Out = nb::ndarray<nb::numpy, double>;
+
+static_assert(sizeof(Index) == sizeof(std::int64_t), "starts are passed as int64");
+
+Out array(Vec values, std::vector<size_t> shape) {
+  auto* held = new Vec(std::move(values));
+  nb::capsule owner(held, [](void* p) noexcept { delete static_cast<Vec*>(p); });
+  return Out(held->data(), shape.size(), shape.data(), owner);
+}
+
+Out array(Vec values) {
+  const size_t n = values.size();
+  return array(std::move(values), {n});
+}
+
+const double* pointer(const MaybeDoubles& a) { return a ? a->data() : nullptr; }
+const Index* indices(const Integers& a) { return reinterpret_cast<const Index*>(a.data()); }
+
+// Rows with the Python arrays that they point into.
+struct HeldRows {
+  Rows rows;
+  std::vector<nb::object> held;
+
+  HeldRows(Index n, int p, nb::list blocks, Doubles center, Doubles scale, nb::object y, nb::object size, nb::object offset, nb::object order) {
+    rows.n = n;
+    rows.p = p;
+    for (nb::handle item : blocks) {
+      auto block = nb::cast<nb::tuple>(item);
+      const auto positions = nb::cast<Integers>(block[0]);
+      const double* values = hold<Doubles, double>(nb::borrow(block[1]));
+      const std::int32_t* codes = hold<Codes, std::int32_t>(nb::borrow(block[2]));
+      if (!codes) {
+        const int at = static_cast<int>(positions.data()[0]);
+        rows.numeric.push_back({at, values, center.data()[at], 1.0 / scale.data()[at]});
+        continue;
+      }
+      Indicator indicator;
+      for (size_t k = 0; k < positions.shape(0); ++k) {
+        indicator.positions.push_back(static_cast<int>(positions.data()[k]));
+        indicator.inverse_scale.push_back(1.0 / scale.data()[positions.data()[k]]);
+      }
+      indicator.codes = codes;
+      indicator.values = values;
+      rows.indicators.push_back(std::move(indicator));
+    }
+    rows.y = hold<Doubles, double>(y);
+    rows.size = hold<Doubles, double>(size);
+    rows.offset = hold<Doubles, double>(offset);
+    rows.order = hold<Integers, std::int64_t>(order);
+  }
+
+  template <class Array, class T> const T* hold(nb::object o) {
+    if (o.is_none()) return nullptr;
+    held.push_back(o);
+    return nb::cast<Array>(o).data();
+  }
+};
+
+struct HeldLevels {
+  Levels levels;
+  HeldLevels(const Integers& starts, const std::optional<Square>& z, int q) {
+    levels.count = static_cast<Index>(starts.shape(0)) - 1;
+    levels.q = q;
+    levels.starts = indices(starts);
+    levels.z = z ? z->data() : nullptr;
+  }
+};
+
+Vec copy(const MaybeDoubles& a) { return a ? Vec(a->data(), a->data() + a->shape(0)) : Vec(); }
+
+nb::object maybe(Vec v) { return v.empty() ? nb::none() : nb::cast(array(std::move(v))); }
+
+nb::object maybe_square(Vec v) {
+  if (v.empty()) return nb::none();
+  const size_t k = static_cast<size_t>(std::lround(std::sqrt(static_cast<double>(v.size()))));
+  return nb::cast(array(std::move(v), {k, k}));
+}
+
+struct MixedModel {
+  MixedRows rows;
+  LaplaceMixed laplace;
+  QuadratureMixed quadrature;
+  MixedModel(const HeldRows& r, const Integers& starts, const std::optional<Square>& z, int q, const MaybeDoubles& trials, const MaybeDoubles& weights, int threads)
+      : rows(r.rows, HeldLevels(starts, z, q).levels, copy(trials), copy(weights), threads), laplace(rows), quadrature(rows) {}
+};
+
+nb::tuple mixed_result(MixedEvaluation e, size_t vector) {
+  const size_t levels = e.scores.size() / vector;
+  nb::object scores = e.scores.empty() ? nb::none() : nb::cast(array(std::move(e.scores), {levels, vector}));
+  return nb::make_tuple(e.ok, e.deviance, maybe(std::move(e.gradient)), maybe_square(std::move(e.hessian)), maybe(std::move(e.u)),
+                        maybe(std::move(e.inverse_blocks)), scores);
+}
+
+Stage stage_of(int family, int link, double psi) { return Stage{family, link, psi}; }
+
+}  // namespace
+
+NB_MODULE(GLIMM_MODULE, m) {
+  m.def("supports_avx2", [] {
+#if defined(__x86_64__) && defined(__GNUC__)
+    return static_cast<bool>(__builtin_cpu_supports("avx2")) && static_cast<bool>(__builtin_cpu_supports("fma")) && static_cast<bool>(__builtin_cpu_supports("bmi2"));
+#else
+    return false;
+#endif
+  });
+  m.def("vector_exp", [](Doubles x) {
+    Vec out(x.shape(0));
+    for (size_t i = 0; i < out.size(); ++i) out[i] = vexp(x.data()[i]);
+    return array(std::move(out));
+  });
+  m.def("vector_log", [](Doubles x) {
+    Vec out(x.shape(0));
+    for (size_t i = 0; i < out.size(); ++i) out[i] = vlog(x.data()[i]);
+    return array(std::move(out));
+  });
+
+  m.def("jets", [](int family, int link, double psi, Doubles y, MaybeDoubles size, Doubles eta) {
+    const size_t n = y.shape(0);
+    Vec l(n), d1(n), d2(n), d3(n);
+    stage_jets(stage_of(family, link, psi), static_cast<Index>(n), y.data(), pointer(size), eta.data(), l.data(), d1.data(), d2.data(), d3.data());
+    return nb::make_tuple(array(std::move(l)), array(std::move(d1)), array(std::move(d2)), array(std::move(d3)));
+  }, nb::arg("family"), nb::arg("link"), nb::arg("psi"), nb::arg("y"), nb::arg("size").none(), nb::arg("eta"));
+  m.def("working", [](int family, int link, double psi, Doubles y, MaybeDoubles size, Doubles eta) {
+    const size_t n = y.shape(0);
+    Vec l(n), d1(n), w(n);
+    stage_working(stage_of(family, link, psi), static_cast<Index>(n), y.data(), pointer(size), eta.data(), l.data(), d1.data(), w.data());
+    return nb::make_tuple(array(std::move(l)), array(std::move(d1)), array(std::move(w)));
+  }, nb::arg("family"), nb::arg("link"), nb::arg("psi"), nb::arg("y"), nb::arg("size").none(), nb::arg("eta"));
+  m.def("psi_jets", [](int family, int link, double psi, Doubles y, MaybeDoubles size, Doubles eta) {
+    const size_t n = y.shape(0);
+    Vec l(n), s(n), w(n);
+    stage_psi(stage_of(family, link, psi), static_cast<Index>(n), y.data(), pointer(size), eta.data(), l.data(), s.data(), w.data());
+    return nb::make_tuple(array(std::move(l)), array(std::move(s)), array(std::move(w)));
+  }, nb::arg("family"), nb::arg("link"), nb::arg("psi"), nb::arg("y"), nb::arg("size").none(), nb::arg("eta"));
+  m.def("constant", [](int family, double psi, Doubles y, MaybeDoubles trials, MaybeDoubles weights) {
+    return stage_constant(stage_of(family, 0, psi), static_cast<Index>(y.shape(0)), y.data(), pointer(trials), pointer(weights));
+  }, nb::arg("family"), nb::arg("psi"), nb::arg("y"), nb::arg("trials").none(), nb::arg("weights").none());
+  m.def("mean", [](int link, Doubles eta) {
+    const size_t n = eta.shape(0);
+    Vec mu(n), m1(n), m2(n), m3(n);
+    link_mean(link, static_cast<Index>(n), eta.data(), mu.data(), m1.data(), m2.data(), m3.data());
+    return nb::make_tuple(array(std::move(mu)), array(std::move(m1)), array(std::move(m2)), array(std::move(m3)));
+  });
+  m.def("variance", [](int family, Doubles mu) {
+    Vec v(mu.shape(0));
+    family_variance(family, static_cast<Index>(v.size()), mu.data(), v.data());
+    return array(std::move(v));
+  });
+  m.def("unit_deviance", [](int family, Doubles y, Doubles mu) {
+    Vec d(mu.shape(0));
+    family_deviance(family, static_cast<Index>(d.size()), y.data(), mu.data(), d.data());
+    return array(std::move(d));
+  });
+
+  nb::class_<HeldRows>(m, "Rows")
+      .def(nb::init<Index, int, nb::list, Doubles, Doubles, nb::object, nb::object, nb::object, nb::object>(), nb::arg("n"), nb::arg("p"),
+           nb::arg("blocks"), nb::arg("center"), nb::arg("scale"), nb::arg("y").none(), nb::arg("size").none(), nb::arg("offset").none(),
+           nb::arg("order").none())
+      .def("glm_pass", [](const HeldRows& r, int family, int link, Doubles beta, int threads) {
+        GlmPass out;
+        {
+          nb::gil_scoped_release release;
+          out = glm_pass(r.rows, stage_of(family, link, 0.0), beta.data(), threads);
+        }
+        const size_t p = static_cast<size_t>(r.rows.p);
+        return nb::make_tuple(out.loglik, array(std::move(out.score)), array(std::move(out.information), {p, p}));
+      })
+      .def("linear_predictor", [](const HeldRows& r, Doubles beta, int threads) {
+        Vec eta(r.rows.n);
+        {
+          nb::gil_scoped_release release;
+          linear_predictor(r.rows, beta.data(), eta.data(), threads);
+        }
+        return array(std::move(eta));
+      })
+      .def("leverages", [](const HeldRows& r, Doubles w, Square c, int threads) {
+        Vec h(r.rows.n);
+        nb::gil_scoped_release release;
+        leverages(r.rows, w.data(), c.data(), h.data(), threads);
+        nb::gil_scoped_acquire acquire;
+        return array(std::move(h));
+      })
+      .def("cluster_scores", [](const HeldRows& r, Doubles d1, Integers starts, int threads) {
+        const size_t clusters = starts.shape(0) - 1, p = static_cast<size_t>(r.rows.p);
+        Vec s(clusters * p);
+        {
+          nb::gil_scoped_release release;
+          cluster_scores(r.rows, d1.data(), indices(starts), static_cast<Index>(clusters), s.data(), threads);
+        }
+        return array(std::move(s), {clusters, p});
+      })
+      .def("refined_residual_score", [](const HeldRows& r, Doubles high, Doubles low) {
+        Vec s(r.rows.p);
+        refined_residual_score(r.rows, high.data(), low.data(), s.data());
+        return array(std::move(s));
+      })
+      .def("qr", [](const HeldRows& r) {
+        const size_t p = static_cast<size_t>(r.rows.p);
+        Vec out(p * p);
+        blocked_qr(r.rows, out.data());
+        return array(std::move(out), {p, p});
+      })
+      .def("gram", [](const HeldRows& r, int threads) {
+        const size_t p = static_cast<size_t>(r.rows.p);
+        Vec out(p * p);
+        {
+          nb::gil_scoped_release release;
+          gram(r.rows, out.data(), threads);
+        }
+        return array(std::move(out), {p, p});
+      })
+      .def("gee_pass", [](const HeldRows& r, int family, int link, Doubles beta, Integers starts, int working, double alpha, MaybeDoubles time,
+                          bool with_scores, bool with_curvatures, int threads) {
+        const size_t clusters = starts.shape(0) - 1, p = static_cast<size_t>(r.rows.p);
+        Vec pearson(r.rows.n), scores(with_scores ? clusters * p : 0), curvatures(with_curvatures ? clusters * p * p : 0);
+        GeePass out;
+        {
+          nb::gil_scoped_release release;
+          out = gee_pass(r.rows, stage_of(family, link, 0.0), beta.data(), indices(starts), static_cast<Index>(clusters), working, alpha, pointer(time),
+                         pearson.data(), with_scores ? scores.data() : nullptr, with_curvatures ? curvatures.data() : nullptr, threads);
+        }
+        nb::object s = with_scores ? nb::cast(array(std::move(scores), {clusters, p})) : nb::none();
+        nb::object c = with_curvatures ? nb::cast(array(std::move(curvatures), {clusters, p, p})) : nb::none();
+        return nb::make_tuple(array(std::move(out.score)), array(std::move(out.bread), {p, p}), array(std::move(pearson)), s, c);
+      }, nb::arg("family"), nb::arg("link"), nb::arg("beta"), nb::arg("starts"), nb::arg("working"), nb::arg("alpha"), nb::arg("time").none(),
+         nb::arg("with_scores"), nb::arg("with_curvatures"), nb::arg("threads"));
+
+  m.def("pair_sums", [](Doubles e, Integers starts, MaybeDoubles time, int threads) {
+    const PairSums s = pair_sums(e.data(), indices(starts), static_cast<Index>(starts.shape(0)) - 1, pointer(time), threads);
+    return nb::make_tuple(s.squares, s.pairs, s.n_pairs, s.next, s.n_next);
+  }, nb::arg("pearson"), nb::arg("starts"), nb::arg("time").none(), nb::arg("threads"));
+  m.def("lag_sums", [](Doubles e, Integers starts, MaybeDoubles time, Index max_lag) {
+    Vec sums(max_lag + 1), counts(max_lag + 1);
+    lag_sums(e.data(), indices(starts), static_cast<Index>(starts.shape(0)) - 1, pointer(time), max_lag, sums.data(), counts.data());
+    return nb::make_tuple(array(std::move(sums)), array(std::move(counts)));
+  }, nb::arg("pearson"), nb::arg("starts"), nb::arg("time").none(), nb::arg("max_lag"));
+
+  nb::class_<LinearMixed>(m, "LinearMixed")
+      .def("__init__", [](LinearMixed* self, const HeldRows& r, Integers starts, std::optional<Square> z, int q, int threads) {
+        new (self) LinearMixed(r.rows, HeldLevels(starts, z, q).levels, threads);
+      }, nb::arg("rows"), nb::arg("starts"), nb::arg("z").none(), nb::arg("q"), nb::arg("threads"))
+      .def("evaluate", [](LinearMixed& self, Square t, bool reml, bool derivatives, bool blocks) {
+        LmmEvaluation e = self.evaluate(t.data(), reml, derivatives, blocks);
+        return nb::make_tuple(e.ok, e.deviance, e.r2, maybe(std::move(e.beta)), maybe(std::move(e.u)), maybe_square(std::move(e.information)),
+                              maybe(std::move(e.gradient)), maybe_square(std::move(e.hessian)), maybe(std::move(e.inverse_blocks)));
+      });
+
+  nb::class_<MixedModel>(m, "MixedModel")
+      .def(nb::init<const HeldRows&, Integers, std::optional<Square>, int, MaybeDoubles, MaybeDoubles, int>(), nb::arg("rows"), nb::arg("starts"),
+           nb::arg("z").none(), nb::arg("q"), nb::arg("trials").none(), nb::arg("weights").none(), nb::arg("threads"), nb::keep_alive<1, 2>(),
+           nb::keep_alive<1, 3>(), nb::keep_alive<1, 4>())
+      .def("reset", [](MixedModel& self) {
+        self.laplace.reset();
+        self.quadrature.reset();
+      })
+      .def("laplace", [](MixedModel& self, int family, int link, Doubles vector, int order) {
+        const Stage stage = stage_of(family, link, vector.data()[vector.shape(0) - 1]);
+        MixedEvaluation e;
+        {
+          nb::gil_scoped_release release;
+          e = self.laplace.evaluate(stage, vector.data(), order);
+        }
+        return mixed_result(std::move(e), vector.shape(0));
+      })
+      .def("quadrature", [](MixedModel& self, int family, int link, Doubles vector, int order, Square nodes, Doubles log_weights, bool scores) {
+        const Stage stage = stage_of(family, link, vector.data()[vector.shape(0) - 1]);
+        MixedEvaluation e;
+        {
+          nb::gil_scoped_release release;
+          e = self.quadrature.evaluate(stage, vector.data(), order, static_cast<int>(log_weights.shape(0)), nodes.data(), log_weights.data(), scores);
+        }
+        return mixed_result(std::move(e), vector.shape(0));
+      });
+}

@@ -1,0 +1,242 @@
+"""The doors: pack the arguments into a Spec, build the design, fit, hand back a fit.
+
+glm: rows independent. glmm: conditional on the cluster. gee: average over the population.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from .design.build import build_design
+from .design.records import Spec
+from .errors import GlimmError, GlimmWarning, NotYetError
+from .estimators.control import Control
+from .estimators.gee import fit_gee
+from .estimators.glm import fit_glm, require_rows
+from .estimators.glmm import fit_glmm
+from .estimators.lmm import fit_lmm
+from .family import resolve
+from .fit import Fit, GeeFit, GlmFit, GlmmFit
+from .inference.covariance import HC
+
+if TYPE_CHECKING:
+    from .report.compare import Comparison
+
+F = TypeVar("F", bound=Fit)
+
+
+def glm(
+    formula: str,
+    data: Any,
+    *,
+    family: Any = "gaussian",
+    link: Any = None,
+    weights: Any = None,
+    offset: Any = None,
+    exposure: Any = None,
+    vcov: Any = "model",
+    zero: Any = None,
+    dispersion: Any = None,
+    penalty: Any = None,
+    missing: str = "drop",
+    control: Control | None = None,
+) -> GlmFit:
+    """Fit a generalised linear model: rows are independent.
+
+    formula : "y ~ x + f", "successes / trials ~ x" or "cbind(s, f) ~ x"; data : pandas, polars, pyarrow table or dict of arrays
+    family : "gaussian", "binomial", "poisson"; link : default the canonical one
+    weights : precision weights, a column name or array (n,); offset, exposure : column names or arrays (n,)
+    vcov : "model", "HC0".."HC3", or {"cluster": "id", "small": True}; missing : "drop" or "error"
+
+    Raises GlimmError for anything in formula or data that cannot be used, naming the column and the row.
+    Source: McCullagh and Nelder (1989), Generalized Linear Models.
+
+    >>> import glimm
+    >>> fit = glimm.glm("resp ~ age * smoke", glimm.load_dataset("ohio"), family="binomial")
+    >>> fit.params.round(3).to_dict()
+    {'Intercept': -1.901, 'age': -0.141, 'smoke': 0.314, 'age:smoke': 0.071}
+    """
+    _later("glm", zero=zero, dispersion=dispersion, penalty=penalty)
+    clusters = _clusters_of(vcov)
+    control = _control(control)
+    spec = _spec("glm", formula, family, link, weights, offset, exposure, missing, clusters=clusters)
+    design = build_design(spec, data)
+    require_rows(design)
+    return _announced(GlmFit(fit_glm(design, spec.family, control), vcov))
+
+
+def glmm(
+    formula: str,
+    data: Any,
+    *,
+    family: Any = "gaussian",
+    link: Any = None,
+    weights: Any = None,
+    offset: Any = None,
+    exposure: Any = None,
+    vcov: Any = "model",
+    zero: Any = None,
+    dispersion: Any = None,
+    residual: Any = None,
+    reml: bool | None = None,
+    points: int | str = "auto",
+    missing: str = "drop",
+    control: Control | None = None,
+) -> GlmmFit:
+    """Fit a (generalised) linear mixed model: coefficients are conditional on the cluster.
+
+    formula : with a random intercept, "y ~ x + (1 | g)"; other arguments as in glm
+    reml : None is REML for a gaussian identity model and maximum likelihood otherwise
+    points : quadrature points; 1 is Laplace, "auto" raises them until nothing that is reported changes
+
+    Raises GlimmError for anything in formula or data that cannot be used. A variance estimated as zero, or a search that did not
+    converge, is a GlimmWarning and stands in `fit.record.solution`.
+    Source: Bates et al. (2015), J. Stat. Softw. 67(1); Pinheiro and Chao (2006), J. Comput. Graph. Stat. 15, 58-81.
+
+    >>> import glimm
+    >>> fit = glimm.glmm("resp ~ age * smoke + (1 | id)", glimm.load_dataset("ohio"), family="binomial")
+    >>> fit.varcorr()["std_dev"].round(2).tolist()
+    [2.17]
+    """
+    _later("glmm", zero=zero, dispersion=dispersion, residual=residual)
+    if vcov != "model":
+        raise NotYetError(f"vcov={vcov!r} is not there for mixed models yet: use vcov='model' (or glimm.gee for robust standard errors)")
+    control = _control(control)
+    spec = _spec("glmm", formula, family, link, weights, offset, exposure, missing)
+    linear = (spec.family.name, spec.link.name) == ("gaussian", "identity")
+    if reml and not linear:
+        raise GlimmError(
+            f"reml=True has a meaning for gaussian identity models only, not for {spec.family.name} {spec.link.name}: leave it out"
+        )
+    design = build_design(spec, data)
+    if linear:
+        return _announced(GlmmFit(fit_lmm(design, spec.family, reml is not False, control), vcov))
+    return _announced(GlmmFit(fit_glmm(design, spec.family, points, control), vcov))
+
+
+def gee(
+    formula: str,
+    data: Any,
+    *,
+    groups: Any,
+    time: Any = None,
+    corr: str = "exchangeable",
+    moments: str = "standard",
+    family: Any = "gaussian",
+    link: Any = None,
+    weights: Any = None,
+    offset: Any = None,
+    exposure: Any = None,
+    vcov: Any = "robust",
+    dropout: Any = None,
+    missing: str = "drop",
+    control: Control | None = None,
+) -> GeeFit:
+    """Fit by generalised estimating equations: coefficients are averages over the population, with robust standard errors.
+
+    groups : column name or array (n,) of clusters, in any order of rows; time : occasions inside a cluster (default: row order)
+    corr : "independence", "exchangeable" or "ar1"; moments : "standard" or "geepack"; vcov : "robust" or "model"; the rest as in glm
+
+    Raises GlimmError for anything in formula or data that cannot be used, or an estimated correlation outside its range.
+    Source: Liang and Zeger (1986), Biometrika 73, 13-22.
+
+    >>> import glimm
+    >>> fit = glimm.gee("resp ~ age * smoke", glimm.load_dataset("ohio"), groups="id", family="binomial")
+    >>> fit.corr_params.round(3).to_dict()
+    {'alpha': 0.354}
+    """
+    _later("gee", dropout=dropout)
+    if vcov not in ("robust", "model"):
+        raise NotYetError(f"vcov={vcov!r} is not there for GEE yet: use 'robust' or 'model'")
+    if moments == "gee":
+        raise NotYetError("moments='gee' is not in this release: use 'standard' (the same for exchangeable) or 'geepack'")
+    if moments not in ("standard", "geepack"):
+        raise GlimmError(f"moments must be 'standard' or 'geepack', not {moments!r}")
+    control = _control(control)
+    spec = _spec("gee", formula, family, link, weights, offset, exposure, missing, groups=groups, time=time)
+    design = build_design(spec, data)
+    require_rows(design)
+    name = next(iter(design.clusters))
+    return _announced(GeeFit(fit_gee(design, spec.family, name, corr, moments, control), vcov))
+
+
+def compare(*fits: Fit, effect: Any = None) -> Comparison:
+    """Fits side by side: the same terms, what each number means, what each model assumes, what missing values did.
+
+    fits : two or more of the same data, any of GLM, GLMM, GEE. A GLM is shown with model-based and with cluster-robust standard
+    errors when another fit names the clusters. Raises GlimmError for fits of different responses.
+
+    >>> import glimm
+    >>> ohio = glimm.load_dataset("ohio")
+    >>> a = glimm.glm("resp ~ smoke", ohio, family="binomial")
+    >>> b = glimm.gee("resp ~ smoke", ohio, groups="id", family="binomial")
+    >>> print(str(glimm.compare(a, b)).splitlines()[0])
+    Comparison of 2 fits of resp: binomial, logit link
+    """
+    from .report.compare import build
+
+    if effect is not None:
+        raise NotYetError("compare(effect=...) is not in this release: compare the coefficients, or predict(target='marginal') of each fit")
+    if len(fits) < 2:
+        raise GlimmError("compare takes two or more fits, for example glimm.compare(glm_fit, glmm_fit, gee_fit)")
+    for fit in fits:
+        if not isinstance(fit, Fit):
+            raise GlimmError(f"compare takes fits of glimm.glm, glimm.glmm and glimm.gee, not {type(fit).__name__}")
+    return build([(fit.record, fit.inference) for fit in fits])
+
+
+def _spec(
+    door: Any,
+    formula: str,
+    family: Any,
+    link: Any,
+    weights: Any,
+    offset: Any,
+    exposure: Any,
+    missing: str,
+    **more: Any,
+) -> Spec:
+    if not isinstance(formula, str):
+        raise GlimmError(f"formula must be text such as 'y ~ x', not {type(formula).__name__}")
+    if missing not in ("drop", "error"):
+        raise GlimmError(f"missing must be 'drop' or 'error', not {missing!r}")
+    resolved = resolve(family, link)
+    return Spec(door, formula, *resolved, weights, offset, exposure, missing=missing, **more)  # type: ignore[arg-type]
+
+
+def _control(control: Control | None) -> Control:
+    if control is not None and not isinstance(control, Control):
+        raise GlimmError(f"control must be a glimm.Control(...), not {type(control).__name__}")
+    return control or Control()
+
+
+def _later(door: str, **given: Any) -> None:
+    for name, value in given.items():
+        if value is not None:
+            raise NotYetError(f"glimm.{door}({name}=...) is not in this release: leave it out")
+
+
+def _clusters_of(vcov: Any) -> tuple[str, ...]:
+    """The columns that a GLM's covariance clusters by."""
+    if vcov == "model" or (isinstance(vcov, str) and vcov in HC):
+        return ()
+    if isinstance(vcov, Mapping) and "cluster" in vcov and set(vcov) <= {"cluster", "small"}:
+        names = vcov["cluster"]
+        return (names,) if isinstance(names, str) else tuple(names)
+    raise GlimmError(f"vcov={vcov!r} is not a covariance of a GLM: use 'model', 'HC0', 'HC1', 'HC2', 'HC3' or {{'cluster': 'column'}}")
+
+
+def _announced(fit: F) -> F:
+    """The fit, after one warning if its solution is not simply converged."""
+    solution = fit.record.solution
+    note = (solution.evidence or {}).get("note")
+    if solution.code != "converged":
+        warnings.warn(solution.message, GlimmWarning, stacklevel=3)
+    if note:
+        warnings.warn(str(note), GlimmWarning, stacklevel=3)
+    return fit
+
+
+__all__ = ["Control", "compare", "gee", "glm", "glmm"]

@@ -1,0 +1,1 @@
+"""The data room: frames of any kind, formulas, model matrices as blocks."""

@@ -1,0 +1,150 @@
+"""What the data room hands on: columns as arrays, a parsed formula, the account of missing rows, how to read new data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..kernels.matrix import Codes, Floats
+
+ARRAY = "(array)"
+"""In `Encoding.offset` and `Encoding.exposure`: it was given as an array, so new data must bring their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One column of the caller's data.
+
+    kind "numeric": values (n,) float64 (NaN where missing). kind "factor": codes (n,) int32 (-1 where missing) into levels.
+    missing : (n,) bool, or None when nothing is missing
+    boolean : the column was boolean (levels False, True)
+    ordered_levels : the order of levels is the caller's (a categorical), not sorted
+    integer : a numeric column of whole-number type (its levels are shown as 1, 2 rather than 1.0, 2.0)
+    """
+
+    name: str
+    kind: Literal["numeric", "factor"]
+    values: Floats | None = None
+    codes: Codes | None = None
+    levels: tuple[Any, ...] = ()
+    missing: NDArray[np.bool_] | None = None
+    boolean: bool = False
+    ordered_levels: bool = False
+    integer: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One random term as written: structure(expression | group), `correlated` is False for ||."""
+
+    text: str
+    structure: str
+    expression: str
+    group: str
+    correlated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Formula:
+    """A formula taken apart.
+
+    response : text of the left side; successes, trials, failures : its parts for `s / n` and cbind(s, f), else None
+    fixed : the right side without bars and offsets, for formulaic
+    offsets : expressions inside offset(...)
+    """
+
+    text: str
+    response: str
+    successes: str | None
+    trials: str | None
+    failures: str | None
+    fixed: str
+    bars: tuple[Bar, ...]
+    offsets: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """The response as modelled.
+
+    kind : "numeric", "binary" (0/1, boolean, two levels) or "trials"
+    success : the level counted as the event (binary), levels : both levels, reference first; event : the sentence for summaries
+    """
+
+    name: str
+    kind: Literal["numeric", "binary", "trials"]
+    success: Any = None
+    levels: tuple[Any, ...] = ()
+    event: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterLoss:
+    """What missing rows did to the clusters of one grouping.
+
+    clusters : all of them; shortened : lost some rows but not all; lost : lost all rows
+    rows_by_level : level -> rows lost, for the levels that lost any
+    """
+
+    clusters: int
+    shortened: int
+    lost: int
+    rows_by_level: Mapping[Any, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """The account of dropped rows.
+
+    by_variable : name -> rows in which it is missing (a row may count for several)
+    by_cluster : grouping name -> ClusterLoss
+    """
+
+    n_rows: int
+    n_used: int
+    by_variable: Mapping[str, int]
+    by_cluster: Mapping[str, ClusterLoss]
+
+    @property
+    def n_dropped(self) -> int:
+        """Rows left out."""
+        return self.n_rows - self.n_used
+
+
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """A factor in the model: levels with rows (reference first where treatment-coded) and levels of the data without rows."""
+
+    name: str
+    levels: tuple[Any, ...]
+    reference: Any
+    unused: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """How columns become a model: enough to read new data the same way, and no rows.
+
+    fixed : replayable specification of the fixed part (see data.matrices)
+    names : terms of all columns before any was left out for rank; keep : positions kept
+    factors : the factors of the fixed part, for the summary's reference levels
+    variables : columns of the data that a prediction needs
+    offset, exposure : the column's name; ARRAY when it was given as an array; None when there was none
+    offsets : replayable specifications of offset(...) in the formula
+    frame : the caller's kind of frame: "pandas", "polars", "pyarrow" or "dict"
+    """
+
+    formula: Formula
+    fixed: Any
+    names: tuple[str, ...]
+    keep: tuple[int, ...]
+    factors: tuple[Factor, ...]
+    variables: tuple[str, ...]
+    offset: Any
+    exposure: Any
+    frame: Literal["pandas", "polars", "pyarrow", "dict"]
+    offsets: tuple[Any, ...] = ()

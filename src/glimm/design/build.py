@@ -1,0 +1,251 @@
+"""A call and its data -> Design: parse, read, drop missing rows, response, matrix, rank, offsets, weights, random terms, clusters.
+
+eta_i = offset_i + x_i'beta + b_g(i).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..data.factors import FactorSpec, Pieces, encode_factor, learn_factor
+from ..data.formula import split
+from ..data.frames import open_frame
+from ..data.matrices import Fixed, build
+from ..data.records import ARRAY, Encoding, Formula, Variable
+from ..data.text import plain_name
+from ..errors import GlimmError, NotYetError
+from ..kernels.matrix import Floats, Ints
+from . import rank
+from .clusters import make_clusters, random_intercept, read_time
+from .inputs import Inputs, read_inputs, used_rows
+from .records import Clusters, Design, Part, Spec
+from .response import make_response
+
+MAX_WORDS = 8
+
+
+def build_design(spec: Spec, data: Any) -> Design:
+    """Everything an estimator reads.
+
+    spec : the packed call; data : pandas or polars DataFrame, pyarrow Table or dict of arrays
+
+    Raises GlimmError for a call or data that cannot be used, naming column, row or level and the remedy; NotYetError for
+    random effects that this release does not fit.
+
+    >>> from glimm.family import resolve
+    >>> family, link = resolve("gaussian")
+    >>> build_design(Spec("glm", "y ~ x", family, link), {"y": [1.0, 2.0, 4.0], "x": [0, 1, 2]}).mean.names
+    ('Intercept', 'x')
+    """
+    formula = split(spec.formula)
+    check_door(spec, formula)
+    refuse_not_yet(formula)
+    frame = open_frame(data)
+    inputs = read_inputs(spec, formula, frame)
+    rows, missing = used_rows(inputs, frame.n_rows, spec.missing)
+    n = frame.n_rows if rows is None else len(rows)
+    y, trials, response = make_response(formula, spec.family, inputs.variables, rows)
+    fixed = build(formula.fixed, inputs.variables, rows, n)
+    offset, offsets = total_offset(formula, inputs, rows)
+    residual = spec.family.support == "real" and spec.link.name == "identity"
+    random = tuple(random_intercept(bar, inputs.groupings[plain_name(bar.group) or ""], rows, residual) for bar in formula.bars)
+    part, keep = mean_part(fixed, spec, offset, random)
+    return Design(
+        y=y,
+        trials=trials,
+        weights=read_weights(inputs.arguments.get("weights"), rows),
+        weights_kind="precision",
+        rows=np.arange(n, dtype=np.int64) if rows is None else rows,
+        parts={"mean": part},
+        clusters=all_clusters(spec, inputs, rows),
+        missing=missing,
+        response=response,
+        spec=Encoding(
+            formula=formula,
+            fixed=fixed.spec,
+            names=fixed.spec.names,
+            keep=keep,
+            factors=fixed.factors,
+            variables=_needed(fixed, offsets, spec),
+            offset=_as_given(spec.offset),
+            exposure=_as_given(spec.exposure),
+            frame=frame.kind,
+            offsets=offsets,
+        ),
+        labels=frame.labels(rows),
+    )
+
+
+def check_door(spec: Spec, formula: Formula) -> None:
+    """Raise GlimmError when the formula belongs to another door, naming it."""
+    if spec.door != "glmm" and formula.bars:
+        raise GlimmError(f"random effects {formula.bars[0].text} belong in glimm.glmm(...); glimm.{spec.door} has none")
+    if spec.door == "glmm" and not formula.bars:
+        raise GlimmError(
+            "the formula has no random effects: add a term such as (1 | group), or use glimm.glm(...) for independent rows, "
+            "glimm.gee(..., groups=...) for clustered rows without random effects"
+        )
+    if spec.door == "gee" and spec.groups is None:
+        raise GlimmError(
+            "glimm.gee needs groups=: the column that says which rows belong together; for independent rows use glimm.glm(...)"
+        )
+
+
+def refuse_not_yet(formula: Formula) -> None:
+    """Raise NotYetError for random effects other than one (1 | g), saying which part is not there yet."""
+    have = "this release fits a random intercept of one grouping factor, (1 | g), where g is one column"
+    if len(formula.bars) > 1:
+        listed = " + ".join(bar.text for bar in formula.bars)
+        raise NotYetError(f"several random terms ({listed}) are not available yet: {have}")
+    for bar in formula.bars:
+        if bar.structure != "us":
+            raise NotYetError(f"the covariance structure {bar.structure!r} in {bar.text} is not available yet: {have}")
+        if plain_name(bar.group) is None:
+            raise NotYetError(f"the grouping {bar.group!r} in {bar.text} is more than one column, which is not available yet: {have}")
+        if bar.expression != "1":
+            raise NotYetError(f"random slopes, {bar.expression!r} in {bar.text}, are not available yet: {have}")
+
+
+def mean_part(fixed: Fixed, spec: Spec, offset: Floats | None, random: tuple[Any, ...]) -> tuple[Part, tuple[int, ...]]:
+    """The mean model with the columns that are kept, and their positions among all columns."""
+    names = fixed.spec.names
+    if not names:
+        raise GlimmError(f"the formula {spec.formula!r} has no coefficients: write '~ 1' for a constant, or add a predictor")
+    decided = rank.decide(fixed.matrix, fixed.spec.intercept)
+    keep = decided.keep
+    dropped = dict(fixed.empty)
+    for position, coefficients in decided.dropped.items():
+        dropped[names[position]] = in_words(names, position, coefficients, decided)
+    intercept = fixed.spec.intercept
+    kept_at = np.flatnonzero(keep == intercept) if intercept is not None else np.zeros(0, dtype=np.int64)
+    everything = len(keep) == len(names)
+    part = Part(
+        matrix=fixed.matrix if everything else fixed.matrix.select(keep),
+        names=tuple(names[j] for j in keep),
+        dropped=dropped,
+        intercept=int(kept_at[0]) if len(kept_at) else None,
+        center=decided.center[keep],
+        scale=decided.scale[keep],
+        offset=offset,
+        link=spec.link,
+        random=random,
+    )
+    return part, tuple(int(j) for j in keep)
+
+
+def in_words(names: tuple[str, ...], position: int, coefficients: Floats, decided: rank.Rank) -> str:
+    """What a column that was left out equals, such as "= 2 * x - 1 * Intercept"."""
+    size = np.abs(decided.center) + np.abs(decided.scale)
+    kept = [
+        (float(value), names[j])
+        for value, j in zip(coefficients, decided.keep, strict=True)
+        if abs(value) * size[j] > 1e-8 * size[position]
+    ]
+    if not kept:
+        return "is 0 in every row used"
+    kept.sort(key=lambda pair: pair[1] == "Intercept")
+    if len(kept) > MAX_WORDS:
+        return f"is a combination of {', '.join(name for _, name in kept[:MAX_WORDS])} and {len(kept) - MAX_WORDS} others"
+    words = [f"{'-' if value < 0 else '+'} {abs(_short(value)):.8g} * {name}" for value, name in kept]
+    return "= " + " ".join(words).removeprefix("+ ").replace("- ", "-", words[0].startswith("-"))
+
+
+def _short(value: float) -> float:
+    """The nearest short decimal, when it is within 1e-8."""
+    for digits in range(7):
+        near = round(value, digits)
+        if near and abs(near - value) <= 1e-8 * max(1.0, abs(value)):
+            return near
+    return value
+
+
+def total_offset(formula: Formula, inputs: Inputs, rows: Ints | None) -> tuple[Floats | None, tuple[FactorSpec, ...]]:
+    """offset= plus log(exposure=) plus every offset(...), and how to read the last again."""
+    parts: list[Floats] = []
+    if "offset" in inputs.arguments:
+        parts.append(_values(inputs.arguments["offset"], rows))
+    if "exposure" in inputs.arguments:
+        parts.append(log_exposure(inputs.arguments["exposure"], rows))
+    specs = []
+    for text in formula.offsets:
+        values, spec = _formula_offset(text, inputs.variables, rows)
+        parts.append(values)
+        specs.append(spec)
+    if not parts:
+        return None, ()
+    total = parts[0].copy()
+    for part in parts[1:]:
+        total += part
+    return total, tuple(specs)
+
+
+def log_exposure(variable: Variable, rows: Ints | None) -> Floats:
+    """log of an exposure, which must be positive."""
+    values = _values(variable, rows)
+    bad = values <= 0
+    if bad.any():
+        at = int(np.argmax(bad))
+        row = at if rows is None else int(rows[at])
+        raise GlimmError(f"exposure {variable.name!r} is {values[at]:g} in row {row} (counting from 0): it must be positive")
+    return np.log(values)
+
+
+def read_weights(variable: Variable | None, rows: Ints | None) -> Floats | None:
+    """(n,) precision weights, all positive, or None."""
+    if variable is None:
+        return None
+    values = _values(variable, rows)
+    bad = values <= 0
+    if bad.any():
+        at = int(np.argmax(bad))
+        row = at if rows is None else int(rows[at])
+        remedy = "drop rows of weight zero" if values[at] == 0 else "weights must be positive"
+        raise GlimmError(f"weights {variable.name!r}: {values[at]:g} in row {row} (counting from 0); {remedy}")
+    return values
+
+
+def all_clusters(spec: Spec, inputs: Inputs, rows: Ints | None) -> Mapping[str, Clusters]:
+    """The GEE's groups, and the columns named for clustered standard errors."""
+    out = {}
+    if inputs.groups is not None and spec.door == "gee":
+        time = inputs.arguments.get("time")
+        times = None if time is None else read_time(time, rows)
+        remedy = "a GEE needs many clusters; use glimm.glm(...), or groups= with a level per cluster"
+        out[inputs.groups] = make_clusters(inputs.groups, inputs.groupings[inputs.groups], rows, times, remedy)
+    for name in spec.clusters:
+        if name not in out:
+            remedy = "clustered standard errors need many clusters; use vcov='model' or 'HC3'"
+            out[name] = make_clusters(name, inputs.groupings[name], rows, None, remedy)
+    return out
+
+
+def _formula_offset(text: str, variables: Mapping[str, Variable], rows: Ints | None) -> tuple[Floats, FactorSpec]:
+    column = plain_name(text)
+    pieces: Pieces = {}
+    spec = learn_factor(column or text, column is not None, variables, rows, pieces)
+    if spec.kind not in ("numeric", "expression") or spec.spans:
+        raise GlimmError(f"offset({text}) must be one number per row")
+    encode_factor(spec, False, variables, rows, pieces)
+    values = pieces[spec.text, False].values
+    if len(values) != 1:
+        raise GlimmError(f"offset({text}) gives {len(values)} columns: it must give one number per row")
+    return values[0], spec
+
+
+def _values(variable: Variable, rows: Ints | None) -> Floats:
+    assert variable.values is not None
+    return np.ascontiguousarray(variable.values if rows is None else variable.values[rows])
+
+
+def _as_given(argument: Any) -> str | None:
+    return argument if argument is None or isinstance(argument, str) else ARRAY
+
+
+def _needed(fixed: Fixed, offsets: tuple[FactorSpec, ...], spec: Spec) -> tuple[str, ...]:
+    """Columns that a prediction needs."""
+    names = [*fixed.spec.variables, *(name for offset in offsets for name in offset.variables)]
+    names += [given for given in (spec.offset, spec.exposure) if isinstance(given, str)]
+    return tuple(dict.fromkeys(names))

@@ -1,0 +1,119 @@
+"""Rows gathered by cluster and time, and random terms as references to levels.
+
+Cluster j is rows order[starts[j]:starts[j + 1]]; order sorts rows by (cluster, time), stably.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.columns import level_array, used_codes
+from ..data.records import Bar, Variable
+from ..data.text import plain_name
+from ..errors import GlimmError
+from ..kernels.matrix import Codes, Floats, Ints
+from .records import Clusters, RandomTerm
+
+
+def gather(refs: Codes, n_levels: int, time: Floats | None = None) -> tuple[Ints, Ints]:
+    """(order, starts) of rows by cluster, by time inside a cluster; equal times keep their order.
+
+    refs : (n,) cluster of each row, 0..n_levels - 1. Linear in n but for times that are not small whole numbers;
+    nothing is sorted when the rows are in order already.
+
+    >>> gather(np.array([1, 0, 1, 0], dtype=np.int32), 2)[0].tolist()
+    [1, 3, 0, 2]
+    """
+    counts = np.bincount(refs, minlength=n_levels)
+    starts = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
+    step = np.diff(refs)
+    grouped = bool((step >= 0).all())
+    if time is None:
+        return (np.arange(len(refs), dtype=np.int64) if grouped else _stable_order(refs)), starts
+    if grouped and bool(((np.diff(time) >= 0) | (step > 0)).all()):
+        return np.arange(len(refs), dtype=np.int64), starts
+    by_time = _stable_order(_small_whole(time))
+    return by_time[_stable_order(refs[by_time])], starts
+
+
+def _small_whole(time: Floats) -> NDArray[Any]:
+    """Times as small non-negative integers when they are whole numbers, else as they are."""
+    low = time.min()
+    if np.array_equal(time, np.floor(time)) and time.max() - low < 2**31:
+        small: NDArray[Any] = (time - low).astype(np.int32)
+        return small
+    return time
+
+
+def _stable_order(values: NDArray[Any]) -> Ints:
+    """A stable argsort; non-negative int32 values in one or two counting passes of 16 bits."""
+    if values.dtype != np.int32:
+        return np.argsort(values, kind="stable")
+    order = np.argsort(values.astype(np.uint16), kind="stable")
+    if len(values) and values.max() > 0xFFFF:
+        high = (values >> 16).astype(np.uint16)
+        order = order[np.argsort(high[order], kind="stable")]
+    return order
+
+
+def make_clusters(name: str, variable: Variable, rows: Ints | None, time: Floats | None, use_instead: str) -> Clusters:
+    """The clusters of one grouping on the rows used.
+
+    variable : the grouping as a factor, over the caller's rows; time : (n,) on the rows used
+
+    Raises GlimmError for a single cluster and for a time that occurs twice in a cluster, naming both.
+    """
+    refs, levels = used_codes(variable, rows)
+    if len(levels) < 2:
+        raise GlimmError(f"{name!r} has a single cluster {levels[0]!r} in the rows used: {use_instead}")
+    order, starts = gather(refs, len(levels), time)
+    if time is not None:
+        again = np.flatnonzero((np.diff(refs[order]) == 0) & (np.diff(time[order]) == 0))
+        if len(again):
+            first, second = (int(order[again[0] + k]) if rows is None else int(rows[order[again[0] + k]]) for k in (0, 1))
+            raise GlimmError(
+                f"cluster {levels[refs[order[again[0]]]]!r} of {name!r} has time {time[order[again[0]]]:g} twice, "
+                f"in rows {first} and {second} (counting from 0): each time may occur once in a cluster; correct it or leave out time="
+            )
+    return Clusters(name, level_array(levels), order, starts, time)
+
+
+def read_time(variable: Variable, rows: Ints | None) -> Floats:
+    """(n,) times on the rows used: a numeric column, or an ordered categorical as 1, 2, ...
+
+    Raises GlimmError for strings and booleans.
+    """
+    if variable.kind == "numeric":
+        assert variable.values is not None
+        return np.ascontiguousarray(variable.values if rows is None else variable.values[rows])
+    if not variable.ordered_levels:
+        what = "booleans" if variable.boolean else "strings"
+        raise GlimmError(f"time {variable.name!r} holds {what}: give numbers, or a categorical whose categories are in order of time")
+    assert variable.codes is not None
+    codes = variable.codes if rows is None else variable.codes[rows]
+    return codes.astype(np.float64) + 1.0
+
+
+def random_intercept(bar: Bar, variable: Variable, rows: Ints | None, residual: bool) -> RandomTerm:
+    """The random term (1 | g) on the rows used.
+
+    residual : the model has a residual variance of its own (gaussian with identity link)
+
+    Raises GlimmError for a single level, and for as many levels as rows beside a residual.
+    """
+    refs, levels = used_codes(variable, rows)
+    name = plain_name(bar.group) or bar.group
+    if len(levels) < 2:
+        raise GlimmError(
+            f"{bar.text}: column {name!r} has a single level {levels[0]!r} in the rows used, so there is no variance between levels to "
+            "estimate; use glimm.glm without the random term"
+        )
+    if residual and len(levels) == len(refs):
+        raise GlimmError(
+            f"{bar.text}: column {name!r} has as many levels as there are rows ({len(refs)}), so its random intercept cannot be told from "
+            "the residual; use glimm.glm without it, or a grouping with several rows per level"
+        )
+    return RandomTerm(name, level_array(levels), refs, np.ones((len(refs), 1), order="F"), ("Intercept",), bar.structure)

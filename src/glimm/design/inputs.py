@@ -1,0 +1,141 @@
+"""Every column that a call needs, read once, and which rows are complete in all of them.
+
+used = rows where no column of the model is missing; the losses are counted by variable and by cluster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.formula import variables_in
+from ..data.frames import Frame, check_names
+from ..data.matrices import predictors
+from ..data.readers import read_column, read_factor
+from ..data.records import ClusterLoss, Formula, Missing, Variable
+from ..data.terms import parse_terms
+from ..data.text import plain_name
+from ..errors import GlimmError
+from ..kernels.matrix import Ints
+from .records import Spec
+from .response import response_variables
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Columns over the caller's rows.
+
+    variables : columns of the formula, by name
+    arguments : "weights", "offset", "exposure", "time" as given, where given
+    groupings : random-effect grouping, GEE groups and cluster columns, by name, all factors
+    groups : name of the GEE groups among the groupings
+    """
+
+    variables: Mapping[str, Variable]
+    arguments: Mapping[str, Variable]
+    groupings: Mapping[str, Variable]
+    groups: str | None
+
+
+def read_inputs(spec: Spec, formula: Formula, frame: Frame) -> Inputs:
+    """Read what the call needs and nothing else.
+
+    Raises GlimmError for unknown columns and for columns that cannot be read.
+    """
+    names = list(response_variables(formula)) + list(predictors(formula.fixed))
+    response = plain_name(formula.response)
+    if response in parse_terms(formula.fixed)[1]:
+        raise GlimmError(f"{response!r} is both the response and a predictor in {formula.text!r}: remove it on the right")
+    names += [name for text in formula.offsets for name in variables_in(text)]
+    check_names(frame, names)
+    variables = {name: frame.variable(name) for name in dict.fromkeys(names)}
+    arguments: dict[str, Variable] = {}
+    for role in ("weights", "offset", "exposure", "time"):
+        given = getattr(spec, role)
+        if given is not None:
+            arguments[role] = _argument(role, given, frame, variables)
+    groupings: dict[str, Variable] = {}
+    for bar in formula.bars:
+        name = plain_name(bar.group) or bar.group
+        check_names(frame, (name,), f", needed by {bar.text}")
+        groupings[name] = frame.factor(name)
+    groups = None
+    if spec.groups is not None:
+        groups = spec.groups if isinstance(spec.groups, str) else "groups"
+        groupings[groups] = _groups(spec.groups, frame)
+    for name in spec.clusters:
+        check_names(frame, (name,), ", needed by vcov")
+        if name not in groupings:
+            groupings[name] = frame.factor(name)
+    return Inputs(variables, arguments, groupings, groups)
+
+
+def used_rows(inputs: Inputs, n: int, policy: str) -> tuple[Ints | None, Missing]:
+    """Positions of the complete rows (None for all of them), and the account of the others.
+
+    Raises GlimmError when no row is complete, and for any missing value when the policy is "error".
+    """
+    counts: dict[str, int] = {}
+    complete = np.ones(n, dtype=np.bool_)
+    columns = [*inputs.variables.items(), *((v.name, v) for v in inputs.arguments.values()), *inputs.groupings.items()]
+    for name, variable in columns:
+        if variable.missing is not None and variable.missing.any():
+            counts[name] = max(int(variable.missing.sum()), counts.get(name, 0))
+            complete &= ~variable.missing
+    if complete.all():
+        return None, Missing(n, n, {}, {name: ClusterLoss(_n_clusters(v), 0, 0, {}) for name, v in inputs.groupings.items()})
+    listed = ", ".join(f"{name}: {count}" for name, count in counts.items())
+    rows = np.flatnonzero(complete)
+    if not len(rows):
+        raise GlimmError(f"every one of the {n} rows has a missing value ({listed}): leave out a column, or impute")
+    if policy == "error":
+        raise GlimmError(f"{n - len(rows)} of {n} rows have missing values ({listed}): use missing='drop', or impute them")
+    losses = {name: _loss(variable, complete) for name, variable in inputs.groupings.items()}
+    return rows, Missing(n, len(rows), counts, losses)
+
+
+def _n_clusters(variable: Variable) -> int:
+    assert variable.codes is not None
+    codes = variable.codes if variable.missing is None else variable.codes[variable.codes >= 0]
+    return int(np.count_nonzero(np.bincount(codes, minlength=len(variable.levels))))
+
+
+def _loss(variable: Variable, complete: NDArray[np.bool_]) -> ClusterLoss:
+    """Clusters, those that lost some of their rows, those that lost all."""
+    assert variable.codes is not None
+    k = len(variable.levels)
+    known = variable.codes >= 0
+    before = np.bincount(variable.codes[known], minlength=k)
+    after = np.bincount(variable.codes[known & complete], minlength=k)
+    touched = np.flatnonzero(after < before)
+    lost = int(np.count_nonzero(after[touched] == 0))
+    by_level = {variable.levels[j]: int(before[j] - after[j]) for j in touched}
+    return ClusterLoss(int(np.count_nonzero(before)), len(touched) - lost, lost, by_level)
+
+
+def _argument(role: str, given: Any, frame: Frame, variables: Mapping[str, Variable]) -> Variable:
+    """weights, offset, exposure or time: a column's name, or one value per row of the caller's data."""
+    if isinstance(given, str):
+        check_names(frame, (given,), f", needed by {role}=")
+        variable = variables[given] if given in variables else frame.variable(given)
+    else:
+        frame.check_labels(role, given)
+        variable = read_column(role, given, frame.n_rows)
+    if role != "time" and variable.kind != "numeric":
+        what = "booleans" if variable.boolean else "strings"
+        raise GlimmError(f"{role} {variable.name!r} holds {what}: give numbers")
+    return variable
+
+
+def _groups(given: Any, frame: Frame) -> Variable:
+    if isinstance(given, str):
+        check_names(frame, (given,), ", needed by groups=")
+        return frame.factor(given)
+    if isinstance(given, (list, tuple)) and given and len(given) != frame.n_rows and all(name in frame.names for name in given):
+        raise GlimmError("groups= is one column: make one of several first, for example data['pair'] = data['a'].astype(str) + data['b']")
+    frame.check_labels("groups", given)
+    return read_factor("groups", given, frame.n_rows)

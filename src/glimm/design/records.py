@@ -1,0 +1,155 @@
+"""What a model is made of, before anything is fitted: Spec -> Design = response + parts + clusters.
+
+Design: y_i, size_i; eta_i = offset_i + x_i'beta + z_i'b_g(i) for each part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.records import Encoding, Missing, Response
+from ..family import Family, Link
+from ..kernels.matrix import Codes, Floats, Ints, Matrix
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A call of one of the doors, its arguments packed. Columns are named or given as arrays."""
+
+    door: Literal["glm", "glmm", "gee"]
+    formula: str
+    family: Family
+    link: Link
+    weights: Any = None
+    offset: Any = None
+    exposure: Any = None
+    groups: Any = None
+    time: Any = None
+    clusters: tuple[str, ...] = ()
+    missing: Literal["drop", "error"] = "drop"
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RandomTerm:
+    """Random effects of one grouping factor: row i adds z_i'b_refs(i), b_j ~ N(0, Lambda Lambda').
+
+    group : name of the grouping factor
+    levels : (J,) its levels, in the order of refs
+    refs : (n,) int32 level of each row
+    z : (n, k) Fortran-ordered
+    names : k column names of z
+    structure : name of the covariance structure
+    """
+
+    group: str
+    levels: NDArray[Any]
+    refs: Codes
+    z: Floats
+    names: tuple[str, ...]
+    structure: str = "us"
+    coords: Floats | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Clusters:
+    """Rows gathered by cluster: cluster j is rows order[starts[j]:starts[j + 1]], by time inside a cluster.
+
+    levels : (K,) cluster names
+    time : (n,) time of each row in the design's row order, or None (then 1, 2, ... in row order)
+    """
+
+    name: str
+    levels: NDArray[Any]
+    order: Ints
+    starts: Ints
+    time: Floats | None = None
+
+    @property
+    def sizes(self) -> Ints:
+        """(K,) rows per cluster."""
+        return np.diff(self.starts)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One linear predictor: eta = offset + X beta (+ random terms).
+
+    matrix : the columns that are kept; names : their terms
+    dropped : name of a column left out for rank -> what it equals, in words
+    intercept : position of the constant column, or None
+    center, scale : (p,) the kernels work on (x - center) / scale; center is 0 where it may not be moved
+    """
+
+    matrix: Matrix
+    names: tuple[str, ...]
+    dropped: Mapping[str, str]
+    intercept: int | None
+    center: Floats
+    scale: Floats
+    offset: Floats | None
+    link: Link
+    random: tuple[RandomTerm, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """Everything an estimator reads, built once and never written to.
+
+    y : (n,) response on the scale of the mean (proportions for trials)
+    trials : (n,) or None; weights : (n,) precision weights or None
+    rows : (n,) index of each used row in the caller's data
+    parts : "mean" (later "zero", "dispersion")
+    clusters : the groups of a GEE, or the columns named in vcov={"cluster": ...}, by name
+    spec : how new data are read in the same way; holds no rows
+    labels : the pandas index of the used rows, None for other kinds of frame
+    """
+
+    y: Floats
+    trials: Floats | None
+    weights: Floats | None
+    weights_kind: Literal["precision"]
+    rows: Ints
+    parts: Mapping[str, Part]
+    clusters: Mapping[str, Clusters]
+    missing: Missing
+    response: Response
+    spec: Encoding
+    labels: Any = None
+
+    @property
+    def n(self) -> int:
+        """Rows used."""
+        return len(self.y)
+
+    @property
+    def mean(self) -> Part:
+        """The mean model."""
+        return self.parts["mean"]
+
+    @property
+    def size(self) -> Floats | None:
+        """(n,) weights times trials: what multiplies a row's log-likelihood; None when all are 1."""
+        if self.trials is None or self.weights is None:
+            return self.weights if self.trials is None else self.trials
+        return self.trials * self.weights
+
+
+@dataclass(frozen=True, slots=True)
+class NewRows:
+    """New data read with a design's spec, one entry per row of the caller's frame.
+
+    complete : (n,) bool; rows with a missing predictor are False and hold zeros in matrix
+    refs : per random term, (n,) int32 level, -1 for a level that the fit has not seen (or missing)
+    """
+
+    matrix: Matrix
+    offset: Floats | None
+    complete: NDArray[np.bool_]
+    refs: tuple[Codes, ...] = ()
+    z: tuple[Floats, ...] = ()

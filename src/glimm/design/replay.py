@@ -1,0 +1,115 @@
+"""New data read as the fit's were: the same columns, levels and transform state.
+
+eta_i = offset_i + x_i'beta + z_i'b_ref(i), with ref = -1 for a cluster that the fit has not seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..data.columns import recode
+from ..data.factors import Pieces, encode_factor
+from ..data.frames import Frame, check_names, open_frame
+from ..data.matrices import FixedSpec, complete_rows, replay
+from ..data.records import ARRAY, Encoding, Variable
+from ..errors import GlimmError
+from ..kernels.matrix import Bools, Codes, Floats
+from .build import log_exposure
+from .records import Design, NewRows, RandomTerm
+
+
+def read_new(design: Design, data: Any, offset: Any = None, exposure: Any = None) -> NewRows:
+    """New data as the design's mean model needs them, one entry per row.
+
+    data : any kind of frame; only the predictors (and offset or exposure columns) are needed. A missing grouping column,
+    a missing or an unknown cluster give ref -1. offset, exposure : arrays (n,), used in place of the fit's own.
+
+    Raises GlimmError for a column that is not there, for a factor's level that the fit has not seen, and where the fit had an
+    array for its offset or exposure and none is given.
+    """
+    frame = open_frame(data)
+    given = {"offset": offset, "exposure": exposure}
+    old = design.spec
+    spec = replace(old, offset=_own("offset", old.offset, offset), exposure=_own("exposure", old.exposure, exposure))
+    needed = tuple(name for name in spec.variables if name in _still_needed(old, spec))
+    check_names(frame, needed, ", needed for predictions")
+    variables = {name: frame.variable(name) for name in needed}
+    fixed = spec.fixed
+    assert isinstance(fixed, FixedSpec)
+    part = design.mean
+    matrix, complete = replay(fixed, variables, frame.n_rows)
+    total, known = _offset(spec, variables, frame.n_rows)
+    for role, array in given.items():
+        if array is not None:
+            total, known = _add_array(role, array, total, known)
+    complete = complete & known
+    refs = tuple(_refs(term, frame) for term in part.random)
+    z = tuple(np.ones((frame.n_rows, 1), order="F") for _ in part.random)
+    return NewRows(matrix.select(np.array(spec.keep, dtype=np.int64)), total, complete, refs, z)
+
+
+def _own(role: str, name: str | None, given: Any) -> str | None:
+    """The fit's own column for an offset or exposure, None where an array replaces it."""
+    if given is None and name == ARRAY:
+        raise GlimmError(f"the fit's {role} was an array: give predict one for the new rows, {role}=array, or refit with {role}='column'")
+    return name if given is None else None
+
+
+def _still_needed(old: Encoding, new: Encoding) -> frozenset[str]:
+    """Columns to read: all but those of an offset or exposure that an array replaces and nothing else uses."""
+    replaced = {name for name in (old.offset, old.exposure) if name is not None} - {new.offset, new.exposure}
+    fixed = old.fixed
+    assert isinstance(fixed, FixedSpec)
+    used = {*fixed.variables, *(name for part in old.offsets for name in part.variables)}
+    return frozenset(old.variables) - (replaced - used)
+
+
+def _add_array(role: str, given: Any, total: Floats | None, known: Bools) -> tuple[Floats, Bools]:
+    values = np.asarray(given, dtype=np.float64)
+    if values.shape != known.shape:
+        raise GlimmError(f"predict: {role} has shape {values.shape}, but newdata has {len(known)} rows: give one value per row")
+    if role == "exposure":
+        if np.any(values <= 0.0):
+            raise GlimmError(f"predict: exposure must be positive; row {int(np.argmax(values <= 0.0))} (counting from 0) is not")
+        values = np.log(values)
+    there = np.isfinite(values)
+    return (0.0 if total is None else total) + np.where(there, values, 0.0), known & there
+
+
+def _offset(spec: Encoding, variables: dict[str, Variable], n: int) -> tuple[Floats | None, Any]:
+    """The offset of each row (0 where it is missing), and where it is known."""
+    named = [name for name in (spec.offset, spec.exposure) if name is not None and name != ARRAY]
+    needed = tuple(dict.fromkeys([*named, *(name for part in spec.offsets for name in part.variables)]))
+    if not named and not spec.offsets:
+        return None, np.ones(n, dtype=np.bool_)
+    known = complete_rows(variables, needed, n)
+    rows = np.flatnonzero(known)
+    total = np.zeros(n)
+    if not len(rows):
+        return total, known
+    if spec.offset in named:
+        total[rows] += _number(variables[spec.offset])[rows]
+    if spec.exposure in named:
+        _number(variables[spec.exposure])
+        total[rows] += log_exposure(variables[spec.exposure], rows)
+    for part in spec.offsets:
+        pieces: Pieces = {}
+        encode_factor(part, False, variables, rows, pieces)
+        total[rows] += pieces[part.text, False].values[0]
+    return total, known
+
+
+def _number(variable: Variable) -> Floats:
+    if variable.values is None:
+        raise GlimmError(f"column {variable.name!r} must hold numbers, not {variable.levels[0]!r}")
+    return variable.values
+
+
+def _refs(term: RandomTerm, frame: Frame) -> Codes:
+    """Each row's level of a grouping factor, -1 where it is missing or unknown."""
+    if term.group not in frame.names:
+        return np.full(frame.n_rows, -1, dtype=np.int32)
+    return recode(frame.factor(term.group), tuple(term.levels.tolist()))[0]

@@ -1,0 +1,148 @@
+"""Fisher scoring with step-halving: beta <- beta + (X'WX)^-1 X'd, W the expected information."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..design.coordinates import to_working
+from ..design.records import Design
+from ..errors import GlimmError
+from ..family import Family, Link
+from ..kernels import GlmPass, Rows, solve, variance
+from ..kernels.matrix import Floats
+from .control import Control
+
+CANONICAL = {("gaussian", "identity"), ("binomial", "logit"), ("poisson", "log")}
+QUADRATIC = 1e-8
+LINEAR = 1e-20
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """Where scoring ended: working beta, the pass there, the last decrement (log-likelihood units), passes used."""
+
+    beta: Floats
+    last: GlmPass
+    decrement: float
+    passes: int
+    converged: bool
+
+
+def mean_rows(design: Design, threads: int) -> Rows:
+    """The mean model's rows in the design's own order."""
+    part = design.mean
+    return Rows(part.matrix, part.center, part.scale, design.y, design.size, part.offset, threads=threads)
+
+
+def link_function(link: Link, mu: Floats) -> Floats:
+    """(n,) g(mu), for starting values only."""
+    if link.name == "identity":
+        return mu
+    if link.name == "log":
+        return np.asarray(np.log(mu))
+    if link.name == "cloglog":
+        return np.asarray(np.log(-np.log1p(-mu)))
+    logit = np.asarray(np.log(mu / (1.0 - mu)))
+    return logit if link.name == "logit" else logit / 1.702
+
+
+def start(design: Design, family: Family, link: Link, control: Control, rows: Rows) -> Floats:
+    """(p,) working coefficients to begin from: the caller's, else the mean response, else least squares on g(shrunken y)."""
+    part = design.mean
+    if control.start is not None:
+        unknown = [name for name in control.start if name not in part.names]
+        if unknown:
+            raise GlimmError(f"control: start names {unknown[0]!r}, which is not a term (terms: {', '.join(part.names)})")
+        return to_working(part, np.array([float(control.start.get(name, 0.0)) for name in part.names]))
+    beta = np.zeros(part.matrix.p)
+    if family.name == "gaussian" and link.name == "identity":
+        return beta
+    shift = 0.0 if part.offset is None else float(part.offset.mean())
+    center = float(design.y.mean())
+    if part.intercept is not None:
+        mean = (center * design.n + 0.5) / (design.n + 1.0) if family.name == "binomial" else center
+        if family.name != "gaussian" or mean > 0.0:
+            beta[part.intercept] = float(link_function(link, np.array([mean]))[0]) - shift
+        if np.isfinite(rows.glm(family.kernel, link.kernel, beta).loglik):
+            return beta
+    if family.name == "binomial":
+        size = design.size if design.size is not None else np.ones(design.n)
+        shrunk = (size * design.y + 0.5) / (size + 1.0)
+    else:
+        shrunk = np.maximum(design.y, 0.1 * max(abs(center), 1e-8)) if link.name == "log" else design.y + 0.1 * (family.name == "poisson")
+    target = link_function(link, shrunk) - (0.0 if part.offset is None else part.offset)
+    least_squares = Rows(part.matrix, part.center, part.scale, target, threads=rows.threads).glm(0, 0, np.zeros(part.matrix.p))
+    return solve(least_squares.information, least_squares.score)
+
+
+def score_iterations(rows: Rows, family: Family, link: Link, beta: Floats, control: Control) -> Scoring:
+    """Fisher scoring from beta until the decrement says that the next step would change nothing that is reported.
+
+    Raises GlimmError if the starting values are outside the family's range.
+    """
+    now = rows.glm(family.kernel, link.kernel, beta)
+    if not np.isfinite(now.loglik):
+        raise GlimmError(
+            f"no starting values inside the range of family {family.name!r} with link {link.name!r} were found: "
+            "give some with control=glimm.Control(start={'Intercept': ...}), or use the default link"
+        )
+    if rows.p == 0:
+        return Scoring(beta, now, 0.0, 1, True)
+    enough = QUADRATIC if (family.name, link.name) in CANONICAL else LINEAR
+    passes, previous, last_round = 1, np.inf, False
+    for _ in range(control.max_iter):
+        step = solve(now.information, now.score)
+        decrement = float(step @ now.score)
+        if last_round or (decrement < 1e-15 and decrement > 0.8 * previous):
+            return Scoring(beta, now, decrement, passes, True)
+        last_round = decrement < enough
+        previous = decrement
+        length = 1.0
+        while True:
+            candidate = beta + length * step
+            trial = rows.glm(family.kernel, link.kernel, candidate)
+            passes += 1
+            if trial.loglik >= now.loglik - 1e-10 * abs(now.loglik) - 1e-12:
+                break
+            length *= 0.5
+            if length < 1e-8:
+                return Scoring(beta, now, decrement, passes, decrement < 1e-6)
+        beta, now = candidate, trial
+        if not _invertible(now.information):
+            return Scoring(beta, now, decrement, passes, False)
+    return Scoring(beta, now, previous, passes, False)
+
+
+FITTED_EXTREME = 1e-9
+
+
+def rows_at_bound(family: Family, mu: Floats) -> int:
+    """Rows whose fitted probability is 0 or 1, or whose fitted count is 0, to within 1e-9."""
+    if family.name == "binomial":
+        return int(np.sum((mu < FITTED_EXTREME) | (mu > 1.0 - FITTED_EXTREME)))
+    return int(np.sum(mu < FITTED_EXTREME * mu.mean())) if family.name == "poisson" else 0
+
+
+def separated(family: Family, rows: int, n: int) -> str:
+    """The sentence about them."""
+    what = "probabilities of 0 or 1" if family.name == "binomial" else "means of 0"
+    return (
+        f"fitted {what} in {rows} of {n} rows: some combination of predictors separates the outcomes, "
+        "so the largest coefficients and standard errors have no finite estimate"
+    )
+
+
+def _invertible(information: Floats) -> bool:
+    """Whether a next step exists: with separated outcomes the information vanishes."""
+    root = np.sqrt(np.diag(information))
+    if not np.all(root > 0.0):
+        return False
+    return bool(np.linalg.cond(information / np.outer(root, root)) < 1e15)
+
+
+def pearson_residuals(design: Design, family: Family, mu: Floats) -> Floats:
+    """(n,) (y - mu) sqrt(size / v(mu))."""
+    size = design.size
+    return np.asarray((design.y - mu) * np.sqrt((1.0 if size is None else size) / variance(family.kernel, mu)))

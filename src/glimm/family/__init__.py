@@ -1,0 +1,5 @@
+"""Families and links."""
+
+from .records import FAMILIES, LINKS, Family, Link, resolve
+
+__all__ = ["FAMILIES", "LINKS", "Family", "Link", "resolve"]

@@ -1,0 +1,282 @@
+"""Fits: thin faces over records. Every method is a question put to a room below; what is dear to compute is remembered here."""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABC, abstractmethod
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+
+from .covariance.working import working
+from .design.records import NewRows
+from .design.replay import read_new
+from .errors import GlimmError, GlimmWarning
+from .inference import criteria
+from .inference.covariance import Inference, infer
+from .inference.wald import p_values
+from .kernels.matrix import Floats
+from .marginal.predict import check, predict
+from .records import GeeRecord, GlmRecord, MixedRecord, Record
+from .report import tables
+from .report.summary import summary_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from .data.records import Missing
+
+
+class Fit(ABC):
+    """What every fit answers. Frames come in the caller's kind; Series are pandas, indexed by term.
+
+    record : the frozen record behind it
+    """
+
+    def __init__(self, record: Record, vcov: Any) -> None:
+        self.record = record
+        self._vcov = vcov
+
+    @property
+    @abstractmethod
+    def model(self) -> str:
+        """The model's name in words."""
+
+    @cached_property
+    def inference(self) -> Inference:
+        """Coefficients with the covariance asked for at the door."""
+        return infer(self.record, self._vcov)
+
+    @cached_property
+    def params(self) -> pd.Series[float]:
+        """Coefficients of the mean model."""
+        return tables.by_term(self.inference.names, self.inference.params, "params")
+
+    @cached_property
+    def bse(self) -> pd.Series[float]:
+        """Standard errors of the coefficients."""
+        return tables.by_term(self.inference.names, self.inference.bse, "bse")
+
+    @property
+    def tvalues(self) -> pd.Series[float]:
+        """Coefficients divided by their standard errors."""
+        return tables.by_term(self.inference.names, self.inference.params / self.inference.bse, "tvalues")
+
+    @property
+    def pvalues(self) -> pd.Series[float]:
+        """Two-sided p-values of the coefficients."""
+        return tables.by_term(self.inference.names, p_values(self.inference.params / self.inference.bse, self.inference.df), "pvalues")
+
+    @property
+    def nobs(self) -> int:
+        """Rows used."""
+        return self.record.design.n
+
+    @property
+    def df_resid(self) -> int:
+        """Rows used minus coefficients."""
+        return self.record.design.n - self.record.design.mean.matrix.p
+
+    @property
+    def scale(self) -> float:
+        """The dispersion: sigma^2 of a gaussian model, 1 where the family has none."""
+        return self.record.scale
+
+    @property
+    def llf(self) -> float:
+        """The full log-likelihood, constants included; a GEE has none (AttributeError)."""
+        return criteria.criteria(self.record)["llf"]
+
+    @property
+    def aic(self) -> float:
+        """-2 llf + 2 parameters."""
+        return criteria.criteria(self.record)["aic"]
+
+    @property
+    def bic(self) -> float:
+        """-2 llf + log(nobs) parameters."""
+        return criteria.criteria(self.record)["bic"]
+
+    @property
+    def deviance(self) -> float:
+        """Deviance at the fitted means (conditional on the clusters in a mixed model)."""
+        return criteria.deviance(self.record)
+
+    @property
+    def converged(self) -> bool:
+        """Whether the estimates are where they should be; `record.solution` says what happened."""
+        return self.record.solution.code in ("converged", "boundary")
+
+    @property
+    def dropped(self) -> dict[str, str]:
+        """Columns left out for rank, and what each equals."""
+        return dict(self.record.design.mean.dropped)
+
+    @property
+    def missing(self) -> Missing:
+        """The account of rows left out for missing values."""
+        return self.record.design.missing
+
+    @cached_property
+    def fittedvalues(self) -> pd.Series[float]:
+        """Fitted means of the rows used, indexed as the caller's frame is."""
+        return tables.by_row(self.record, criteria.fitted(self.record), "fittedvalues")
+
+    def cov_params(self) -> pd.DataFrame:
+        """(p, p) covariance of the coefficients."""
+        return tables.square(self.inference.names, self.inference.cov)
+
+    def conf_int(self, *, level: float = 0.95, method: str = "wald") -> pd.DataFrame:
+        """Confidence limits by term: columns conf_low, conf_high."""
+        if method != "wald":
+            raise GlimmError(f"conf_int: method must be 'wald', not {method!r} (profile intervals are not in this release)")
+        return tables.limits(self.inference, level)
+
+    def resid(self, kind: str = "deviance") -> pd.Series[float]:
+        """Residuals of the rows used: "response", "pearson", "deviance" or "working"."""
+        return tables.by_row(self.record, criteria.residuals(self.record, kind), f"resid_{kind}")
+
+    def tidy(self, *, level: float = 0.95) -> Any:
+        """One row per term: term, estimate, std_error, statistic, p_value, conf_low, conf_high."""
+        return tables.deliver(self.record, tables.tidy(self.inference, level))
+
+    def glance(self) -> Any:
+        """One row about the whole fit."""
+        numbers = {} if isinstance(self.record, GeeRecord) else criteria.criteria(self.record)
+        return tables.deliver(self.record, tables.glance(self.record, numbers))
+
+    def augment(self) -> Any:
+        """One row per row used: its position in the caller's data, response, fitted value, residual."""
+        kind = "pearson" if isinstance(self.record, GeeRecord) else "deviance"
+        return tables.deliver(
+            self.record, tables.augment(self.record, criteria.fitted(self.record), criteria.residuals(self.record, kind), kind)
+        )
+
+    def predict(
+        self,
+        newdata: Any = None,
+        *,
+        scale: str = "response",
+        target: str | None = None,
+        interval: str | None = None,
+        level: float = 0.95,
+        offset: Any = None,
+        exposure: Any = None,
+    ) -> Any:
+        """Predicted means, one per row of newdata (default: the rows used); NaN where a predictor is missing.
+
+        scale : "response" or "link". target : "conditional" (with the cluster's effect; a GLMM's default), "typical" (effects at zero),
+        "marginal" (averaged over the effects; the only one of GLM and GEE). interval : "confidence" returns a frame
+        estimate, std_error, conf_low, conf_high. offset, exposure : arrays, where the fit was given arrays.
+        Raises GlimmError for an unseen level of a factor; an unseen cluster gets the typical prediction and a warning.
+        """
+        target = check(self.record, scale, target, interval)
+        new = _rows_used(self.record) if newdata is None else read_new(self.record.design, newdata, offset, exposure)
+        out = predict(self.record, self.inference, new, scale, target, interval, level)
+        if out.unknown:
+            warnings.warn(
+                f"predict: {out.unknown} rows have no cluster that the fit knows (missing or new); their effect is taken as zero",
+                GlimmWarning,
+                stacklevel=2,
+            )
+        if interval is None:
+            return out.estimate
+        return tables.deliver(self.record, tables.prediction(out))
+
+    def summary(self) -> str:
+        """The fit in words and numbers, as text."""
+        return summary_text(self.model, self.record, self.inference)
+
+    def __repr__(self) -> str:
+        d = self.record.design
+        return f"<{type(self).__name__}: {d.spec.formula.text}, {self.record.family.name} {d.mean.link.name}, {d.n} rows>"
+
+
+@final
+class GlmFit(Fit):
+    """A fitted generalised linear model."""
+
+    record: GlmRecord
+
+    @property
+    def model(self) -> str:
+        """GLM."""
+        return "GLM: rows independent"
+
+
+@final
+class GlmmFit(Fit):
+    """A fitted (generalised) linear mixed model."""
+
+    record: MixedRecord
+
+    @property
+    def model(self) -> str:
+        """LMM or GLMM."""
+        if self.record.linear:
+            return f"Linear mixed model ({'REML' if self.record.reml else 'ML'}): conditional on the cluster"
+        return "GLMM: conditional on the cluster"
+
+    @property
+    def theta(self) -> Floats:
+        """Covariance parameters: relative to sigma in an LMM, on the scale of the linear predictor otherwise."""
+        return self.record.vector[self.record.blocks["theta"]]
+
+    @property
+    def sigma(self) -> float:
+        """Residual standard deviation (1 where the family has none)."""
+        return float(np.sqrt(self.record.scale))
+
+    @property
+    def points(self) -> int:
+        """Quadrature points per effect: 1 is Laplace, 0 an LMM."""
+        return self.record.points
+
+    def varcorr(self) -> Any:
+        """Variances, standard deviations and correlations of the random effects."""
+        return tables.deliver(self.record, tables.varcorr(self.record))
+
+    def ranef(self) -> Any:
+        """Conditional modes of the random effects with conditional standard errors: group, level, term, estimate, std_error."""
+        return tables.deliver(self.record, tables.ranef(self.record))
+
+
+@final
+class GeeFit(Fit):
+    """A fitted GEE."""
+
+    record: GeeRecord
+
+    @property
+    def model(self) -> str:
+        """GEE."""
+        return "GEE: average over the population"
+
+    @property
+    def corr_params(self) -> pd.Series[float]:
+        """Correlation parameters by name."""
+        return tables.by_term(working(self.record.corr).names(), self.record.alpha, "corr_params")
+
+    def working_corr(self) -> pd.DataFrame:
+        """The working correlation of the largest cluster, with its times (1, 2, ... if no time was given) on both sides."""
+        clusters = next(iter(self.record.design.clusters.values()))
+        largest = int(np.argmax(clusters.sizes))
+        rows = clusters.order[clusters.starts[largest] : clusters.starts[largest + 1]]
+        times = np.arange(1.0, len(rows) + 1.0) if clusters.time is None else clusters.time[rows]
+        return tables.working_matrix(working(self.record.corr).matrix(self.record.alpha, times), times)
+
+    def resid(self, kind: str = "pearson") -> pd.Series[float]:
+        """Residuals of the rows used: "response", "pearson", "deviance" or "working"."""
+        return super().resid(kind)
+
+
+def _rows_used(record: Record) -> NewRows:
+    part = record.design.mean
+    return NewRows(
+        part.matrix,
+        part.offset,
+        np.ones(record.design.n, dtype=bool),
+        tuple(t.refs for t in part.random),
+        tuple(t.z for t in part.random),
+    )

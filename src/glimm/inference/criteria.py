@@ -1,0 +1,70 @@
+"""Fit criteria: aic = -2 llf + 2 df, bic = -2 llf + log(nobs) df; residuals and fitted values of a record."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..errors import GlimmError
+from ..kernels import mean, unit_deviance, variance
+from ..kernels.matrix import Floats
+from ..records import GeeRecord, MixedRecord, Record
+
+RESIDUALS = ("response", "pearson", "deviance", "working")
+
+
+def n_parameters(record: Record) -> int:
+    """Parameters of the likelihood: coefficients, covariance parameters, and the dispersion where it is estimated."""
+    extra = 0 if record.family.scale_known else 1
+    if isinstance(record, MixedRecord):
+        theta = record.blocks["theta"]
+        return int(record.blocks["mean"].stop + (theta.stop - theta.start) + extra)
+    return len(record.vector) + extra
+
+
+def criteria(record: Record) -> dict[str, float]:
+    """llf, aic, bic, and the deviance of a GLM; raises AttributeError for a GEE, which has no likelihood."""
+    if isinstance(record, GeeRecord):
+        raise AttributeError("a GEE has no likelihood, so no llf, aic or bic; compare working correlations by qic() when it is there")
+    k = n_parameters(record)
+    out = {"llf": record.llf, "aic": -2.0 * record.llf + 2.0 * k, "bic": -2.0 * record.llf + np.log(record.design.n) * k}
+    return out
+
+
+def linear_predictor(record: Record) -> Floats:
+    """(n,) eta of the rows used; conditional on the clusters for a mixed model."""
+    if not isinstance(record, MixedRecord):
+        return record.eta
+    part = record.design.mean
+    term = part.random[0]
+    eta = part.matrix.times(record.vector[record.blocks["mean"]]) + (0.0 if part.offset is None else part.offset)
+    return np.asarray(eta + np.einsum("ij,ij->i", term.z, record.effects[term.refs]))
+
+
+def fitted(record: Record) -> Floats:
+    """(n,) fitted means of the rows used."""
+    return mean(record.design.mean.link.kernel, linear_predictor(record))[0]
+
+
+def deviance(record: Record) -> float:
+    """Sum of size times unit deviance at the fitted means."""
+    size = record.design.size
+    return float(np.sum(unit_deviance(record.family.kernel, record.design.y, fitted(record)) * (1.0 if size is None else size)))
+
+
+def residuals(record: Record, kind: str) -> Floats:
+    """(n,) residuals of the rows used.
+
+    kind : "response" y - mu; "pearson" (y - mu) sqrt(size / v); "deviance" sign(y - mu) sqrt(size d); "working" (y - mu) / mu'
+    """
+    if kind not in RESIDUALS:
+        raise GlimmError(f"resid: kind must be one of {', '.join(RESIDUALS)}, not {kind!r}")
+    y, size, family = record.design.y, record.design.size, record.family.kernel
+    weight = 1.0 if size is None else size
+    mu, slope, _, _ = mean(record.design.mean.link.kernel, linear_predictor(record))
+    if kind == "response":
+        return y - mu
+    if kind == "working":
+        return np.asarray((y - mu) / slope)
+    if kind == "pearson":
+        return np.asarray((y - mu) * np.sqrt(weight / variance(family, mu)))
+    return np.asarray(np.sign(y - mu) * np.sqrt(weight * np.maximum(unit_deviance(family, y, mu), 0.0)))

@@ -1,0 +1,36 @@
+"""Typed doors to the compiled kernels: shapes and dtypes are settled here, nowhere else."""
+
+from .dense import inverse, solve
+from .families import constant, jets, mean, psi_jets, unit_deviance, variance, working
+from .matrix import Block, Bools, Codes, Floats, Index, Ints, Matrix
+from .mixed import LinearMixed, LmmEvaluation, MixedEvaluation, MixedModel
+from .rows import GeePass, GlmPass, PairSums, Rows, lag_sums, pair_sums
+
+__all__ = [
+    "Block",
+    "Bools",
+    "Codes",
+    "Floats",
+    "GeePass",
+    "GlmPass",
+    "Index",
+    "Ints",
+    "LinearMixed",
+    "LmmEvaluation",
+    "Matrix",
+    "MixedEvaluation",
+    "MixedModel",
+    "PairSums",
+    "Rows",
+    "constant",
+    "inverse",
+    "jets",
+    "lag_sums",
+    "mean",
+    "pair_sums",
+    "psi_jets",
+    "solve",
+    "unit_deviance",
+    "variance",
+    "working",
+]

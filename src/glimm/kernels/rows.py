@@ -1,0 +1,132 @@
+"""Rows of a model and the sums over them: GLM, GEE and least-squares passes.
+
+Everything is in working columns (x - center) / scale; callers move between those and the columns as named.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .families import floats, maybe
+from .matrix import Floats, Ints, Matrix
+from .native import native
+
+
+class GlmPass(NamedTuple):
+    """loglik without the terms free of eta; score (p,); information (p, p), expected."""
+
+    loglik: float
+    score: Floats
+    information: Floats
+
+
+class GeePass(NamedTuple):
+    """score (p,), bread (p, p); Pearson residuals (n,) in the order of rows; per cluster scores (K, p), curvatures (K, p, p) on request."""
+
+    score: Floats
+    bread: Floats
+    pearson: Floats
+    scores: Floats | None
+    curvatures: Floats | None
+
+
+class PairSums(NamedTuple):
+    """Sums over Pearson residuals: squares; products of all pairs in a cluster and their number; of pairs one unit of time apart."""
+
+    squares: float
+    pairs: float
+    n_pairs: float
+    next: float
+    n_next: float
+
+
+class Rows:
+    """Rows ready for the kernels: matrix, response, size and offset, optionally in another order.
+
+    order : (n,) row visited at each position, or None
+    """
+
+    __slots__ = ("handle", "n", "p", "threads")
+
+    def __init__(
+        self,
+        matrix: Matrix,
+        center: Floats,
+        scale: Floats,
+        y: Floats | None = None,
+        size: Floats | None = None,
+        offset: Floats | None = None,
+        order: Ints | None = None,
+        threads: int = 1,
+    ) -> None:
+        blocks = [(np.ascontiguousarray(b.positions, dtype=np.int64), maybe(b.values), b.codes) for b in matrix.blocks]
+        arrays = [y, size, offset, order, *(b.values for b in matrix.blocks), *(b.codes for b in matrix.blocks)]
+        assert all(a is None or len(a) == matrix.n for a in arrays)
+        self.n, self.p, self.threads = matrix.n, matrix.p, threads
+        self.handle: Any = native().Rows(
+            matrix.n, matrix.p, blocks, floats(center), floats(scale), maybe(y), maybe(size), maybe(offset), order
+        )
+
+    def glm(self, family: int, link: int, beta: Floats) -> GlmPass:
+        """One pass of a GLM at beta (p,)."""
+        return GlmPass(*self.handle.glm_pass(family, link, floats(beta), self.threads))
+
+    def eta(self, beta: Floats) -> Floats:
+        """(n,) offset + X beta, in the order of rows."""
+        out: Floats = self.handle.linear_predictor(floats(beta), self.threads)
+        return out
+
+    def leverages(self, w: Floats, c: Floats) -> Floats:
+        """(n,) w_i x_i'C x_i."""
+        out: Floats = self.handle.leverages(floats(w), floats(c), self.threads)
+        return out
+
+    def cluster_scores(self, d1: Floats, starts: Ints) -> Floats:
+        """(K, p) sums of d1_i x_i over the rows of each cluster; d1 is in the matrix's own row order."""
+        out: Floats = self.handle.cluster_scores(floats(d1), starts, self.threads)
+        return out
+
+    def refined_residual_score(self, high: Floats, low: Floats) -> Floats:
+        """(p,) X'W(y - offset - X beta) on the raw columns in doubled precision, beta = high + low."""
+        out: Floats = self.handle.refined_residual_score(floats(high), floats(low))
+        return out
+
+    def qr(self) -> Floats:
+        """(p, p) R of W^1/2 X = QR, W = size, by blocks of rows."""
+        out: Floats = self.handle.qr()
+        return out
+
+    def gram(self) -> Floats:
+        """(p, p) X'WX, W = size."""
+        out: Floats = self.handle.gram(self.threads)
+        return out
+
+    def gee(
+        self,
+        family: int,
+        link: int,
+        beta: Floats,
+        starts: Ints,
+        working: int,
+        alpha: float,
+        time: Floats | None,
+        scores: bool = False,
+        curvatures: bool = False,
+    ) -> GeePass:
+        """One pass of a GEE; time (n,) is in the order of rows."""
+        return GeePass(
+            *self.handle.gee_pass(family, link, floats(beta), starts, working, alpha, maybe(time), scores, curvatures, self.threads)
+        )
+
+
+def pair_sums(pearson: Floats, starts: Ints, time: Floats | None, threads: int = 1) -> PairSums:
+    """Sums over pairs of residuals in clusters; pearson and time (n,) in cluster order."""
+    return PairSums(*native().pair_sums(floats(pearson), starts, maybe(time), threads))
+
+
+def lag_sums(pearson: Floats, starts: Ints, time: Floats | None, max_lag: int) -> tuple[Floats, Floats]:
+    """(sums, counts), each (max_lag + 1,): products of residuals by whole-number distance in time, over all pairs of a cluster."""
+    out: tuple[Floats, Floats] = native().lag_sums(floats(pearson), starts, maybe(time), max_lag)
+    return out

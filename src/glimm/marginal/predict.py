@@ -1,0 +1,127 @@
+"""Predictions of a fitted model: h(x'beta + offset + z'b) conditional on the cluster, typical (b = 0), or averaged over b (marginal).
+
+Standard errors by the delta method; for a marginal mean of a GLMM they include the uncertainty of theta.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..covariance.structures import structure
+from ..design.records import NewRows
+from ..errors import GlimmError, NotYetError
+from ..inference.covariance import Inference, full_covariance
+from ..inference.wald import quantile
+from ..kernels import mean
+from ..kernels.matrix import Floats
+from ..records import MixedRecord, Record
+from .average import average
+
+TARGETS = ("conditional", "typical", "marginal")
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Predicted means.
+
+    estimate : (n,), NaN where a predictor is missing; std_error and limits (n,), if an interval was asked for
+    unknown : number of rows of clusters that the fit has not seen
+    """
+
+    estimate: Floats
+    std_error: Floats | None = None
+    conf_low: Floats | None = None
+    conf_high: Floats | None = None
+    unknown: int = 0
+
+
+def check(record: Record, scale: str, target: str | None, interval: str | None) -> str:
+    """The target to use; raises GlimmError for what cannot be asked of this record."""
+    if scale not in ("response", "link"):
+        raise GlimmError(f"predict: scale must be 'response' or 'link', not {scale!r}")
+    mixed = isinstance(record, MixedRecord)
+    target = target or ("conditional" if mixed else "marginal")
+    if target not in TARGETS:
+        raise GlimmError(f"predict: target must be one of {', '.join(TARGETS)}, not {target!r}")
+    if not mixed and target != "marginal":
+        raise GlimmError(
+            f"predict: this model has no random effects, so its only target is 'marginal', not {target!r}; glimm.glmm has the others"
+        )
+    if scale == "link" and target == "marginal" and mixed and record.design.mean.link.name != "identity":
+        raise GlimmError("predict: a marginal mean is an average on the scale of the response: use scale='response', or target='typical'")
+    if interval not in (None, "confidence", "prediction"):
+        raise GlimmError(f"predict: interval must be 'confidence' or 'prediction', not {interval!r}")
+    if interval == "prediction":
+        raise NotYetError("predict: interval='prediction' is not in this release: use interval='confidence'")
+    if interval is not None and target == "conditional":
+        raise NotYetError(
+            "predict: intervals of conditional predictions are not in this release: use target='typical' or target='marginal'"
+        )
+    return target
+
+
+def predict(record: Record, inference: Inference, new: NewRows, scale: str, target: str, interval: str | None, level: float) -> Prediction:
+    """Predict for rows read by design.replay; `target` comes from check()."""
+    part = record.design.mean
+    beta = record.vector[record.blocks["mean"]]
+    eta = new.matrix.times(beta) + (0.0 if new.offset is None else new.offset)
+    unknown = 0
+    if isinstance(record, MixedRecord) and target == "conditional":
+        refs, z = new.refs[0], new.z[0]
+        known = refs >= 0
+        unknown = int(np.sum(~known & new.complete))
+        eta = eta + np.where(known, np.einsum("ij,ij->i", z, record.effects[np.where(known, refs, 0)]), 0.0)
+    sd = spread(record, new) if isinstance(record, MixedRecord) and target == "marginal" else None
+    if scale == "link":
+        estimate, by_eta, by_sd = eta, np.ones(len(eta)), None
+    elif sd is not None:
+        estimate, by_eta, by_sd = average(part.link, eta, sd)
+    else:
+        estimate, by_eta = mean(part.link.kernel, eta)[:2]
+        by_sd = None
+    estimate = np.where(new.complete, estimate, np.nan)
+    if interval is None:
+        return Prediction(estimate, unknown=unknown)
+    jacobian = by_eta[:, None] * new.matrix.dense()
+    cov = inference.cov
+    if by_sd is not None and isinstance(record, MixedRecord):
+        cov = full_covariance(record)
+        rest = np.zeros((len(eta), len(cov) - jacobian.shape[1]))
+        rest[:, : record.blocks["theta"].stop - record.blocks["theta"].start] = by_sd[:, None] * _dspread(record, new)
+        jacobian = np.hstack([jacobian, rest])
+    variance = np.einsum("ij,jk,ik->i", jacobian, cov, jacobian)
+    se = np.where(new.complete, np.sqrt(np.maximum(variance, 0.0)), np.nan)
+    half = quantile(level, inference.df) * se
+    if scale == "response" and part.link.name != "identity" and by_sd is None:  # the interval of eta, carried to the mean
+        half_eta = quantile(level, inference.df) * np.sqrt(np.maximum(variance, 0.0)) / np.where(by_eta == 0.0, np.inf, np.abs(by_eta))
+        ends = mean(part.link.kernel, eta - half_eta)[0], mean(part.link.kernel, eta + half_eta)[0]
+        low, high = (np.where(new.complete, e, np.nan) for e in ends)
+        return Prediction(estimate, se, low, high, unknown)
+    return Prediction(estimate, se, estimate - half, estimate + half, unknown)
+
+
+def spread(record: MixedRecord, new: NewRows) -> Floats:
+    """(n,) sd of z'b: |T'z|, times sigma in an LMM."""
+    factor, z = _factor(record), new.z[0]
+    scale = np.sqrt(record.scale) if record.linear else 1.0
+    return np.asarray(scale * np.linalg.norm(z @ factor, axis=1))
+
+
+def _dspread(record: MixedRecord, new: NewRows) -> Floats:
+    """(n, k) derivatives of the spread in theta."""
+    term = record.design.mean.random[0]
+    theta, q, z = record.vector[record.blocks["theta"]], new.z[0].shape[1], new.z[0]
+    t = _factor(record)
+    entries = structure(term.structure).dfactor(theta, q)
+    zt = z @ t
+    norm = np.linalg.norm(zt, axis=1)
+    columns, rows = np.triu_indices(q)
+    by_entry = z[:, rows] * zt[:, columns] / np.where(norm == 0.0, np.inf, norm)[:, None]
+    return np.asarray(by_entry @ entries.T)
+
+
+def _factor(record: MixedRecord) -> Floats:
+    term = record.design.mean.random[0]
+    return structure(term.structure).factor(record.vector[record.blocks["theta"]], len(term.names))

@@ -1,0 +1,98 @@
+"""Frozen records of what was fitted: a design, a vector with named blocks, its curvature, and how it was reached.
+
+Every question (covariance, test, prediction, table) is a function of a record and of a vector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from .design.records import Design
+from .family import Family
+from .kernels.matrix import Floats
+
+SolutionCode = Literal["converged", "boundary", "separated", "not_converged"]
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """How a fit ended.
+
+    code : "converged"; "boundary" (a variance is zero); "separated" (fitted probabilities of 0 or 1); "not_converged"
+    message : one sentence; evaluations : of the objective; decrement : Newton decrement in -2 log L (scale-free);
+    gradient : at the end; active : parameters held at a bound; evidence : numbers behind the message
+    """
+
+    code: SolutionCode
+    message: str
+    evaluations: int
+    decrement: float
+    gradient: Floats
+    active: tuple[str, ...] = ()
+    evidence: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GlmRecord:
+    """A fitted GLM. bread : (p, p) inverse expected information at dispersion 1; eta : (n,)."""
+
+    design: Design
+    family: Family
+    vector: Floats
+    blocks: Mapping[str, slice]
+    bread: Floats
+    eta: Floats
+    llf: float
+    deviance: float
+    scale: float
+    solution: Solution
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class MixedRecord:
+    """A fitted mixed model.
+
+    linear : fitted as an LMM (beta and sigma profiled); reml : by the restricted likelihood
+    vector : mean | theta | family (psi on its transformed scale); curvature : (P, P) of -log L at it, rows of active parameters 0
+    u : (J, k) spherical effects, effects : (J, k) b = Lambda u, posterior : (J, k, k) conditional variances of b
+    scale : sigma^2 (1 where the family has none); points : quadrature points (1 is Laplace, 0 for an LMM)
+    """
+
+    design: Design
+    family: Family
+    linear: bool
+    reml: bool
+    vector: Floats
+    blocks: Mapping[str, slice]
+    curvature: Floats
+    effects: Floats
+    posterior: Floats
+    llf: float
+    scale: float
+    points: int
+    solution: Solution
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class GeeRecord:
+    """A fitted GEE. bread : (p, p) inverse of sum X~'R^-1X~ (dispersion left out); alpha : (q,) correlation parameters."""
+
+    design: Design
+    family: Family
+    vector: Floats
+    blocks: Mapping[str, slice]
+    bread: Floats
+    eta: Floats
+    corr: str
+    alpha: Floats
+    moments: str
+    scale: float
+    solution: Solution
+    version: str
+
+
+Record = GlmRecord | MixedRecord | GeeRecord

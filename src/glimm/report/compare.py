@@ -1,0 +1,161 @@
+"""Fits side by side: one column per fit and kind of standard errors, with what each number means and assumes.
+
+A GLM gets a second column with cluster-robust standard errors when another fit names the clusters:
+cluster of a GLM's row = cluster of the same row of the caller's data in the other fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, final
+
+import numpy as np
+
+from ..design.clusters import gather
+from ..design.records import Clusters
+from ..errors import GlimmError
+from ..inference.covariance import Inference, cluster_covariance, infer, row_codes
+from ..kernels.matrix import Ints
+from ..records import GeeRecord, GlmRecord, MixedRecord, Record
+from . import tables, words
+from .side_by_side import Column, Model, text
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Fits side by side. `print(comparison)` shows it; `comparison.table` is a tidy frame.
+
+    models : one per fit; columns : one per fit and kind of standard errors; notes : what the reader must know, in sentences
+    """
+
+    models: tuple[Model, ...]
+    columns: tuple[Column, ...]
+    notes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return text(self.models, self.columns, self.notes)
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    @property
+    def table(self) -> Any:
+        """One row per column and term: fit, model, target, term, estimate, std_error, conf_low, conf_high, se_kind."""
+        described = [
+            (c.model.number, c.model.name, words.target(c.model.record), c.inference, words.se_kind(c.inference.label))
+            for c in self.columns
+        ]
+        return tables.deliver(self.models[0].record, tables.comparison(described))
+
+
+def build(parts: Sequence[tuple[Record, Inference]]) -> Comparison:
+    """The comparison of two or more fits of the same data, in the order given.
+
+    Raises GlimmError for different responses, and for data with different numbers of rows or other values of the response.
+    """
+    check_same([record for record, _ in parts])
+    models = named([record for record, _ in parts])
+    columns: list[Column] = []
+    notes: list[str] = []
+    for model, (record, inference) in zip(models, parts, strict=True):
+        if isinstance(record, GlmRecord):
+            if inference.label != "model-based":
+                columns.append(Column(model, infer(record, "model")))
+            columns.append(Column(model, inference))
+            more, said = clustered(model, record, inference, models)
+            columns += more
+            notes += said
+        else:
+            columns.append(Column(model, inference))
+    return Comparison(models, tuple(columns), (*notes, *differences(models)))
+
+
+def named(records: Sequence[Record]) -> tuple[Model, ...]:
+    """Numbered models; the name says the working correlation of a GEE, and the link where links differ."""
+    links = {r.design.mean.link.name for r in records}
+    models = []
+    for i, r in enumerate(records, 1):
+        words_of = [words.kind(r)] + ([r.corr] if isinstance(r, GeeRecord) else []) + ([r.design.mean.link.name] if len(links) > 1 else [])
+        models.append(Model(i, ", ".join(words_of), r))
+    return tuple(models)
+
+
+def check_same(records: Sequence[Record]) -> None:
+    """Raise GlimmError unless all fits have the same response on the same rows of the caller's data."""
+    first = records[0].design
+    y = np.full(first.missing.n_rows, np.nan)
+    y[first.rows] = first.y
+    for number, record in enumerate(records[1:], 2):
+        design = record.design
+        if design.response.name != first.response.name:
+            raise GlimmError(
+                f"compare: the fits have different responses, {first.response.name!r} in fit 1 and {design.response.name!r} "
+                f"in fit {number}: compare fits of the same response"
+            )
+        if design.missing.n_rows != first.missing.n_rows:
+            raise GlimmError(
+                f"compare: the fits are of different data, {first.missing.n_rows} rows in fit 1 and {design.missing.n_rows} "
+                f"in fit {number}: fit all models to the same data"
+            )
+        theirs = y[design.rows]
+        other = np.flatnonzero(~np.isnan(theirs) & (theirs != design.y))
+        if len(other):
+            k = int(other[0])
+            raise GlimmError(
+                f"compare: row {int(design.rows[k])} (counting from 0) has the response {theirs[k]:g} in fit 1 and {design.y[k]:g} in fit "
+                f"{number}: fit all models to the same data, in the same order of rows and with the same event"
+            )
+
+
+def clustered(model: Model, record: GlmRecord, shown: Inference, models: Sequence[Model]) -> tuple[list[Column], list[str]]:
+    """Columns of a GLM with standard errors robust to the clusters that other fits name, or a note that says why not."""
+    columns, notes = [], []
+    others = [(m, g.name) for m in models if (g := words.grouping(m.record)) is not None]
+    for name in dict.fromkeys(name for _, name in others):
+        if shown.label.startswith(f"cluster-robust by {name}") and " and " not in shown.label:
+            continue
+        why = ""
+        for other in (m for m, n in others if n == name):
+            codes = borrowed(record, other.record)
+            lost = int(np.sum(codes < 0))
+            distinct, refs = np.unique(codes, return_inverse=True)
+            if not lost and len(distinct) > 1:
+                order, starts = gather(refs.astype(np.int32), len(distinct))
+                cov = cluster_covariance(record, [Clusters(name, distinct, order, starts)])
+                columns.append(Column(model, replace(shown, cov=cov, label=f"cluster-robust by {name}")))
+                why = ""
+                break
+            said = f"{lost} of its rows have no {name} in fit ({other.number}), which left them out"
+            why = said if lost else f"its rows belong to one {name}"
+        if why:
+            notes.append(f"({model.number}) {model.name} has no cluster-robust standard errors by {name} here: {why}.")
+    return columns, notes
+
+
+def borrowed(record: GlmRecord, other: Record) -> Ints:
+    """(n,) the other fit's cluster of each row of the GLM, -1 where the other fit left the row out."""
+    if isinstance(other, MixedRecord):
+        theirs = other.design.mean.random[0].refs.astype(np.int64)
+    else:
+        theirs = row_codes(next(iter(other.design.clusters.values())))
+    full = np.full(record.design.missing.n_rows, -1, dtype=np.int64)
+    full[other.design.rows] = theirs
+    return np.asarray(full[record.design.rows])
+
+
+def differences(models: Sequence[Model]) -> list[str]:
+    """Notes on fits that differ in more than how they treat clusters."""
+    records = [m.record for m in models]
+    notes = []
+    if len({(r.family.name, r.design.mean.link.name) for r in records}) > 1:
+        listed = ", ".join(f"({m.number}) {m.record.family.name} {m.record.design.mean.link.name}" for m in models)
+        notes.append(f"Families or links differ, so the coefficients are on different scales: {listed}.")
+    if len({r.design.mean.names for r in records}) > 1:
+        notes.append("The fits do not have the same terms: a coefficient is given the other terms of its own fit.")
+    if any(not np.array_equal(r.design.rows, records[0].design.rows) for r in records[1:]):
+        notes.append("The fits did not use the same rows, which is one more reason for different numbers.")
+    if len({r.reml for r in records if isinstance(r, MixedRecord)}) > 1:
+        notes.append("REML and ML fits are shown together: their log-likelihoods are not comparable, their coefficients are.")
+    return notes

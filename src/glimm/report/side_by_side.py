@@ -1,0 +1,248 @@
+"""A comparison as text, at most 120 columns: a column of numbers and words per fit, then why the numbers differ.
+
+Blocks of up to four columns stand under each other when there are more fits than fit beside each other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from ..covariance.working import working
+from ..inference.covariance import Inference
+from ..inference.wald import interval
+from ..records import GeeRecord, MixedRecord, Record
+from . import tables, words
+from .attenuation import Attenuated, attenuate, intercept_sd
+from .text import broken, decimals, figures, listed, number, table, wrapped
+
+WIDTH = 120
+GAP = 2
+NARROW, WIDE = 21, 34
+LONGEST_TERM = 28
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One fit of a comparison: its number, its name, its record."""
+
+    number: int
+    name: str
+    record: Record
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: a fit with one kind of standard errors."""
+
+    model: Model
+    inference: Inference
+
+
+Row = tuple[str, list[str]]
+
+
+def text(models: Sequence[Model], columns: Sequence[Column], notes: Sequence[str]) -> str:
+    """The whole comparison."""
+    sections = [coefficient_rows(columns), meaning_rows(columns), other_rows(columns), account_rows(columns)]
+    parts = [heading(models), *blocks(columns, [s for s in sections if s])]
+    sentences = [*notes, *explanations(models, columns)]
+    parts.append([("- " if k == 0 else "  ") + line for s in sentences for k, line in enumerate(wrapped(s, WIDTH - 2))])
+    return "\n\n".join("\n".join(part) for part in parts if part)
+
+
+def heading(models: Sequence[Model]) -> list[str]:
+    """Title, event and the formulas."""
+    design = models[0].record.design
+    title = f"Comparison of {len(models)} fits of {design.response.name}"
+    kinds = {(m.record.family.name, m.record.design.mean.link.name) for m in models}
+    if len(kinds) == 1:
+        family, link = next(iter(kinds))
+        title += f": {family}, {link} link"
+    lines = [title, "=" * min(len(title), WIDTH)]
+    if design.response.event:
+        lines.append(design.response.event)
+    for m in models:
+        lines += wrapped(f"({m.number}) {m.name}: {m.record.design.spec.formula.text}", WIDTH)
+    return lines
+
+
+def coefficient_rows(columns: Sequence[Column]) -> list[Row]:
+    """Term, then per column the estimate over its interval; blank where a fit does not have the term."""
+    terms = list(dict.fromkeys(name for c in columns for name in c.inference.names))
+    cells: dict[tuple[int, str], tuple[float, float, float, float]] = {}
+    for k, c in enumerate(columns):
+        low, high = interval(c.inference, 0.95)
+        for name, *values in zip(c.inference.names, c.inference.params, c.inference.bse, low, high, strict=True):
+            cells[k, name] = tuple(float(v) for v in values)  # type: ignore[assignment]
+    rows = []
+    for term in terms:
+        held = [cells[k, term] for k in range(len(columns)) if (k, term) in cells]
+        places = decimals(min((se for _, se, _, _ in held if math.isfinite(se) and se > 0.0), default=math.nan))
+        rows.append((term, [_cell(cells.get((k, term)), places) for k in range(len(columns))]))
+    return rows
+
+
+def _cell(held: tuple[float, float, float, float] | None, places: int) -> str:
+    if held is None:
+        return "\n"
+    estimate, _, low, high = held
+    if math.isnan(low):
+        return f"{number(estimate, places)}\n(no interval)"
+    return f"{number(estimate, places)}\n({number(low, places)}, {number(high, places)})"
+
+
+def other_rows(columns: Sequence[Column]) -> list[Row]:
+    """Standard deviations of random effects and of the residual, working correlation, dispersion."""
+    found: dict[str, dict[int, str]] = {}
+    for k, c in enumerate(columns):
+        for name, value in other_parameters(c.model.record):
+            found.setdefault(name, {})[k] = figures(value)
+    return [(name, [held.get(k, "") for k in range(len(columns))]) for name, held in found.items()]
+
+
+def other_parameters(record: Record) -> list[tuple[str, float]]:
+    """Names and values of what a fit estimates besides coefficients."""
+    out = []
+    if isinstance(record, MixedRecord):
+        for row in tables.varcorr(record).to_dict("records"):
+            residual = row["group"] == "Residual"
+            out.append(("residual sd" if residual else f"sd of {row['group']} {row['term']}", float(row["std_dev"])))
+    elif not record.family.scale_known and record.family.support == "real":
+        out.append(("residual sd", math.sqrt(record.scale)))
+    if isinstance(record, GeeRecord):
+        names = working(record.corr).names()
+        out += [(f"working correlation {name}", float(a)) for name, a in zip(names, record.alpha, strict=True)]
+        if record.family.scale_known:
+            out.append(("dispersion", record.scale))
+    return out
+
+
+def meaning_rows(columns: Sequence[Column]) -> list[Row]:
+    """What each number means, what is assumed of the rows of a cluster, which standard errors, how estimated."""
+    names = list(dict.fromkeys(g.name for c in columns if (g := words.grouping(c.model.record)) is not None))
+    cluster = f"rows of one {names[0]}" if len(names) == 1 else "rows of one cluster"
+    say: list[tuple[str, Callable[[Column], str]]] = [
+        ("a coefficient is", lambda c: words.short_meaning(c.model.record)),
+        (cluster if names else "rows", lambda c: words.within_cluster(c.model.record, c.inference.label)),
+        ("standard errors", lambda c: c.inference.label),
+        ("estimated by", lambda c: words.short_method(c.model.record)),
+    ]
+    return [(label, [f(c) for c in columns]) for label, f in say]
+
+
+def account_rows(columns: Sequence[Column]) -> list[Row]:
+    """Rows and clusters used, what was lost by which variable, what is assumed about missing values."""
+    say: list[tuple[str, Callable[[Column], str]]] = [
+        ("rows used", lambda c: f"{c.model.record.design.n} of {c.model.record.design.missing.n_rows}"),
+        ("rows lost", lambda c: words.losses(c.model.record.design.missing)),
+        ("clusters used", _clusters),
+        ("clusters lost", _clusters_lost),
+        ("missing values", lambda c: f"assumed {words.missing_assumption(c.model.record)}"),
+    ]
+    rows = [(label, [f(c) for c in columns]) for label, f in say]
+    return [row for row in rows if any(row[1])]
+
+
+def _clusters(column: Column) -> str:
+    group = words.grouping(column.model.record)
+    if group is not None:
+        return f"{group.name}: {words.cluster_words(group)}"
+    return "in the standard errors only" if "cluster" in column.inference.label else "none"
+
+
+def _clusters_lost(column: Column) -> str:
+    group = words.grouping(column.model.record)
+    return "" if group is None else words.cluster_losses(column.model.record.design.missing, group.name)
+
+
+def blocks(columns: Sequence[Column], sections: Sequence[Sequence[Row]]) -> list[list[str]]:
+    """Tables of as many columns as fit into the width, all about equally many; a rule above each section."""
+    rows = [row for section in sections for row in section]
+    rules = [sum(len(section) for section in sections[:k]) for k in range(len(sections))]
+    labels = [broken(label, LONGEST_TERM) for label, _ in rows]
+    corner = "estimate\n(95 % interval)"
+    left = max(len(line) for label in [corner, *labels] for line in label.split("\n"))
+    numbers = [line for _, cells in rows for cell in cells if "\n" in cell for line in cell.split("\n")]
+    most = max(1, (WIDTH - left) // (max([NARROW, *map(len, numbers)]) + GAP))
+    out = []
+    for at in np.array_split(np.arange(len(columns)), math.ceil(len(columns) / most)):
+        width = min(WIDE, (WIDTH - left) // len(at) - GAP)
+        heads = [_fill(f"({columns[k].model.number}) {columns[k].model.name}", width) for k in at]
+        cells = [[_fill(row[1][k], width) for row in rows] for k in at]
+        out.append(table([corner, *heads], [labels, *cells], [False] * (len(at) + 1), rules))
+    return out
+
+
+def _fill(cell: str, width: int) -> str:
+    """A cell of words wrapped to its column; numbers come with their own lines."""
+    return cell if "\n" in cell else "\n".join(wrapped(cell, width))
+
+
+def explanations(models: Sequence[Model], columns: Sequence[Column]) -> list[str]:
+    """Why the numbers differ, what a wrong working correlation does, what happens to missing values."""
+    out = [sentence for m in models if isinstance(m.record, MixedRecord) for sentence in _why_different(m, m.record, models)]
+    gee = [c for c in columns if isinstance(c.model.record, GeeRecord)]
+    if gee:
+        out.append("GEE estimates stay consistent if the working correlation is wrong, as long as the model of the mean is right.")
+        trusting = [f"({c.model.number})" for c in gee if "robust" not in c.inference.label]
+        if len(trusting) < len(gee):
+            out[-1] += " So do their robust standard errors, given many clusters."
+        if trusting:
+            out[-1] += f" The model-based standard errors of {listed(trusting)} do not."
+    if any(words.grouping(m.record) is not None for m in models):
+        everything = {2: "both", 3: "all three"}.get(len(models), "every fit")
+        same = len({m.record.design.spec.names for m in models}) == 1
+        out.append(
+            f"A cluster with some visits (rows) missing stays in {everything} with the rows that it has. "
+            f"A row with a missing predictor is lost to {everything if same else 'every fit that has this predictor'}."
+        )
+    return out
+
+
+def _why_different(mixed: Model, record: MixedRecord, models: Sequence[Model]) -> list[str]:
+    link = record.design.mean.link.name
+    marginal = [m for m in models if not isinstance(m.record, MixedRecord) and m.record.design.mean.link.name == link]
+    if not marginal:
+        return []
+    me, group = f"({mixed.number}) {mixed.name}", record.design.mean.random[0].group
+    others = listed([f"({m.number})" for m in marginal])
+    if link == "identity":
+        return [f"With an identity link the coefficients of {me} and {others} mean the same: conditional and marginal effects coincide."]
+    what = f"{me} describes one {group}, {others} the average over the population."
+    sd = intercept_sd(record)
+    if link == "log" and sd is not None:
+        return [
+            f"{what} With a log link and a normal random intercept both have the same coefficients but for the intercept, which is "
+            f"sd^2 / 2 = {figures(0.5 * sd * sd)} higher for the average."
+        ]
+    why = (
+        f"{what} The {link} link is curved, so the average over many clusters' curves is not the curve of one typical cluster: "
+        "it is flatter, and marginal coefficients are closer to zero, the more the clusters differ. "
+        "Neither is wrong; they answer different questions."
+    )
+    found = attenuate(record)
+    return [why] if found is None else [why, *_attenuated(mixed, record, found)]
+
+
+def _attenuated(mixed: Model, record: MixedRecord, found: Attenuated) -> list[str]:
+    """The rule and its line of numbers."""
+    inside, result, how = (
+        "c^2 sd^2",
+        "approximately the marginal ones (c = 16 sqrt(3) / (15 pi); Zeger, Liang and Albert 1988)",
+        "approximate",
+    )
+    if found.exact:
+        inside, result, how = "sd^2", "exactly the marginal ones", "exact"
+    values = ", ".join(f"{name} {number(float(value), 3)}" for name, value in zip(record.design.mean.names, found.params, strict=True))
+    return [
+        f"With a normal random intercept of sd {figures(found.sd)}, conditional coefficients divided by sqrt(1 + {inside}) = "
+        f"{figures(found.factor)} are {result}.",
+        f"{mixed.name} coefficients on the marginal scale ({how}): {values}",
+    ]

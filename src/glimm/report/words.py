@@ -1,0 +1,220 @@
+"""What is said of a fit, in words: method, scale of the coefficients, what they compare, what is assumed.
+
+Each function is a sentence or phrase that is true of the record given; link and family decide the words.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..data.records import Missing
+from ..inference.covariance import Inference
+from ..kernels.matrix import Ints
+from ..records import GeeRecord, GlmRecord, MixedRecord, Record
+from .text import counted, extremes, listed
+
+RULES = {
+    "standard": "standard (sums divided by rows - p and pairs - p)",
+    "geepack": "geepack (sums divided by rows and pairs)",
+}
+PATTERNS = {
+    "independence": "working independence",
+    "exchangeable": "the same working correlation for every pair of rows",
+    "ar1": "a working correlation that falls with their distance in time",
+}
+
+
+class Grouping(NamedTuple):
+    """The clusters of a fit: name, number of levels, rows of each."""
+
+    name: str
+    sizes: Ints
+
+
+def grouping(record: Record) -> Grouping | None:
+    """The clusters that a model is about: a mixed model's grouping factor, a GEE's groups; a GLM has none."""
+    if isinstance(record, MixedRecord):
+        term = record.design.mean.random[0]
+        return Grouping(term.group, np.bincount(term.refs, minlength=len(term.levels)))
+    if isinstance(record, GeeRecord):
+        clusters = next(iter(record.design.clusters.values()))
+        return Grouping(clusters.name, clusters.sizes)
+    return None
+
+
+def kind(record: Record) -> str:
+    """GLM, GEE, LMM or GLMM.
+
+    An LMM is gaussian with identity link.
+    """
+    if isinstance(record, GlmRecord):
+        return "GLM"
+    if isinstance(record, GeeRecord):
+        return "GEE"
+    return "LMM" if record.linear else "GLMM"
+
+
+def is_identity(record: Record) -> bool:
+    """Whether the coefficients are on the scale of the mean itself."""
+    return record.design.mean.link.name == "identity"
+
+
+def is_rate(record: Record) -> bool:
+    """Whether counts are modelled with a known offset or exposure."""
+    return record.family.support == "count" and record.design.mean.offset is not None
+
+
+def mean_words(record: Record) -> str:
+    """What the mean is: a probability, a mean count, a rate, a mean."""
+    if record.family.support == "binomial":
+        return "probability"
+    if record.family.support == "count":
+        return "rate" if is_rate(record) and record.design.mean.link.name == "log" else "mean count"
+    return f"mean of {record.design.response.name}"
+
+
+def scale_words(record: Record) -> str:
+    """The scale of the linear predictor."""
+    mean = mean_words(record)
+    return {
+        "identity": f"the {mean}",
+        "log": f"the log of the {mean}",
+        "logit": "the log odds",
+        "probit": f"the probit of the {mean}",
+        "cloglog": f"the complementary log-log of the {mean}",
+    }[record.design.mean.link.name]
+
+
+def ratio_words(record: Record) -> str:
+    """What exp makes of a difference on the scale of the linear predictor, or nothing."""
+    link = record.design.mean.link.name
+    if link == "logit":
+        return "exp of a difference is an odds ratio"
+    if link == "log":
+        ratio = {"probability": "a risk ratio", "rate": "a rate ratio", "mean count": "a ratio of mean counts"}
+        return f"exp of a difference is {ratio.get(mean_words(record), 'a ratio of means')}"
+    return ""
+
+
+def scale_sentence(record: Record) -> str:
+    """The scale and what exp makes of it."""
+    ratio = ratio_words(record)
+    return f"{scale_words(record)}" + (f" ({ratio})" if ratio else "")
+
+
+def meaning(record: Record, inference: Inference) -> str:
+    """What a coefficient means in this model: the last line of a summary."""
+    group = grouping(record)
+    scale = scale_sentence(record)
+    if isinstance(record, GlmRecord):
+        rows = "Rows are taken as independent."
+        if "cluster" in inference.label:
+            rows = "The estimates take rows as independent; the standard errors allow for any dependence inside a cluster."
+        return f"Coefficients compare averages over the population, on the scale of {scale}. {rows}"
+    assert group is not None
+    if isinstance(record, GeeRecord):
+        return (
+            f"Coefficients are marginal: they compare averages over the population, on the scale of {scale}. "
+            f"Rows of one cluster ({group.name}) may depend on each other."
+        )
+    text = (
+        f"Coefficients are conditional on {group.name}: they compare rows of the same cluster, or of clusters with the same random effect, "
+        f"on the scale of {scale}."
+    )
+    if is_identity(record):
+        text += " With an identity link the same numbers are differences between averages over the population."
+    return text
+
+
+def method(record: Record) -> str:
+    """How the parameters were estimated."""
+    if isinstance(record, GlmRecord):
+        return "maximum likelihood (ML) by Fisher scoring"
+    if isinstance(record, GeeRecord):
+        rule = RULES.get(record.moments, record.moments)
+        return f"generalised estimating equations (GEE), {record.corr} working correlation, moment rule: {rule}"
+    if record.linear:
+        return "restricted maximum likelihood (REML)" if record.reml else "maximum likelihood (ML)"
+    if record.points == 1:
+        return "maximum likelihood (ML), Laplace approximation"
+    return f"maximum likelihood (ML), adaptive Gauss-Hermite quadrature with {record.points} points"
+
+
+def short_method(record: Record) -> str:
+    """The method as a cell of a comparison."""
+    if isinstance(record, GlmRecord):
+        return "ML"
+    if isinstance(record, GeeRecord):
+        return f"GEE, {record.corr}, {record.moments} moments"
+    if record.linear:
+        return "REML" if record.reml else "ML"
+    return "ML, Laplace" if record.points == 1 else f"ML, adaptive Gauss-Hermite, {record.points} points"
+
+
+def target(record: Record) -> str:
+    """conditional or marginal: what a coefficient of the model is."""
+    return "conditional" if isinstance(record, MixedRecord) else "marginal"
+
+
+def short_meaning(record: Record) -> str:
+    """The meaning of a number as a cell of a comparison."""
+    group = grouping(record)
+    if not isinstance(record, MixedRecord) or group is None:
+        return "marginal: compares averages over the population"
+    if is_identity(record):
+        return f"conditional on {group.name}, and marginal too (identity link)"
+    return f"conditional: compares rows of one {group.name}, or clusters with the same random effect"
+
+
+def within_cluster(record: Record, label: str) -> str:
+    """What is assumed about rows of one cluster, given which standard errors stand beside the estimates."""
+    if isinstance(record, GlmRecord):
+        if "cluster" in label:
+            return "independent for the estimate; the standard errors allow any dependence"
+        return "independent"
+    if isinstance(record, GeeRecord):
+        allowed = "allow any dependence" if "robust" in label else "trust it"
+        return f"{PATTERNS.get(record.corr, record.corr)}; the standard errors {allowed}"
+    return "share a normal random effect; independent given it"
+
+
+def missing_assumption(record: Record) -> str:
+    """What a model assumes about missing values of the response."""
+    if isinstance(record, MixedRecord):
+        return "missing at random given what is observed"
+    return "missing completely at random given the predictors"
+
+
+def losses(missing: Missing) -> str:
+    """Rows dropped by variable, in words."""
+    if not missing.n_dropped:
+        return "nothing missing"
+    by_variable = [f"{name} missing in {count}" for name, count in missing.by_variable.items()]
+    return f"{counted(missing.n_dropped, 'row')} left out: {listed(by_variable)}"
+
+
+def cluster_losses(missing: Missing, name: str) -> str:
+    """What missing rows did to the clusters, in words; nothing where they did nothing."""
+    loss = missing.by_cluster.get(name)
+    if loss is None or not missing.n_dropped:
+        return ""
+    return f"of {counted(loss.clusters, 'cluster')} {loss.shortened} shortened, {loss.lost} lost"
+
+
+def cluster_words(group: Grouping) -> str:
+    """Number and sizes of clusters."""
+    clusters = counted(len(group.sizes), "cluster")
+    if group.sizes.min() == group.sizes.max():
+        return f"{clusters} of {counted(int(group.sizes[0]), 'row')} each"
+    return f"{clusters}, {extremes(group.sizes)}"
+
+
+def se_kind(label: str) -> str:
+    """The kind of standard errors in a word or two, for tables: the label without its explanation.
+
+    >>> se_kind("model-based (trusts the working correlation)"), se_kind("cluster-robust by id")
+    ('model-based', 'cluster-robust by id')
+    """
+    return label.partition(",")[0].replace(" (sandwich)", "").replace(" (trusts the working correlation)", "")

@@ -1,0 +1,267 @@
+"""Kernels against independent mathematics: mpmath, dense algebra, numerical integration and finite differences."""
+
+import mpmath as mp
+import numpy as np
+import pytest
+
+from glimm.estimators.glmm import rule
+from glimm.family import FAMILIES, LINKS
+from glimm.kernels import Block, LinearMixed, Matrix, MixedModel, Rows, constant, jets, mean, psi_jets, unit_deviance, working
+from glimm.kernels.native import native
+from oracle.families import derivatives, log_density
+from oracle.mixed import cluster_loglik, lmm_minus2loglik
+
+PAIRS = [(f, link) for f in FAMILIES for link in FAMILIES[f].links]
+
+
+def builds():
+    """Every compiled build that this machine can run."""
+    from glimm.kernels import _native
+
+    return [_native, native()] if native() is not _native else [_native]
+
+
+@pytest.mark.parametrize("build", builds(), ids=lambda b: b.__name__.rsplit(".", 1)[-1])
+def test_vector_exp_and_log_agree_with_libm(build):
+    x = np.concatenate([np.linspace(-708, 709, 40001), np.linspace(-1, 1, 40001)])
+    assert np.max(np.abs(build.vector_exp(x) / np.exp(x) - 1)) < 5e-16
+    x = np.concatenate([10.0 ** np.linspace(-300, 300, 40001), 1 + np.linspace(-0.3, 0.5, 40001)])
+    exact = np.log(x)
+    assert np.max(np.abs(build.vector_log(x) - exact) / np.where(exact == 0, 1, np.abs(exact))) < 7e-16
+    assert np.isnan(build.vector_exp(np.array([np.nan]))[0])
+    assert np.isnan(build.vector_log(np.array([np.nan, -1.0]))).all()
+
+
+def points(family, link, rng, n=12):
+    if link == "identity" and family != "gaussian":
+        eta = rng.uniform(0.05, 0.95, n)
+    elif (family, link) == ("binomial", "log"):
+        eta = rng.uniform(-6, -0.01, n)
+    else:
+        eta = np.concatenate([rng.uniform(-3, 2, n - 4), [-9.0, -6.0, 3.0, 4.5 if link != "cloglog" else 3.0]])
+    y = {"gaussian": rng.normal(size=n), "binomial": rng.choice([0.0, 1.0, 0.4], n), "poisson": rng.poisson(2.0, n).astype(float)}[family]
+    return y, eta, rng.uniform(0.5, 3.0, n)
+
+
+@pytest.mark.parametrize(("family", "link"), PAIRS)
+def test_derivatives_equal_mpmath(family, link):
+    y, eta, size = points(family, link, np.random.default_rng(7))
+    psi = 0.3 if family == "gaussian" else 0.0
+    ours = np.array(jets(FAMILIES[family].kernel, LINKS[link].kernel, y, eta, size, psi))
+    exact = np.array(
+        [[float(d) for d in derivatives(log_density(family, link, *row, psi), e)] for *row, e in zip(y, size, eta, strict=True)]
+    ).T
+    np.testing.assert_allclose(ours, exact, rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize(("family", "link"), PAIRS)
+def test_information_is_the_expected_curvature(family, link):
+    _, eta, size = points(family, link, np.random.default_rng(8))
+    kernels = FAMILIES[family].kernel, LINKS[link].kernel
+    mu = mean(LINKS[link].kernel, eta)[0]
+    _, _, w = working(*kernels, mu, eta, size)
+    np.testing.assert_allclose(w, -jets(*kernels, mu, eta, size)[2], rtol=1e-9, atol=1e-13)  # E d2l is d2l at y = mu: l is linear in y
+
+
+def test_psi_derivatives_equal_differences():
+    rng = np.random.default_rng(9)
+    y, eta, size = points("gaussian", "log", rng)
+    h = 1e-5
+    up, down = (np.array(jets(0, 1, y, eta, size, 0.3 + s)) for s in (h, -h))
+    l_psi, d1_psi, w_psi = psi_jets(0, 1, y, eta, size, 0.3)
+    np.testing.assert_allclose(l_psi, (up[0] - down[0]) / (2 * h) - 1.0, rtol=1e-7, atol=1e-8)
+    np.testing.assert_allclose(d1_psi, (up[1] - down[1]) / (2 * h), rtol=1e-7, atol=1e-8)
+    np.testing.assert_allclose(w_psi, -(up[2] - down[2]) / (2 * h), rtol=1e-7, atol=1e-8)
+
+
+def test_tails_lose_no_digit():
+    with mp.workdps(50):
+        for e in (-30.0, -12.0, -8.1, -7.9, 6.0, 12.0):
+            exact = [float(d) for d in derivatives(log_density("binomial", "probit", 1.0, 1.0, 0.0), e)]
+            ours = [float(a[0]) for a in jets(1, 3, np.ones(1), np.array([e]))]
+            np.testing.assert_allclose(ours[:3], exact[:3], rtol=1e-9)
+    for link in (2, 3, 4):
+        out = jets(1, link, np.array([0.0, 1.0, 0.0, 1.0]), np.array([-700.0, -30.0, 5.0, 700.0]))
+        assert all(np.all(np.isfinite(a)) for a in out)
+
+
+def test_full_densities_equal_scipy():
+    from scipy import stats
+
+    eta, y = np.array([0.3, -0.4]), np.array([0.25, 0.75])
+    trials, weights = np.array([8.0, 4.0]), np.array([2.0, 3.0])
+    p = mean(2, eta)[0]
+    ours = jets(1, 2, y, eta, trials)[0].sum() + constant(1, y, trials, None)
+    assert ours == pytest.approx(stats.binom.logpmf(y * trials, trials, p).sum(), rel=1e-12)
+    counts = np.array([0.0, 7.0])
+    ours = jets(2, 1, counts, eta)[0].sum() + constant(2, counts, None, None)
+    assert ours == pytest.approx(stats.poisson.logpmf(counts, np.exp(eta)).sum(), rel=1e-12)
+    ours = jets(0, 0, y, eta, weights, 0.2)[0].sum() + constant(0, y, None, weights, 0.2)
+    assert ours == pytest.approx(stats.norm.logpdf(y, eta, np.exp(0.2) / np.sqrt(weights)).sum(), rel=1e-12)
+
+
+def test_unit_deviance_is_twice_the_loss_of_log_likelihood():
+    y, mu = np.array([0.0, 0.3, 1.0]), np.array([0.2, 0.5, 0.9])
+    saturated = np.array([0.0, 0.3 * np.log(0.3) + 0.7 * np.log(0.7), 0.0])
+    np.testing.assert_allclose(unit_deviance(1, y, mu), 2 * (saturated - (y * np.log(mu) + (1 - y) * np.log(1 - mu))), rtol=1e-13)
+
+
+@pytest.fixture(scope="module")
+def small():
+    """25 levels, an intercept and a slope: levels of one row among them."""
+    rng = np.random.default_rng(11)
+    refs = np.repeat(np.arange(25), rng.integers(1, 7, 25))
+    n = len(refs)
+    x = np.column_stack([np.ones(n), rng.normal(size=(n, 2))])
+    z = np.column_stack([np.ones(n), rng.normal(size=n)])
+    eta = x @ [0.3, 0.5, -0.4] + (z * rng.normal(size=(25, 2))[refs]).sum(axis=1)
+    matrix = Matrix(n, 3, (Block(np.array([0])), Block(np.array([1]), x[:, 1].copy()), Block(np.array([2]), x[:, 2].copy())))
+    starts = np.concatenate([[0], np.cumsum(np.bincount(refs))]).astype(np.int64)
+    return {"refs": refs, "x": x, "z": z, "eta": eta, "matrix": matrix, "starts": starts, "weights": rng.uniform(0.5, 2.0, n), "rng": rng}
+
+
+def rows_of(small, y, size=None):
+    return Rows(small["matrix"], np.zeros(3), np.ones(3), y, size)
+
+
+def differences(f, x, h=1e-5):
+    return np.array([(f(x + d) - f(x - d)) / (2 * h) for d in np.eye(len(x)) * h])
+
+
+def factor(theta):
+    return np.array([[theta[0], 0.0], [theta[1], theta[2]]])
+
+
+@pytest.mark.parametrize("reml", [False, True])
+def test_lmm_deviance_is_the_dense_normal_likelihood(small, reml):
+    y = small["eta"] + np.random.default_rng(1).normal(size=len(small["eta"]))
+    model = LinearMixed(rows_of(small, y, small["weights"]), small["starts"], small["z"], 2)
+    t = factor([0.8, 0.2, 0.6])
+    e = model.evaluate(t, reml)
+    sigma2 = e.r2 / (len(y) - 3 if reml else len(y))
+    dense = lmm_minus2loglik(y, small["x"], small["z"], small["refs"], t, sigma2, small["weights"], reml)
+    assert e.deviance == pytest.approx(dense, abs=1e-9)
+
+
+@pytest.mark.parametrize("reml", [False, True])
+def test_lmm_gradient_equals_differences(small, reml):
+    y = small["eta"] + np.random.default_rng(1).normal(size=len(small["eta"]))
+    model = LinearMixed(rows_of(small, y, small["weights"]), small["starts"], small["z"], 2)
+    theta = np.array([0.8, 0.2, 0.6])
+    e = model.evaluate(factor(theta), reml, derivatives=True)
+    np.testing.assert_allclose(e.gradient, differences(lambda v: model.evaluate(factor(v), reml).deviance, theta), atol=1e-6)
+
+
+def simulated(small, family):
+    rng = np.random.default_rng(5)
+    eta = small["eta"]
+    if family == "gaussian":
+        return np.exp(0.3 * eta) + 0.3 * rng.normal(size=len(eta))
+    if family == "poisson":
+        return rng.poisson(np.exp(0.4 * eta)).astype(float)
+    return (rng.random(len(eta)) < 1 / (1 + np.exp(-eta))).astype(float)
+
+
+MIXED = [
+    ("binomial", "logit"),
+    ("binomial", "probit"),
+    ("binomial", "cloglog"),
+    ("poisson", "log"),
+    ("gaussian", "identity"),
+    ("gaussian", "log"),
+]
+
+
+@pytest.mark.parametrize(("family", "link"), MIXED)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_mixed_gradients_equal_differences_and_one_point_is_laplace(small, family, link, weighted):
+    weights = small["weights"] if weighted else None
+    model = MixedModel(rows_of(small, simulated(small, family), weights), small["starts"], small["z"], 2, None, weights)
+    kernels = FAMILIES[family].kernel, LINKS[link].kernel
+    v = np.array([0.2, 0.2, -0.1, 0.5, 0.1, 0.4] + ([-0.4] if family == "gaussian" else []))
+    laplace = model.laplace(*kernels, v, 1)
+    assert laplace.ok
+    np.testing.assert_allclose(laplace.gradient, differences(lambda w: model.laplace(*kernels, w, 0).deviance, v), rtol=1e-6, atol=1e-5)
+    one = model.quadrature(*kernels, v, 1, *rule(1, 2))
+    assert one.deviance == pytest.approx(laplace.deviance, abs=1e-10)
+    np.testing.assert_allclose(one.gradient, laplace.gradient, atol=1e-8)
+    for count in (2, 7):
+        e = model.quadrature(*kernels, v, 1, *rule(count, 2), scores=True)
+        numeric = differences(lambda w, count=count: model.quadrature(*kernels, w, 0, *rule(count, 2)).deviance, v)
+        np.testing.assert_allclose(e.gradient, numeric, rtol=1e-6, atol=1e-5)
+        np.testing.assert_allclose(e.scores.sum(axis=0), e.gradient, atol=1e-9)
+
+
+@pytest.mark.parametrize(("family", "link"), MIXED)
+def test_quadrature_converges_to_the_integral(small, family, link):
+    refs, y = small["refs"], simulated(small, family)
+    model = MixedModel(rows_of(small, y), small["starts"], None, 1, None, None)
+    kernels = FAMILIES[family].kernel, LINKS[link].kernel
+    psi = -0.4 if family == "gaussian" else 0.0
+    v = np.array([0.2, 0.2, -0.1, 0.6] + ([psi] if family == "gaussian" else []))
+    xb = small["x"] @ v[:3]
+    total = constant(kernels[0], y, None, None, psi)
+    for j in range(25):
+        at = refs == j
+        total += cluster_loglik(lambda e, at=at: jets(*kernels, y[at], e, None, psi)[0].sum(), xb[at], v[3])
+    assert model.quadrature(*kernels, v, 0, *rule(61, 1)).deviance == pytest.approx(-2 * total, abs=2e-7)
+
+
+def test_sums_do_not_depend_on_threads():
+    rng = np.random.default_rng(3)
+    n = 70_000
+    refs = np.sort(rng.integers(0, 9_000, n))
+    starts = np.concatenate([[0], np.cumsum(np.bincount(refs, minlength=9_000))]).astype(np.int64)
+    matrix = Matrix(n, 2, (Block(np.array([0])), Block(np.array([1]), rng.normal(size=n))))
+    y = (rng.random(n) < 0.4).astype(float)
+    beta, v = np.array([0.1, 0.2]), np.array([0.1, 0.2, 0.7])
+    results = []
+    for threads in (1, 2, 3):
+        rows = Rows(matrix, np.zeros(2), np.ones(2), y, threads=threads)
+        g = rows.glm(1, 2, beta)
+        e = rows.gee(1, 2, beta, starts, 1, 0.3, None, scores=True)
+        m = MixedModel(rows, starts, None, 1, None, None)
+        q = m.quadrature(1, 2, v, 2, *rule(5, 1))
+        p = m.laplace(1, 2, v, 2)
+        lmm = LinearMixed(rows, starts, None, 1).evaluate(np.array([[0.5]]), True, derivatives=True)
+        results.append([g.loglik, *g.score, *g.information.ravel(), *e.bread.ravel(), *e.score, q.deviance, *q.gradient, *q.hessian.ravel(),
+                        p.deviance, *p.gradient, *p.hessian.ravel(), lmm.deviance, *lmm.gradient])  # fmt: skip
+    assert results[0] == results[1] == results[2]
+
+
+def test_indicator_blocks_equal_the_dense_matrix():
+    rng = np.random.default_rng(4)
+    n = 5_000
+    codes = rng.integers(-1, 30, n).astype(np.int32)
+    other = rng.integers(-1, 4, n).astype(np.int32)
+    x = rng.normal(size=n)
+    matrix = Matrix(
+        n,
+        36,
+        (
+            Block(np.array([0])),
+            Block(np.arange(2, 32), None, codes),
+            Block(np.array([1]), x),
+            Block(np.arange(32, 36), x, other),
+        ),
+    )
+    dense = matrix.dense()
+    y, size = (rng.random(n) < 0.5).astype(float), rng.uniform(0.5, 2, n)
+    scale = rng.uniform(0.5, 2.0, 36)
+    scale[0] = 1.0  # the constant stays as it is
+    center = np.where(np.arange(36) == 1, 0.3, 0.0)
+    beta = rng.normal(size=36) * 0.1
+    work = (dense - center) / scale
+    rows = Rows(matrix, center, scale, y, size)
+    g = rows.glm(1, 2, beta)
+    p = 1 / (1 + np.exp(-work @ beta))
+    np.testing.assert_allclose(g.score, work.T @ (size * (y - p)), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(g.information, (work * (size * p * (1 - p))[:, None]).T @ work, rtol=1e-10, atol=1e-9)
+    np.testing.assert_allclose(rows.gram(), (work * size[:, None]).T @ work, rtol=1e-10, atol=1e-9)
+    r = rows.qr()
+    np.testing.assert_allclose(r.T @ r, (work * size[:, None]).T @ work, rtol=1e-9, atol=1e-8)
+    np.testing.assert_allclose(rows.eta(beta), work @ beta, atol=1e-12)
+    order = rng.permutation(n)
+    shuffled = Rows(matrix, center, scale, y, size, order=order.astype(np.int64))
+    np.testing.assert_allclose(shuffled.glm(1, 2, beta).information, g.information, rtol=1e-11)
+    np.testing.assert_array_equal(shuffled.eta(beta), rows.eta(beta)[order])

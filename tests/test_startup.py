@@ -1,0 +1,26 @@
+"""What importing loads. Times are measured by the benchmarks, never asserted here."""
+
+import subprocess
+import sys
+
+HEAVY = ("pandas", "scipy", "formulaic", "narwhals", "polars", "pyarrow", "matplotlib", "threadpoolctl")
+
+
+def loaded_after(code: str) -> set[str]:
+    """The heavy packages in sys.modules after running code in a fresh interpreter."""
+    probe = f"{code}\nimport sys\nprint(' '.join(m for m in {HEAVY!r} if m in sys.modules))"
+    return set(subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True).stdout.split())
+
+
+def test_importing_loads_numpy_only():
+    assert loaded_after("import glimm") == set()
+
+
+def test_the_doors_load_nothing_heavy_before_they_are_used():
+    assert loaded_after("import glimm; glimm.glm, glimm.gee, glimm.glmm, glimm.compare") == set()
+
+
+def test_a_fit_loads_no_matplotlib_and_no_scipy_special():
+    fit = "glimm.glm('resp ~ age', glimm.load_dataset('ohio'), family='binomial').bse"
+    code = f"import glimm, sys; {fit}; assert 'scipy.special' not in sys.modules"
+    assert "matplotlib" not in loaded_after(code)

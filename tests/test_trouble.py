@@ -1,0 +1,143 @@
+"""Fits that go wrong or end at an edge: the outcome is a value with a sentence and one warning, never silence and never a bare failure."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import glimm
+
+
+@pytest.fixture
+def data():
+    rng = np.random.default_rng(1)
+    d = pd.DataFrame({"g": np.repeat(np.arange(15), 6), "x": rng.normal(size=90), "t": np.tile([0, 1, 2], 30)})
+    return d.assign(b=(rng.random(90) < 0.3).astype(int), c=rng.poisson(2, 90), y=rng.normal(size=90))
+
+
+def with_warning(words, call):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fit = call()
+    said = [str(w.message) for w in caught if issubclass(w.category, glimm.GlimmWarning)]
+    assert len([s for s in said if words in s]) == 1, said
+    return fit
+
+
+@pytest.mark.parametrize("door", ["glm", "glmm", "gee"])
+def test_complete_separation(data, door):
+    data = data.assign(b=(data.x > 0).astype(int))
+    calls = {
+        "glm": lambda: glimm.glm("b ~ x", data, family="binomial"),
+        "glmm": lambda: glimm.glmm("b ~ x + (1 | g)", data, family="binomial", points=1),
+        "gee": lambda: glimm.gee("b ~ x", data, groups="g", family="binomial"),
+    }
+    fit = with_warning("separates the outcomes", calls[door])
+    assert fit.record.solution.code == "separated"
+    assert not fit.converged
+
+
+@pytest.mark.parametrize("door", ["glm", "glmm", "gee"])
+def test_a_level_with_one_outcome_only(data, door):
+    data = data.assign(b=np.where(data.t == 2, 1, data.b), c=np.where(data.t == 2, 0, data.c))
+    for y, family in (("b", "binomial"), ("c", "poisson")):
+        calls = {
+            "glm": lambda y=y, family=family: glimm.glm(f"{y} ~ C(t)", data, family=family),
+            "glmm": lambda y=y, family=family: glimm.glmm(f"{y} ~ C(t) + (1 | g)", data, family=family, points=1),
+            "gee": lambda y=y, family=family: glimm.gee(f"{y} ~ C(t)", data, groups="g", family=family),
+        }
+        fit = with_warning("separates the outcomes", calls[door])
+        assert fit.record.solution.evidence["rows"] == 30 if door != "glmm" else not fit.converged
+
+
+@pytest.mark.parametrize("points", [1, 7])
+def test_no_variance_between_clusters_is_the_glm(points):
+    rng = np.random.default_rng(5)
+    data = pd.DataFrame({"g": np.tile(np.arange(12), 10), "x": rng.normal(size=120), "b": np.repeat([0, 1, 0, 1, 1, 0, 0, 1, 0, 1], 12)})
+    fit = with_warning("variance of g.Intercept is zero", lambda: glimm.glmm("b ~ x + (1 | g)", data, family="binomial", points=points))
+    plain = glimm.glm("b ~ x", data, family="binomial")
+    assert fit.theta[0] == 0.0
+    assert fit.record.solution.active == ("g.Intercept",)
+    assert fit.converged
+    assert fit.llf == pytest.approx(plain.llf, abs=1e-8)
+    assert (np.abs(fit.params - plain.params) < 1e-5 * plain.bse).all()
+    np.testing.assert_allclose(fit.bse, plain.bse, rtol=1e-4)
+    assert (fit.ranef()["estimate"] == 0).all()
+    assert "zero" in fit.summary()
+    np.testing.assert_allclose(fit.predict(data, target="marginal"), fit.predict(data, target="typical"), rtol=1e-12)
+
+
+def test_many_simulated_fits_with_little_variance_all_end_well(data):
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        b = (rng.random(90) < 1 / (1 + np.exp(-0.3 * rng.normal(size=15)[data.g]))).astype(int)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            fit = glimm.glmm("b ~ x + (1 | g)", data.assign(b=b), family="binomial", points=1)
+        assert fit.record.solution.code in ("converged", "boundary")
+        assert np.isfinite(fit.bse).all()
+
+
+@pytest.mark.parametrize("scale", [1e-100, 1e-12, 1e12, 1e100])
+def test_the_unit_of_the_response_does_not_matter(data, scale):
+    rng = np.random.default_rng(3)
+    data = data.assign(y=data.y + rng.normal(size=15)[data.g])
+    a, b = glimm.glmm("y ~ x + (1 | g)", data), glimm.glmm("y ~ x + (1 | g)", data.assign(y=scale * data.y))
+    np.testing.assert_allclose(b.params / scale, a.params, rtol=1e-8)
+    np.testing.assert_allclose(b.bse / scale, a.bse, rtol=1e-6)
+    np.testing.assert_allclose(b.theta, a.theta, rtol=1e-6)
+    assert b.llf == pytest.approx(a.llf - (90 - 2) * np.log(scale), rel=1e-10)
+    np.testing.assert_allclose(b.ranef()["estimate"] / scale, a.ranef()["estimate"], rtol=1e-5)
+
+
+def test_a_constant_response(data):
+    with pytest.raises(glimm.GlimmError, match=r"fit every row exactly.*glimm\.glm"):
+        glimm.glmm("y ~ x + (1 | g)", data.assign(y=3.0))
+    with pytest.raises(glimm.GlimmError, match=r"fits every row exactly.*glimm\.glm"):
+        glimm.gee("y ~ x", data.assign(y=3.0), groups="g")
+    assert glimm.glm("y ~ x", data.assign(y=3.0)).params["Intercept"] == pytest.approx(3.0)
+
+
+def test_as_many_coefficients_as_rows(data):
+    fit = with_warning("no standard errors", lambda: glimm.glm("y ~ x", data.iloc[:2]))
+    assert fit.bse.isna().all()
+
+
+def test_links_that_bound_the_mean(data):
+    fit = glimm.glmm("b ~ t + (1 | g)", data, family="binomial", link="log", points=1)
+    assert np.isfinite(fit.bse).all()
+    with_warning("impossible for this link", lambda: glimm.glmm("b ~ t + (1 | g)", data, family="binomial", link="log"))
+    with pytest.raises(glimm.GlimmError, match="use link='logit' or points=1"):
+        glimm.glmm("b ~ t + (1 | g)", data, family="binomial", link="log", points=51)
+
+
+def test_a_large_mean_costs_no_passes(data):
+    a, b = glimm.gee("y ~ x", data, groups="g"), glimm.gee("y ~ x", data.assign(y=data.y + 1e7), groups="g")
+    assert b.converged
+    assert b.record.solution.evaluations < 2 * a.record.solution.evaluations
+    np.testing.assert_allclose(b.bse, a.bse, rtol=1e-6)
+
+
+def test_rows_keep_the_labels_of_the_callers_frame(data):
+    shuffled = data.sample(frac=1, random_state=1)
+    shuffled.loc[shuffled.index[3], "x"] = np.nan
+    fit = glimm.glm("y ~ x", shuffled)
+    assert list(fit.fittedvalues.index) == [i for k, i in enumerate(shuffled.index) if k != 3]
+    joined = shuffled.assign(fitted=fit.fittedvalues)
+    expected = fit.params["Intercept"] + fit.params["x"] * shuffled.x
+    np.testing.assert_allclose(joined.fitted.dropna(), expected.dropna(), rtol=1e-12)
+
+
+def test_a_series_with_other_labels_is_refused(data):
+    shuffled = data.sample(frac=1, random_state=1)
+    weights = pd.Series(np.arange(1.0, 91.0))
+    for call in (
+        lambda: glimm.glm("y ~ x", shuffled, weights=weights),
+        lambda: glimm.gee("y ~ x", shuffled, groups=pd.Series(np.repeat(np.arange(45), 2))),
+    ):
+        with pytest.raises(glimm.GlimmError, match=r"index differs.*to_numpy"):
+            call()
+    a = glimm.glm("y ~ x", data, weights=weights)
+    b = glimm.glm("y ~ x", data, weights=weights.to_numpy())
+    np.testing.assert_array_equal(a.params, b.params)
