@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -83,7 +84,7 @@ def test_unknown_and_factor_predictors(counts, ohio, crossed):
         compute(fit.record, counts, "arm")
     with pytest.raises(glimm.GlimmError, match=r"no predictor 'ag' in the model: did you mean 'age'\? \(have: age, smoke\)"):
         compute(crossed.record, ohio, "ag")
-    coded = glimm.glmm("resp ~ C(age) + smoke + (1 | id)", ohio, family="binomial", points=1)
+    coded = glimm.glmm("resp ~ C(age) + smoke + (1 | id)", ohio, family="binomial", points=9)
     with pytest.raises(glimm.GlimmError, match=r"'age' is a factor.*smoke"):
         compute(coded.record, ohio, "age")
 
@@ -142,7 +143,7 @@ def test_labels_do_not_touch(parallel, ohio):
     figure = curves(parallel.record, ohio, "age", one="child", many="children")
     figure.canvas.draw()
     boxes = sorted((text.get_window_extent() for text in figure.axes[0].texts), key=lambda box: box.y0)
-    assert all(low.y1 <= high.y0 + 1.0 for low, high in zip(boxes[:-1], boxes[1:], strict=True))
+    assert all(low.y1 <= high.y0 + 1.0 for low, high in pairwise(boxes))
     assert all(box.x1 <= figure.bbox.x1 for box in boxes)
     assert all(text.get_window_extent().x1 <= figure.bbox.x1 for text in figure.texts)
 

@@ -141,3 +141,21 @@ def test_a_series_with_other_labels_is_refused(data):
     a = glimm.glm("y ~ x", data, weights=weights)
     b = glimm.glm("y ~ x", data, weights=weights.to_numpy())
     np.testing.assert_array_equal(a.params, b.params)
+
+
+def test_a_correlation_that_cannot_be_estimated_is_said(data):
+    fit = with_warning("no cluster has two rows", lambda: glimm.gee("y ~ x", data.assign(g=np.arange(90)), groups="g"))
+    independent = glimm.gee("y ~ x", data.assign(g=np.arange(90)), groups="g", corr="independence")
+    np.testing.assert_allclose(fit.params, independent.params, rtol=1e-12)
+    few = data.assign(g=np.r_[np.zeros(2), np.arange(1, 89)])
+    with_warning("only 1 pairs of rows for 2 coefficients", lambda: glimm.gee("y ~ x", few.assign(y=np.where(few.g == 0, 0.8, few.y)), groups="g"))
+
+
+def test_irregular_times_say_where_the_correlation_is_from(data):
+    rng = np.random.default_rng(8)
+    times = data.assign(when=np.cumsum(rng.uniform(0.3, 3.0, 90)), y=data.y + rng.normal(size=15)[data.g])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit = glimm.gee("y ~ x", times, groups="g", time="when", corr="ar1")
+    assert "neighbouring rows by least squares" in " ".join(fit.summary().split())
+    assert 0 < fit.corr_params["alpha"] < 1

@@ -34,11 +34,15 @@ class Residuals:
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """Dispersion and correlation parameters of one residual vector; note : what was done out of the ordinary, in words."""
+    """Dispersion and correlation parameters of one residual vector.
+
+    note : what could not be done as asked, for a warning; how : which way was taken, where there is a choice
+    """
 
     phi: float
     alpha: Floats
     note: str = ""
+    how: str = ""
 
 
 class Working(Protocol):
@@ -152,9 +156,8 @@ class Ar1:
             return Moments(phi, np.array([_all_lags(r, phi)]))
         if r.whole_times and s.n_next > 0:
             return _ratio(phi, s.next, s.n_next, r.p, rule)
-        return Moments(
-            phi, np.array([_neighbours(r, phi)]), "no pairs one unit of time apart: alpha from neighbouring rows by least squares"
-        )
+        how = "no rows of a cluster are one unit of time apart, so alpha is from neighbouring rows by least squares"
+        return Moments(phi, np.array([_neighbours(r, phi)]), how=how)
 
     def bounds(self, largest: int, whole_times: bool) -> tuple[float, float]:
         """(-1, 1); (0, 1) where times are not whole numbers."""

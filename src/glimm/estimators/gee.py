@@ -150,9 +150,12 @@ def _check_range(structure: Working, alpha: Floats, low: float, high: float) -> 
 
 def _solution(family: Family, passes: int, change: float, final: GeePass, found: Moments, at_bound: int) -> Solution:
     code: SolutionCode = "converged"
-    message = f"converged in {passes} passes" + (f"; {found.note}" if found.note else "")
+    message = f"converged in {passes} passes" + (f"; {found.how}" if found.how else "")
     if not change < CONVERGED:
         code, message = "not_converged", f"no convergence in {passes} passes (last change {change:.1e} in squared standard errors)"
     if at_bound:
         code, message = "separated", separated(family, at_bound, len(final.pearson))
-    return Solution(code, message, passes, change, final.score, evidence={"rows": at_bound} if at_bound else None)
+    evidence: dict[str, int | str] = {"rows": at_bound} if at_bound else {}
+    if found.note:
+        evidence["note"] = found.note
+    return Solution(code, message, passes, change, final.score, evidence=evidence)

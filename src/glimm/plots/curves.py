@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..data.frames import open_frame
-from ..data.records import Variable
+from ..data.records import ARRAY, Variable
 from ..design.records import NewRows
 from ..design.replay import read_new
 from ..errors import GlimmError, suggest
@@ -95,22 +95,33 @@ def numeric(record: MixedRecord, columns: dict[str, Variable], variable: str) ->
 
 def moved(record: MixedRecord, columns: dict[str, Variable], variable: str, x: Floats, first: Ints) -> NewRows:
     """Each cluster's row once per value of x: cluster by cluster, x changing fastest."""
-    rows = np.repeat(record.design.rows[first], len(x))
-    data: dict[str, Any] = {}
+    design, at = record.design, np.repeat(first, len(x))
+    new = _reread(record, columns, at, {variable: np.tile(x, len(first))})
+    offset, term = new.offset, design.mean.random[0]
+    if ARRAY in (design.spec.offset, design.spec.exposure):
+        assert design.mean.offset is not None
+        known = _reread(record, columns, first, {}).offset
+        assert known is not None
+        assert offset is not None
+        offset = offset + np.repeat(design.mean.offset[first] - known, len(x))
+    return replace(new, refs=(term.refs[at],), z=(term.z[at],), offset=offset)
+
+
+def _reread(record: MixedRecord, columns: dict[str, Variable], at: Ints, changed: dict[str, Floats]) -> NewRows:
+    """Rows `at` of those used, some columns changed; an offset or exposure that was an array counts as 0."""
+    rows, spec = record.design.rows[at], record.design.spec
+    data: dict[str, Any] = dict(changed)
     for name, column in columns.items():
-        if name == variable:
-            data[name] = np.tile(x, len(first))
-        elif column.values is not None:
+        if name in changed:
+            continue
+        if column.values is not None:
             data[name] = column.values[rows]
         else:
             assert column.codes is not None
             data[name] = [column.levels[code] for code in column.codes[rows]]
-    if not data:
-        data = {variable: np.tile(x, len(first))}
-    new = read_new(record.design, data)
-    term, offset = record.design.mean.random[0], record.design.mean.offset
-    at = np.repeat(first, len(x))
-    return replace(new, refs=(term.refs[at],), z=(term.z[at],), offset=None if offset is None else offset[at])
+    offset = np.zeros(len(at)) if spec.offset == ARRAY else None
+    exposure = np.ones(len(at)) if spec.exposure == ARRAY else None
+    return read_new(record.design, data, offset, exposure)
 
 
 def curves(
@@ -163,7 +174,8 @@ def finding(c: Curves, link: str, one: str, many: str) -> tuple[str, str]:
     own = f"{low:+.2f} for every {one}" if f"{low:.2f}" == f"{high:.2f}" else f"between {low:+.2f} and {high:+.2f} for one {one}"
     detail = f"Change in {scale} from left to right: {own}, {of_average:+.2f} for the average over all {many}."
     same_way = low * high > 0.0 and low * of_average > 0.0
-    if same_way and abs(of_average) < 0.98 * min(abs(low), abs(high)):
+    visibly = abs(of_average) < 0.95 * min(abs(low), abs(high)) and f"{of_average:.2f}" not in (f"{low:.2f}", f"{high:.2f}")
+    if same_way and visibly:
         return f"In {scale}, the average over {many} is flatter than the curve of any {one}", detail
     return f"One curve per {one}, and the average over {many}", detail
 

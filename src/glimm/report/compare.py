@@ -58,7 +58,7 @@ def build(parts: Sequence[tuple[Record, Inference]]) -> Comparison:
     check_same([record for record, _ in parts])
     models = named([record for record, _ in parts])
     columns: list[Column] = []
-    notes: list[str] = []
+    notes = [f"({m.number}) {m.name}: {remark}." for m in models for remark in words.remarks(m.record)]
     for model, (record, inference) in zip(models, parts, strict=True):
         if isinstance(record, GlmRecord):
             if inference.label != "model-based":
@@ -112,6 +112,7 @@ def check_same(records: Sequence[Record]) -> None:
 def clustered(model: Model, record: GlmRecord, shown: Inference, models: Sequence[Model]) -> tuple[list[Column], list[str]]:
     """Columns of a GLM with standard errors robust to the clusters that other fits name, or a note that says why not."""
     columns, notes = [], []
+    seen: list[Ints] = []
     others = [(m, g.name) for m in models if (g := words.grouping(m.record)) is not None]
     for name in dict.fromkeys(name for _, name in others):
         if shown.label.startswith(f"cluster-robust by {name}") and " and " not in shown.label:
@@ -122,16 +123,25 @@ def clustered(model: Model, record: GlmRecord, shown: Inference, models: Sequenc
             lost = int(np.sum(codes < 0))
             distinct, refs = np.unique(codes, return_inverse=True)
             if not lost and len(distinct) > 1:
+                why = ""
+                partition = first_rows(refs)
+                if any(np.array_equal(partition, before) for before in seen):
+                    break
+                seen.append(partition)
                 order, starts = gather(refs.astype(np.int32), len(distinct))
                 cov = cluster_covariance(record, [Clusters(name, distinct, order, starts)])
                 columns.append(Column(model, replace(shown, cov=cov, label=f"cluster-robust by {name}")))
-                why = ""
                 break
             said = f"{lost} of its rows have no {name} in fit ({other.number}), which left them out"
             why = said if lost else f"its rows belong to one {name}"
         if why:
             notes.append(f"({model.number}) {model.name} has no cluster-robust standard errors by {name} here: {why}.")
     return columns, notes
+
+
+def first_rows(refs: Ints) -> Ints:
+    """(n,) the first row of each row's cluster: the same for two groupings that differ in the names of clusters only."""
+    return np.asarray(np.unique(refs, return_index=True)[1][refs], dtype=np.int64)
 
 
 def borrowed(record: GlmRecord, other: Record) -> Ints:

@@ -146,6 +146,8 @@ def account_rows(columns: Sequence[Column]) -> list[Row]:
         ("clusters lost", _clusters_lost),
         ("missing values", lambda c: f"assumed {words.missing_assumption(c.model.record)}"),
     ]
+    if not any("cluster" in c.inference.label or words.grouping(c.model.record) for c in columns):
+        say = [row for row in say if "clusters" not in row[0]]
     rows = [(label, [f(c) for c in columns]) for label, f in say]
     return [row for row in rows if any(row[1])]
 

@@ -53,7 +53,7 @@ def header(record: Record) -> list[tuple[str, str]]:
     lines.append(("rows", f"{missing.n_used} used of {missing.n_rows} given; {words.losses(missing)}"))
     lines += cluster_lines(record)
     lines.append(("method", words.method(record)))
-    lines += [("solution", text) for text in remarks(record)]
+    lines += [("solution", text) for text in words.remarks(record)]
     return lines
 
 
@@ -96,14 +96,6 @@ def cluster_lines(record: Record) -> list[tuple[str, str]]:
     return lines
 
 
-def remarks(record: Record) -> list[str]:
-    """How the fit ended, where it is not plainly converged, and what was done out of the ordinary."""
-    solution = record.solution
-    said = [solution.message] if solution.code != "converged" else [solution.message.partition("; ")[2]]
-    note = (solution.evidence or {}).get("note")
-    return [text for text in [*said, str(note) if note else ""] if text]
-
-
 def coefficients(inference: Inference) -> list[str]:
     """The table of coefficients and the line that names its standard errors."""
     if not inference.names:
@@ -115,7 +107,7 @@ def coefficients(inference: Inference) -> list[str]:
     def shown(values: object) -> list[str]:
         return point_aligned([number(float(v), k) for v, k in zip(np.asarray(values), places, strict=True)])
 
-    limits = [f"{a} to {b}" for a, b in zip(shown(low), shown(high), strict=True)]
+    limits = ["none" if a.strip() == "none" else f"{a} to {b}" for a, b in zip(shown(low), shown(high), strict=True)]
     heads = ["term", "estimate", "std. error", "z" if inference.df is None else "t", "p", "95 % interval"]
     numbers = [
         shown(inference.params),

@@ -153,6 +153,14 @@ def short_method(record: Record) -> str:
     return "ML, Laplace" if record.points == 1 else f"ML, adaptive Gauss-Hermite, {record.points} points"
 
 
+def remarks(record: Record) -> list[str]:
+    """How the fit ended, where it is not plainly converged, and what was done out of the ordinary."""
+    solution = record.solution
+    said = solution.message if solution.code != "converged" else solution.message.partition("; ")[2]
+    note = (solution.evidence or {}).get("note")
+    return [text for text in (said, str(note) if note else "") if text]
+
+
 def target(record: Record) -> str:
     """conditional or marginal: what a coefficient of the model is."""
     return "conditional" if isinstance(record, MixedRecord) else "marginal"
