@@ -1,5 +1,5 @@
 # make demo   the three models on real data, with a picture       make test   everything that CI checks
-# make lint   style, types and import layers only                  make bench  speed against other packages (slow)
+# make lint   style, types and import layers only                  make bench  speed against other packages (half an hour, own environment)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,6 +12,7 @@ demo: $(STAMP)
 	$(BIN)/python -m glimm.demo
 
 test: lint
+	$(BIN)/python -m benchmarks.run --short
 	$(BIN)/python -m pytest
 
 lint: $(STAMP)
@@ -20,8 +21,8 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(STAMP)
-	$(BIN)/python -m benchmarks.run
+bench:
+	$(PYTHON) -m benchmarks.run
 
 # The environment: created, filled and refreshed whenever a source changes.
 $(STAMP): $(SOURCES)

@@ -40,6 +40,7 @@ double LaplaceMixed::row_pass(const Stage& stage, const Vec& u, bool third) {
   return h;
 }
 
+// At the end the row stage, third derivatives included, is that of the modes.
 bool LaplaceMixed::find_modes(const Stage& stage, const double* t, double& h) {
   const int q = data_.q;
   const Index levels = data_.levels.count;
@@ -47,7 +48,7 @@ bool LaplaceMixed::find_modes(const Stage& stage, const double* t, double& h) {
   double length = 1.0, best_h = -HUGE_VAL;
   bool last = false;
   for (int it = 0; it < 200; ++it) {
-    h = row_pass(stage, u_, false);
+    h = row_pass(stage, u_, last);
     if (!(h >= best_h - 1e-11 * std::fabs(best_h) - 1e-12)) {
       if (it == 0) {  // the warm start lies outside the family's range: begin at zero, once
         std::fill(u_.begin(), u_.end(), 0.0);
@@ -102,7 +103,6 @@ MixedEvaluation LaplaceMixed::evaluate(const Stage& stage, const double* vector,
   for (Index j = 0; j < levels; ++j) factor_.inverse_block(j, nullptr, 0, &out.inverse_blocks[j * q * q]);
   if (order == 0 || !out.ok) return out;
 
-  row_pass(stage, u_, true);
   lam_.resize(levels * q);
   for (Vec* a : {&lev_, &v_, &pulled_}) a->resize(n);  // pulled = zt'lam
   std::vector<Vec> part(data_.blocks(), Vec(q * q, 0.0));

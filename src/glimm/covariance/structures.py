@@ -5,6 +5,7 @@ A structure is stateless and final. The same classes serve random effects (T) an
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final, Protocol, final
 
 import numpy as np
@@ -85,6 +86,7 @@ def structure(name: str) -> Structure:
     raise NotYetError(f"covariance structure {name!r} is not in this release: {suggest(name, STRUCTURES)}")
 
 
+@cache
 def _entries(k: int) -> tuple[Index, Index]:
     """Row and column of the lower triangle's entries, column by column."""
     columns, rows = np.triu_indices(k)

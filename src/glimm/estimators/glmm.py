@@ -28,6 +28,7 @@ from .terms import TermRows, order_by_level
 
 POINTS = (1, 5, 9, 15, 25, 35, 51, 71, 101)
 MOST_NODES = 2000
+SETTLED = 0.01
 CHECK_POINTS = 9
 CHECK_SHIFT = 0.1
 FLOOR = 1e-4
@@ -90,27 +91,15 @@ def fit_glmm(design: Design, family: Family, points: int | str, control: Control
         found, used, note = _auto(problem, x, control)
     else:
         used, note = _checked_points(points, q), ""
-        found = _Fit.at(problem, x, used, control)
+        found = _search(problem, x, used, control)
     if points == 1:
-        shift = problem.evaluate(found.optimum.x, CHECK_POINTS, 0).deviance - found.optimum.value
+        shift = problem.evaluate(found.x, CHECK_POINTS, 0).deviance - found.value
         if abs(shift) > CHECK_SHIFT:
             note = (
                 f"Laplace is not accurate here: with {CHECK_POINTS} points -2 log L moves by {shift:.3g} at the same parameters; "
                 "use points='auto'"
             )
     return _record(problem, found, used, note)
-
-
-@dataclass(frozen=True, slots=True)
-class _Fit:
-    optimum: Optimum
-    curvature: Floats  # of -log L in working coordinates, rows of parameters at the floor 0
-
-    @staticmethod
-    def at(problem: Problem, x: Floats, points: int, control: Control, before: int = 0) -> _Fit:
-        """The optimum with that many points from x; `before` evaluations have led to x."""
-        optimum = _search(problem, x, points, control)
-        return _Fit(replace(optimum, evaluations=before + optimum.evaluations), _curvature(problem, optimum, points))
 
 
 def _problem(design: Design, family: Family, control: Control) -> Problem:
@@ -172,25 +161,33 @@ def _search(problem: Problem, x: Floats, points: int, control: Control) -> Optim
     return replace(rest, floor=first.floor, evaluations=first.evaluations + rest.evaluations)
 
 
-def _auto(problem: Problem, x: Floats, control: Control) -> tuple[_Fit, int, str]:
+def _auto(problem: Problem, x: Floats, control: Control) -> tuple[Optimum, int, str]:
     """Raise K until two successive rises change -2 log L by less than 0.01 and every estimate by less than 0.01 standard errors."""
     q = problem.ordered.q
-    found, calm, used = _Fit.at(problem, x, 1, control), 0, 1
+    found, calm, used = _search(problem, x, 1, control), 0, 1
     for points in POINTS[1:]:
         if points**q > MOST_NODES:
             return found, used, f"points stopped at {used} per effect ({used**q} nodes) before the likelihood had settled"
-        raised = _Fit.at(problem, found.optimum.x, points, control, found.optimum.evaluations)
-        if not np.isfinite(raised.optimum.value):
+        raised = _search(problem, found.x, points, control)
+        raised = replace(raised, evaluations=found.evaluations + raised.evaluations)
+        if not np.isfinite(raised.value):
             return found, used, f"points stopped at {used}: with {points} some fitted means would be impossible for this link"
-        free = ~raised.optimum.floor
-        se = np.sqrt(np.abs(np.diag(np.linalg.pinv(raised.curvature[np.ix_(free, free)]))))
-        moved = np.abs(raised.optimum.x - found.optimum.x)[free]
-        still = abs(raised.optimum.value - found.optimum.value) < 0.01 and bool(np.all(moved < 0.01 * se))
+        free = ~raised.floor
+        se = model_errors(raised.hessian[np.ix_(free, free)])
+        still = abs(raised.value - found.value) < SETTLED and bool(np.all(np.abs(raised.x - found.x)[free] < SETTLED * se))
         calm = calm + 1 if still else 0
         found, used = raised, points
         if calm == 2:
             return found, used, ""
     return found, used, f"points stopped at {used} before the likelihood had settled"
+
+
+def model_errors(hessian: Floats) -> Floats:
+    """(m,) standard errors from a model Hessian of -2 log L, or from its diagonal where it has no inverse."""
+    try:
+        return np.sqrt(np.abs(np.diag(2.0 * inverse(hessian))))
+    except np.linalg.LinAlgError:
+        return np.asarray(np.sqrt(2.0 / np.maximum(np.abs(np.diag(hessian)), 1e-12)))
 
 
 def _curvature(problem: Problem, optimum: Optimum, points: int) -> Floats:
@@ -200,11 +197,7 @@ def _curvature(problem: Problem, optimum: Optimum, points: int) -> Floats:
     out = np.zeros((len(x), len(x)))
     if not optimum.converged:
         return out
-    model = optimum.hessian[np.ix_(free, free)]
-    try:
-        se = np.sqrt(np.abs(np.diag(2.0 * inverse(model))))
-    except np.linalg.LinAlgError:
-        se = np.sqrt(2.0 / np.maximum(np.abs(np.diag(model)), 1e-12))
+    se = model_errors(optimum.hessian[np.ix_(free, free)])
     scales = structure(problem.term.structure).scales(problem.ordered.q)
     for j, step in zip(free, DIFFERENCE * se, strict=True):
         if problem.p <= j < problem.p + problem.k and scales[j - problem.p]:
@@ -221,12 +214,13 @@ def _curvature(problem: Problem, optimum: Optimum, points: int) -> Floats:
     return np.asarray(0.5 * (out + out.T))
 
 
-def _record(problem: Problem, found: _Fit, points: int, note: str) -> MixedRecord:
-    design, optimum = problem.design, found.optimum
+def _record(problem: Problem, optimum: Optimum, points: int, note: str) -> MixedRecord:
+    design = problem.design
     p, k, q = problem.p, problem.k, problem.ordered.q
     a = np.eye(len(optimum.x))
     a[:p, :p] = to_named(design.mean)
     back = inverse(a)
+    curvature = _curvature(problem, optimum, points)
     last = problem.evaluate(optimum.x, points, 1)
     if not last.ok:
         raise GlimmError(
@@ -242,26 +236,26 @@ def _record(problem: Problem, found: _Fit, points: int, note: str) -> MixedRecor
         reml=False,
         vector=a @ optimum.x,
         blocks={"mean": slice(0, p), "theta": slice(p, p + k), "family": slice(p + k, len(optimum.x))},
-        curvature=back.T @ found.curvature @ back,
+        curvature=back.T @ curvature @ back,
         effects=last.u.reshape(-1, q) @ t.T,
         posterior=np.einsum("ab,jbc,dc->jad", t, blocks, t),
         llf=-0.5 * optimum.value,
         scale=float(np.exp(2.0 * optimum.x[-1])) if problem.family.parameters else 1.0,
         points=points,
-        solution=_solution(problem, found, last, note),
+        solution=_solution(problem, optimum, curvature, last, note),
         version=VERSION,
     )
 
 
-def _solution(problem: Problem, found: _Fit, last: MixedEvaluation, note: str) -> Solution:
-    solution = mixed_solution(found.optimum, problem.names())
+def _solution(problem: Problem, optimum: Optimum, curvature: Floats, last: MixedEvaluation, note: str) -> Solution:
+    solution = mixed_solution(optimum, problem.names())
     if solution.code != "not_converged":
-        free = ~found.optimum.floor
-        w = np.linalg.eigvalsh(found.curvature[np.ix_(free, free)])
+        free = ~optimum.floor
+        w = np.linalg.eigvalsh(curvature[np.ix_(free, free)])
         if len(w) and w[0] <= 0.0:
             message = f"the log-likelihood is not curved downwards at the end (eigenvalue {-w[0]:.2g} of its Hessian): no standard errors"
             solution = replace(solution, code="not_converged", message=message)
-    at_bound = rows_at_bound(problem.family, _conditional_means(problem, found.optimum.x, last))
+    at_bound = rows_at_bound(problem.family, _conditional_means(problem, optimum.x, last))
     if at_bound:
         solution = replace(solution, code="separated", message=separated(problem.family, at_bound, problem.design.n))
     return replace(solution, evidence={"note": note} if note else None)

@@ -6,6 +6,7 @@ Frames go back in the caller's own kind (`deliver`); params, bse and the like ar
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,7 +40,14 @@ def by_term(names: Sequence[str], values: Floats, name: str) -> pd.Series[float]
     """A Series indexed by term."""
     import pandas as pd
 
-    return pd.Series(values, index=pd.Index(list(names), name="term"), name=name)
+    return pd.Series(values, index=_terms(tuple(names)), name=name)
+
+
+@lru_cache(maxsize=16)
+def _terms(names: tuple[str, ...]) -> pd.Index[str]:
+    import pandas as pd
+
+    return pd.Index(list(names), name="term")
 
 
 def square(names: Sequence[str], values: Floats) -> pd.DataFrame:
@@ -54,7 +62,7 @@ def limits(inference: Inference, level: float) -> pd.DataFrame:
     import pandas as pd
 
     low, high = interval(inference, level)
-    return pd.DataFrame({"conf_low": low, "conf_high": high}, index=pd.Index(list(inference.names), name="term"))
+    return pd.DataFrame({"conf_low": low, "conf_high": high}, index=_terms(inference.names))
 
 
 def tidy(inference: Inference, level: float) -> pd.DataFrame:
