@@ -148,7 +148,9 @@ def test_a_correlation_that_cannot_be_estimated_is_said(data):
     independent = glimm.gee("y ~ x", data.assign(g=np.arange(90)), groups="g", corr="independence")
     np.testing.assert_allclose(fit.params, independent.params, rtol=1e-12)
     few = data.assign(g=np.r_[np.zeros(2), np.arange(1, 89)])
-    with_warning("only 1 pairs of rows for 2 coefficients", lambda: glimm.gee("y ~ x", few.assign(y=np.where(few.g == 0, 0.8, few.y)), groups="g"))
+    with_warning(
+        "only 1 pairs of rows for 2 coefficients", lambda: glimm.gee("y ~ x", few.assign(y=np.where(few.g == 0, 0.8, few.y)), groups="g")
+    )
 
 
 def test_irregular_times_say_where_the_correlation_is_from(data):
