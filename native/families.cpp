@@ -71,6 +71,18 @@ inline double log_normal_cdf(double x) {
   return -0.5 * x * x + std::log(kInvSqrt2Pi / inverse_mills(x));
 }
 
+// Phi^-1(p) for p <= 1/2: Newton on log Phi, which is concave, so that after one step it rises to the root.
+inline double normal_quantile(double p) {
+  const double target = std::log(p);
+  double x = 0.0;
+  for (int it = 0; it < 100; ++it) {
+    const double step = (target - log_normal_cdf(x)) / inverse_mills(x);
+    x += step;
+    if (!(std::fabs(step) > 1e-15 * std::fabs(x))) break;
+  }
+  return x;
+}
+
 struct Probit {
   GLIMM_INLINE Mean mean(double e) {
     const double f = kInvSqrt2Pi * vexp(-0.5 * e * e);
@@ -301,6 +313,15 @@ void link_mean(int link, Index n, const double* eta, double* mu, double* m1, dou
     case kCloglog: return mean_loop<Cloglog>(n, eta, mu, m1, m2, m3);
     default: return mean_loop<Identity>(n, eta, mu, m1, m2, m3);
   }
+}
+
+void link_eta(int link, Index n, const double* mu, double* eta) {
+  for (Index i = 0; i < n; ++i)
+    eta[i] = link == kLog      ? std::log(mu[i])
+             : link == kLogit   ? std::log(mu[i]) - std::log1p(-mu[i])
+             : link == kCloglog ? std::log(-std::log1p(-mu[i]))
+             : link == kProbit  ? (mu[i] <= 0.5 ? normal_quantile(mu[i]) : -normal_quantile(1.0 - mu[i]))
+                                : mu[i];
 }
 
 void family_variance(int family, Index n, const double* mu, double* v) {

@@ -40,6 +40,9 @@ double stage_constant(const Stage&, Index n, const double* y, const double* tria
 // mu = h(eta) with derivatives to third order (any of them may be null).
 void link_mean(int link, Index n, const double* eta, double* mu, double* m1, double* m2, double* m3);
 
+// eta = g(mu).
+void link_eta(int link, Index n, const double* mu, double* eta);
+
 // Variance function and unit deviance by row.
 void family_variance(int family, Index n, const double* mu, double* v);
 void family_deviance(int family, Index n, const double* y, const double* mu, double* d);

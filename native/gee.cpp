@@ -30,7 +30,8 @@ void weighted_rows(const Rows& rows, const Stage& stage, const double* beta, Ind
   family_variance(stage.family, m, s.mu.data(), s.v.data());
   rows.fill(r0, m, s.x.data());
   for (Index i = 0; i < m; ++i) {
-    const double root = s.v[i] > 0.0 ? std::sqrt((rows.size ? s.size[i] : 1.0) / s.v[i]) : 0.0;  // a fitted probability of exactly 0 or 1
+    // a fitted probability of exactly 0 or 1 has no weight; an impossible mean makes everything NaN
+    const double root = s.v[i] == 0.0 ? 0.0 : std::sqrt((rows.size ? s.size[i] : 1.0) / s.v[i]);
     s.e[i] = (s.y[i] - s.mu[i]) * root;
     const double q = s.m1[i] * root;
     for (int c = 0; c < p; ++c) s.x[i * p + c] *= q;

@@ -48,7 +48,6 @@ class LaplaceMixed {
   explicit LaplaceMixed(const MixedRows& rows) : data_(rows), factor_(rows.levels.count, rows.q, rows.p), u_(rows.levels.count * rows.q, 0.0) {}
   // order 0: value, 1: with gradient, 2: with model Hessian. Starts from the modes of the last call.
   MixedEvaluation evaluate(const Stage&, const double* vector, int order);
-  void reset() { std::fill(u_.begin(), u_.end(), 0.0); }
 
  private:
   bool find_modes(const Stage&, const double* t, double& h);
@@ -65,7 +64,6 @@ class QuadratureMixed {
   QuadratureMixed(const MixedRows& rows) : data_(rows), factor_(rows.levels.count, rows.q, rows.p), u_(rows.levels.count * rows.q, 0.0) {}
   // nodes (count x q) for weight exp(-x^2), log_weights = log w + |x|^2
   MixedEvaluation evaluate(const Stage&, const double* vector, int order, int count, const double* nodes, const double* log_weights, bool scores);
-  void reset() { std::fill(u_.begin(), u_.end(), 0.0); }
 
  private:
   const MixedRows& data_;

@@ -169,6 +169,11 @@ NB_MODULE(GLIMM_MODULE, m) {
     link_mean(link, static_cast<Index>(n), eta.data(), mu.data(), m1.data(), m2.data(), m3.data());
     return nb::make_tuple(array(std::move(mu)), array(std::move(m1)), array(std::move(m2)), array(std::move(m3)));
   });
+  m.def("link", [](int link, Doubles mu) {
+    Vec eta(mu.shape(0));
+    link_eta(link, static_cast<Index>(eta.size()), mu.data(), eta.data());
+    return array(std::move(eta));
+  });
   m.def("variance", [](int family, Doubles mu) {
     Vec v(mu.shape(0));
     family_variance(family, static_cast<Index>(v.size()), mu.data(), v.data());
@@ -277,10 +282,6 @@ NB_MODULE(GLIMM_MODULE, m) {
       .def(nb::init<const HeldRows&, Integers, std::optional<Square>, int, MaybeDoubles, MaybeDoubles, int>(), nb::arg("rows"), nb::arg("starts"),
            nb::arg("z").none(), nb::arg("q"), nb::arg("trials").none(), nb::arg("weights").none(), nb::arg("threads"), nb::keep_alive<1, 2>(),
            nb::keep_alive<1, 3>(), nb::keep_alive<1, 4>())
-      .def("reset", [](MixedModel& self) {
-        self.laplace.reset();
-        self.quadrature.reset();
-      })
       .def("laplace", [](MixedModel& self, int family, int link, Doubles vector, int order) {
         const Stage stage = stage_of(family, link, vector.data()[vector.shape(0) - 1]);
         MixedEvaluation e;

@@ -233,7 +233,7 @@ MixedEvaluation QuadratureMixed::evaluate(const Stage& stage, const double* vect
   });
   for (char f : failed)
     if (f) {
-      reset();
+      std::fill(u_.begin(), u_.end(), 0.0);
       return out;
     }
   if (!factor_.factor(t.data(), false)) return out;

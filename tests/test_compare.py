@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 import glimm
-from glimm.report.attenuation import LOGIT_C, attenuate
+from glimm.marginal.attenuation import LOGIT_C, attenuate
 
 
 @pytest.fixture(scope="module")

@@ -219,7 +219,7 @@ def test_gee_time_orders_rows_inside_a_cluster():
     clusters = gee("y ~ x", small(), groups="id", time=[6, 5, 4, 3, 2, 1]).clusters["id"]
     assert clusters.order.tolist() == [4, 1, 2, 0, 5, 3]
     assert clusters.time.tolist() == [6, 5, 4, 3, 2, 1]
-    visits = pd.Categorical(["late", "late", "early", "early", "early", "late"], categories=["early", "mid", "late"])
+    visits = pd.Categorical(["late", "late", "early", "early", "early", "late"], categories=["early", "mid", "late"], ordered=True)
     clusters = gee("y ~ x", changed(visit=visits), groups="id", time="visit").clusters["id"]
     assert clusters.time.tolist() == [3, 3, 1, 1, 1, 3]
     assert clusters.order.tolist() == [4, 1, 2, 0, 3, 5]

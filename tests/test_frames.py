@@ -9,7 +9,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from glimm.data.frames import Frame, check_names, open_frame, original, table
+from glimm.data.frames import Frame, check_names, open_frame, table
 from glimm.data.readers import read_column
 from glimm.errors import GlimmError
 
@@ -323,7 +323,7 @@ def test_only_the_columns_asked_for_are_read():
     ("data", "words"),
     [
         (pl.LazyFrame(DATA), r"lazy frame: call \.collect\(\)"),
-        ("ohio.csv", r"not str; to read a file use glimm\.read"),
+        ("ohio.csv", r"not str: read the file first, with pandas\.read_csv"),
         ([1, 2], "must be a pandas or polars DataFrame, a pyarrow Table or a dict of arrays, not list"),
         (None, "not NoneType"),
         (np.zeros((2, 2)), "not ndarray"),
@@ -380,21 +380,3 @@ def test_frame_is_frozen():
     assert isinstance(frame, Frame)
     with pytest.raises(AttributeError):
         frame.kind = "polars"
-
-
-@pytest.mark.parametrize("kind", FRAMES)
-def test_original_rows(kind):
-    frame = open_frame(FRAMES[kind])
-    assert original(frame)["g"].tolist() == ["a", "b", "a"]
-    few = original(frame, np.array([0, 2]))
-    assert few["y"].tolist() == [1.0, 3.0]
-    assert few["g"].tolist() == ["a", "a"]
-    assert list(few.columns) == ["y", "g"]
-
-
-def test_original_of_a_mixed_dict():
-    data = {"a": pd.Series([1, 2], index=[7, 8]), "b": pl.Series(["u", None]), "c": pa.array([1, 2]), "d": [dt.date(2020, 1, 1), None]}
-    out = original(open_frame(data), np.array([1]))
-    assert out["a"].tolist() == [2]
-    assert out["b"].isna().tolist() == [True]
-    assert out["c"].tolist() == [2]

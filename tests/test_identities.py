@@ -206,3 +206,35 @@ def test_a_fit_survives_pickling(frame):
         again = pickle.loads(pickle.dumps(fit))
         np.testing.assert_array_equal(again.params, fit.params)
         np.testing.assert_array_equal(again.predict(frame.head(4)), fit.predict(frame.head(4)))
+
+
+@pytest.mark.parametrize("sd", [3600.0, 60.0, 1.0])
+def test_standard_errors_do_not_depend_on_where_zero_is(sd):
+    rng = np.random.default_rng(17)
+    g = np.repeat(np.arange(30), 8)
+    s = np.round(sd * rng.normal(size=240), 6)
+    eta = 0.4 * s / sd + rng.normal(size=30)[g]
+    here = pd.DataFrame({"g": g, "h": np.tile(np.arange(8), 30), "s": s, "y": eta + rng.normal(size=240)})
+    here["b"] = (rng.random(240) < 1 / (1 + np.exp(-eta))).astype(int)
+    here["s"] = (1.7e9 + here.s) - 1.7e9  # what is left of s at that distance from zero
+    there = here.assign(s=here.s + 1.7e9)
+
+    def errors(d):
+        fits = [glimm.glm("y ~ s", d, vcov=v) for v in ("model", "HC0", "HC2", "HC3", {"cluster": "g"}, {"cluster": ["g", "h"]})]
+        fits += [glimm.glm("b ~ s", d, family="binomial", vcov={"cluster": "g"}), glimm.gee("b ~ s", d, groups="g", family="binomial")]
+        fits += [glimm.glmm("y ~ s + (1 | g)", d), glimm.glmm("b ~ s + (1 | g)", d, family="binomial", points=5)]
+        new = d.head(3)
+        intervals = [f.predict(new, target="marginal", interval="confidence")["std_error"] for f in (fits[0], fits[-3], fits[-1])]
+        return [f.bse["s"] for f in fits], np.concatenate(intervals)
+
+    for a, b in zip(errors(here), errors(there), strict=True):
+        np.testing.assert_allclose(b, a, rtol=2e-5)
+
+
+def test_curvatures_of_clusters_add_up_to_the_bread(frame):
+    from glimm.estimators.gee import pieces
+
+    record = glimm.gee("b ~ x + f", frame, groups="g", family="binomial").record
+    ((curvatures, scores),) = pieces(record, "g", curvatures=True)
+    np.testing.assert_allclose(np.linalg.inv(curvatures.sum(axis=0)), record.bread, rtol=1e-9)
+    assert np.abs(scores.sum(axis=0)).max() < 1e-6

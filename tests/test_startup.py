@@ -1,7 +1,11 @@
 """What importing loads. Times are measured by the benchmarks, never asserted here."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
+
+import glimm
 
 HEAVY = ("pandas", "scipy", "formulaic", "narwhals", "polars", "pyarrow", "matplotlib", "threadpoolctl")
 
@@ -24,3 +28,10 @@ def test_a_fit_loads_no_matplotlib_and_no_scipy_special():
     fit = "glimm.glm('resp ~ age', glimm.load_dataset('ohio'), family='binomial').bse"
     code = f"import glimm, sys; {fit}; assert 'scipy.special' not in sys.modules"
     assert "matplotlib" not in loaded_after(code)
+
+
+def test_only_one_file_loads_compiled_code():
+    sources = Path(glimm.__file__).parent
+    loads = re.compile(r"import\b.*\b_native(_avx2)?\b|\b(from|import_module\().*\b_native(_avx2)?\b")
+    found = {str(path.relative_to(sources)) for path in sources.rglob("*.py") if loads.search(path.read_text(encoding="utf-8"))}
+    assert found == {str(Path("kernels") / "native.py")}

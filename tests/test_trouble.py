@@ -161,3 +161,68 @@ def test_irregular_times_say_where_the_correlation_is_from(data):
         fit = glimm.gee("y ~ x", times, groups="g", time="when", corr="ar1")
     assert "neighbouring rows by least squares" in " ".join(fit.summary().split())
     assert 0 < fit.corr_params["alpha"] < 1
+
+
+def test_an_extreme_row_is_not_separation(data):
+    rng = np.random.default_rng(4)
+    n = 600
+    d = pd.DataFrame({"g": np.arange(n) // 6, "x": rng.normal(size=n)})
+    d.loc[7, "x"] = 16.0
+    d["b"] = (rng.random(n) < 1 / (1 + np.exp(-1.9 * d.x - 0.8 * rng.normal(size=100)[d.g]))).astype(int)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fits = [
+            glimm.glm("b ~ x", d, family="binomial"),
+            glimm.gee("b ~ x", d, groups="g", family="binomial"),
+            glimm.glmm("b ~ x + (1 | g)", d, family="binomial"),
+        ]
+    for fit in fits:
+        assert fit.converged
+        assert fit.fittedvalues.max() > 1 - 1e-9
+    assert fits[1].corr_params["alpha"] > 0.01
+
+
+def test_a_gee_never_leaves_out_rows_with_impossible_means():
+    seen = set()
+    for seed in range(60):
+        r = np.random.default_rng(seed)
+        g, x, z = np.repeat(np.arange(15), 4), r.normal(size=60), 2 * r.normal(size=15).repeat(4)
+        c = r.poisson(np.maximum(0.1, 1.0 + 0.5 * x + 0.8 * r.normal(size=15).repeat(4)))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            fit = glimm.gee("c ~ x + z", pd.DataFrame({"g": g, "x": x, "z": z, "c": c}), groups="g", family="poisson", link="identity")
+        seen.add(fit.record.solution.code)
+        assert (fit.fittedvalues > 0).all()
+    assert "converged" in seen
+
+
+def test_an_unfinished_gee_says_so(data):
+    with pytest.warns(glimm.GlimmWarning, match="no convergence"):
+        fit = glimm.gee("y ~ x", data, groups="g", control=glimm.Control(max_iter=1))
+    assert not fit.converged
+
+
+@pytest.mark.parametrize("gap", [0.15, 1, 2, 15, 90, 86_400])
+@pytest.mark.parametrize("moments", ["standard", "geepack"])
+def test_the_unit_of_time_does_not_matter(data, gap, moments):
+    rng = np.random.default_rng(6)
+    visits = data.assign(v=np.tile(np.arange(6), 15), y=data.y + 2 * rng.normal(size=15)[data.g])
+    one = glimm.gee("y ~ x", visits, groups="g", time="v", corr="ar1", moments="geepack")
+    other = glimm.gee("y ~ x", visits.assign(v=gap * visits.v), groups="g", time="v", corr="ar1", moments=moments)
+    if moments == "geepack":
+        assert other.corr_params["alpha"] ** gap == pytest.approx(one.corr_params["alpha"], rel=1e-6)
+        np.testing.assert_allclose(other.bse, one.bse, rtol=1e-6)
+    elif gap != 1:  # neighbouring rows by least squares: the mean of their products, whatever the unit
+        e = other.resid("pearson").to_numpy().reshape(15, 6)
+        expected = np.mean(e[:, 1:] * e[:, :-1]) / other.scale
+        assert other.corr_params["alpha"] ** gap == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_negative_correlation_in_time():
+    rng = np.random.default_rng(2)
+    e = rng.normal(size=(200, 5))
+    for j in range(1, 5):
+        e[:, j] = -0.6 * e[:, j - 1] + 0.8 * e[:, j]
+    d = pd.DataFrame({"g": np.repeat(np.arange(200), 5), "t": np.tile([1, 2, 3, 5, 6], 200), "y": e.ravel()})
+    for moments in ("standard", "geepack"):
+        assert -0.75 < glimm.gee("y ~ 1", d, groups="g", corr="ar1", moments=moments).corr_params["alpha"] < -0.45

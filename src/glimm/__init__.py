@@ -29,6 +29,19 @@ _ROOMS = {
     "load_dataset": "datasets",
 }
 
+_LATER = {
+    "lrt": "compare llf, or aic, of two fits by maximum likelihood",
+    "report": "write fit.summary() or str(glimm.compare(...)) to a file",
+    "table": "glimm.compare(...) has the fits side by side, and their numbers in .table",
+    "advise": "glimm.compare(...) says what each model assumes",
+    "missing_report": "fit.missing has the rows left out, by variable and by cluster",
+    "impute": "rows with a missing value are left out (missing='drop') or refused (missing='error')",
+    "pool": "fit each data set, and combine params and cov_params() by Rubin's rules",
+    "read": "read the file with pandas.read_csv(path) or polars.read_csv(path)",
+    "frequency": "weights= are precision weights; repeat the rows, data.loc[data.index.repeat(data['w'])] in pandas",
+    "sampling": "weights= are precision weights",
+}
+
 if TYPE_CHECKING:
     from .api import compare, gee, glm, glmm
     from .datasets import load_dataset
@@ -39,6 +52,8 @@ __all__ = ["Control", "GlimmError", "GlimmWarning", "NotYetError", "__version__"
 
 
 def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        raise AttributeError(f"glimm.{name} is not in this release: {_LATER[name]}")
     if name not in _ROOMS:
         from .errors import suggest
 

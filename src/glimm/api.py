@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
+
+from .covariance.working import working
 from .design.build import build_design
 from .design.records import Spec
 from .errors import GlimmError, GlimmWarning, NotYetError
@@ -48,7 +52,7 @@ def glm(
     formula : "y ~ x + f", "successes / trials ~ x" or "cbind(s, f) ~ x"; data : pandas, polars, pyarrow table or dict of arrays
     family : "gaussian", "binomial", "poisson"; link : default the canonical one
     weights : precision weights, a column name or array (n,); offset, exposure : column names or arrays (n,)
-    vcov : "model", "HC0".."HC3", or {"cluster": "id", "small": True}; missing : "drop" or "error"
+    vcov : "model", "HC0".."HC3", or {"cluster": "id", "small": True}, the cluster one column or two in a list; missing : "drop" or "error"
 
     Raises GlimmError for anything in formula or data that cannot be used, naming the column and the row.
     Source: McCullagh and Nelder (1989), Generalized Linear Models.
@@ -101,18 +105,26 @@ def glmm(
     [2.17]
     """
     _later("glmm", zero=zero, dispersion=dispersion, residual=residual)
+    if not isinstance(vcov, str | Mapping):
+        raise GlimmError(f"vcov must be 'model' for a mixed model, not {type(vcov).__name__}")
     if vcov != "model":
         raise NotYetError(f"vcov={vcov!r} is not there for mixed models yet: use vcov='model' (or glimm.gee for robust standard errors)")
-    control = _control(control)
+    control, points = _control(control), _points(points)
+    if not (reml is None or isinstance(reml, bool | np.bool_)):
+        raise GlimmError(f"reml must be True, False or None (REML for a gaussian identity model), not {reml!r}")
     spec = _spec("glmm", formula, family, link, weights, offset, exposure, missing)
     linear = (spec.family.name, spec.link.name) == ("gaussian", "identity")
     if reml and not linear:
         raise GlimmError(
             f"reml=True has a meaning for gaussian identity models only, not for {spec.family.name} {spec.link.name}: leave it out"
         )
+    if linear and control.start is not None:
+        raise GlimmError(
+            "control: start has no meaning for a linear mixed model, whose coefficients are solved for and not searched: leave it out"
+        )
     design = build_design(spec, data)
     if linear:
-        return _announced(GlmmFit(fit_lmm(design, spec.family, reml is not False, control), vcov))
+        return _announced(GlmmFit(fit_lmm(design, spec.family, reml is None or bool(reml), control), vcov))
     return _announced(GlmmFit(fit_glmm(design, spec.family, points, control), vcov))
 
 
@@ -148,8 +160,15 @@ def gee(
     {'alpha': 0.354}
     """
     _later("gee", dropout=dropout)
+    if not isinstance(vcov, str | Mapping):
+        raise GlimmError(f"vcov must be 'robust' or 'model' for a GEE, not {type(vcov).__name__}")
     if vcov not in ("robust", "model"):
         raise NotYetError(f"vcov={vcov!r} is not there for GEE yet: use 'robust' or 'model'")
+    if not isinstance(corr, str):
+        raise GlimmError(f"corr must be the name of a working correlation, such as 'exchangeable', not {type(corr).__name__}")
+    working(corr)  # an unknown name is refused before any data are read
+    if not isinstance(moments, str):
+        raise GlimmError(f"moments must be 'standard' or 'geepack', not {type(moments).__name__}")
     if moments == "gee":
         raise NotYetError("moments='gee' is not in this release: use 'standard' (the same for exchangeable) or 'geepack'")
     if moments not in ("standard", "geepack"):
@@ -200,7 +219,7 @@ def _spec(
 ) -> Spec:
     if not isinstance(formula, str):
         raise GlimmError(f"formula must be text such as 'y ~ x', not {type(formula).__name__}")
-    if missing not in ("drop", "error"):
+    if not isinstance(missing, str) or missing not in ("drop", "error"):
         raise GlimmError(f"missing must be 'drop' or 'error', not {missing!r}")
     resolved = resolve(family, link)
     return Spec(door, formula, *resolved, weights, offset, exposure, missing=missing, **more)  # type: ignore[arg-type]
@@ -218,13 +237,34 @@ def _later(door: str, **given: Any) -> None:
             raise NotYetError(f"glimm.{door}({name}=...) is not in this release: leave it out")
 
 
+def _points(points: Any) -> int | str:
+    """Quadrature points as an int or "auto"; an LMM needs none, but what is no number of points is refused there too."""
+    if isinstance(points, str) and points == "auto":
+        return points
+    if isinstance(points, bool) or not isinstance(points, Integral) or points < 1:
+        raise GlimmError(f"points must be 'auto' or a whole number of at least 1 (1 is Laplace), not {points!r}")
+    return int(points)
+
+
 def _clusters_of(vcov: Any) -> tuple[str, ...]:
     """The columns that a GLM's covariance clusters by."""
-    if vcov == "model" or (isinstance(vcov, str) and vcov in HC):
+    if isinstance(vcov, str) and (vcov == "model" or vcov in HC):
         return ()
     if isinstance(vcov, Mapping) and "cluster" in vcov and set(vcov) <= {"cluster", "small"}:
-        names = vcov["cluster"]
-        return (names,) if isinstance(names, str) else tuple(names)
+        if not isinstance(vcov.get("small", False), bool | np.bool_):
+            raise GlimmError(f"vcov: 'small' must be True or False, not {vcov['small']!r}")
+        given = vcov["cluster"]
+        names = (given,) if isinstance(given, str) else tuple(given) if isinstance(given, list | tuple) else ()
+        if not names or not all(isinstance(name, str) for name in names):
+            what = "an empty list" if isinstance(given, list | tuple) and not names else type(given).__name__
+            raise GlimmError(f"vcov: 'cluster' must name a column, {{'cluster': 'id'}}, or two, {{'cluster': ['a', 'b']}}, not {what}")
+        if len(names) > 2:
+            raise NotYetError(f"vcov: clusters in {len(names)} directions are not in this release: name one column or two")
+        if len(set(names)) < len(names):
+            raise GlimmError(f"vcov: 'cluster' names {names[0]!r} twice: name it once")
+        return names
+    if not isinstance(vcov, str | Mapping):
+        raise GlimmError(f"vcov must be 'model', 'HC0', 'HC1', 'HC2', 'HC3' or {{'cluster': 'column'}}, not {type(vcov).__name__}")
     raise GlimmError(f"vcov={vcov!r} is not a covariance of a GLM: use 'model', 'HC0', 'HC1', 'HC2', 'HC3' or {{'cluster': 'column'}}")
 
 
@@ -232,10 +272,9 @@ def _announced(fit: F) -> F:
     """The fit, after one warning if its solution is not simply converged."""
     solution = fit.record.solution
     note = (solution.evidence or {}).get("note")
-    if solution.code != "converged":
-        warnings.warn(solution.message, GlimmWarning, stacklevel=3)
-    if note:
-        warnings.warn(str(note), GlimmWarning, stacklevel=3)
+    said = ([] if solution.code == "converged" else [solution.message]) + ([str(note)] if note else [])
+    if said:
+        warnings.warn("; ".join(said), GlimmWarning, stacklevel=3)
     return fit
 
 

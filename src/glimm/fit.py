@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import ABC, abstractmethod
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, final
 
 import numpy as np
 
 from .covariance.working import working
-from .design.records import NewRows
-from .design.replay import read_new
-from .errors import GlimmError, GlimmWarning
+from .design.replay import read_rows
+from .errors import GlimmError
 from .inference import criteria
 from .inference.covariance import Inference, infer
 from .inference.wald import p_values
@@ -27,6 +26,25 @@ if TYPE_CHECKING:
 
     from .data.records import Missing
 
+LATER: Final = MappingProxyType(
+    {
+        "qic": "compare working correlations by the robust standard errors, bse",
+        "icc": "compute it from varcorr()",
+        "r2": "varcorr() has the variances, glimm.compare(...) the fits side by side",
+        "refit": "call the door again with the new response",
+        "simulate": "draw from the family at predict()",
+        "to_dict": "pickle the fit",
+        "parts": "params, theta and scale have the parameters of this release's models",
+        "marginal_params": "glimm.compare(...) shows them for a random intercept with logit or probit link",
+        "effect": "take differences of predict(newdata, target='marginal')",
+        "slope": "take differences of predict(newdata, target='marginal')",
+        "means": "average predict(newdata, target='marginal')",
+        "plot": "plot predict(newdata)",
+        "check": "plot resid() against fittedvalues, and read record.solution",
+    }
+)
+"""Names of later releases, and what to do until then; asking for one is an AttributeError, so that hasattr is False."""
+
 
 class Fit(ABC):
     """What every fit answers. Frames come in the caller's kind; Series are pandas, indexed by term.
@@ -37,6 +55,13 @@ class Fit(ABC):
     def __init__(self, record: Record, vcov: Any) -> None:
         self.record = record
         self._vcov = vcov
+
+    if not TYPE_CHECKING:  # a type checker is to know the names that there are
+
+        def __getattr__(self, name: str) -> Any:
+            if name in LATER:
+                raise AttributeError(f"fit.{name} is not in this release: {LATER[name]}")
+            return object.__getattribute__(self, name)  # an unknown name, or a property that raised: its own message
 
     @property
     @abstractmethod
@@ -147,7 +172,11 @@ class Fit(ABC):
         return tables.deliver(self.record, tables.glance(self.record, numbers))
 
     def augment(self) -> Any:
-        """One row per row used: its position in the caller's data, response, fitted value, residual."""
+        """One row per row used: its position in the caller's data, response, fitted value, residual.
+
+        Columns row, the response, fitted, resid_deviance (resid_pearson for a GEE); a response that is itself called like one of
+        these gets an underscore at its end, for example `fitted_`.
+        """
         kind = "pearson" if isinstance(self.record, GeeRecord) else "deviance"
         return tables.deliver(
             self.record, tables.augment(self.record, criteria.fitted(self.record), criteria.residuals(self.record, kind), kind)
@@ -168,21 +197,13 @@ class Fit(ABC):
 
         scale : "response" or "link". target : "conditional" (with the cluster's effect; a GLMM's default), "typical" (effects at zero),
         "marginal" (averaged over the effects; the only one of GLM and GEE). interval : "confidence" returns a frame
-        estimate, std_error, conf_low, conf_high. offset, exposure : arrays, where the fit was given arrays.
+        estimate, std_error, conf_low, conf_high. offset, exposure : for the rows of newdata in place of the fit's own, the name of a
+        column of newdata or one number per row; needed where the fit was given arrays, refused without newdata.
         Raises GlimmError for an unseen level of a factor; an unseen cluster gets the typical prediction and a warning.
         """
         target = check(self.record, scale, target, interval)
-        new = _rows_used(self.record) if newdata is None else read_new(self.record.design, newdata, offset, exposure)
-        out = predict(self.record, self.inference, new, scale, target, interval, level)
-        if out.unknown:
-            warnings.warn(
-                f"predict: {out.unknown} rows have no cluster that the fit knows (missing or new); their effect is taken as zero",
-                GlimmWarning,
-                stacklevel=2,
-            )
-        if interval is None:
-            return out.estimate
-        return tables.deliver(self.record, tables.prediction(out))
+        new = read_rows(self.record.design, newdata, offset, exposure)
+        return tables.prediction(self.record, predict(self.record, self.inference, new, scale, target, interval, level), interval)
 
     def summary(self) -> str:
         """The fit in words and numbers, as text."""
@@ -224,6 +245,11 @@ class GlmmFit(Fit):
         return self.record.vector[self.record.blocks["theta"]]
 
     @property
+    def theta_names(self) -> tuple[str, ...]:
+        """What each entry of theta is: group.effect, by the covariance structure."""
+        return tables.theta_names(self.record)
+
+    @property
     def sigma(self) -> float:
         """Residual standard deviation (1 where the family has none)."""
         return float(np.sqrt(self.record.scale))
@@ -260,23 +286,8 @@ class GeeFit(Fit):
 
     def working_corr(self) -> pd.DataFrame:
         """The working correlation of the largest cluster, with its times (1, 2, ... if no time was given) on both sides."""
-        clusters = next(iter(self.record.design.clusters.values()))
-        largest = int(np.argmax(clusters.sizes))
-        rows = clusters.order[clusters.starts[largest] : clusters.starts[largest + 1]]
-        times = np.arange(1.0, len(rows) + 1.0) if clusters.time is None else clusters.time[rows]
-        return tables.working_matrix(working(self.record.corr).matrix(self.record.alpha, times), times)
+        return tables.working_corr(self.record)
 
     def resid(self, kind: str = "pearson") -> pd.Series[float]:
         """Residuals of the rows used: "response", "pearson", "deviance" or "working"."""
         return super().resid(kind)
-
-
-def _rows_used(record: Record) -> NewRows:
-    part = record.design.mean
-    return NewRows(
-        part.matrix,
-        part.offset,
-        np.ones(record.design.n, dtype=bool),
-        tuple(t.refs for t in part.random),
-        tuple(t.z for t in part.random),
-    )

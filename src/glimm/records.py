@@ -1,6 +1,7 @@
 """Frozen records of what was fitted: a design, a vector with named blocks, its curvature, and how it was reached.
 
-Every question (covariance, test, prediction, table) is a function of a record and of a vector.
+Every question (covariance, test, prediction, table) is a function of a record and of a vector. Breads and curvatures are in
+working coordinates (design.coordinates), because a matrix of raw columns far from zero would have no digits left.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class Solution:
 
 @dataclass(frozen=True, slots=True)
 class GlmRecord:
-    """A fitted GLM. bread : (p, p) inverse expected information at dispersion 1; eta : (n,)."""
+    """A fitted GLM. bread : (p, p) inverse expected information of the working coefficients at dispersion 1; eta : (n,)."""
 
     design: Design
     family: Family
@@ -56,7 +57,8 @@ class MixedRecord:
     """A fitted mixed model.
 
     linear : fitted as an LMM (beta and sigma profiled); reml : by the restricted likelihood
-    vector : mean | theta | family (psi on its transformed scale); curvature : (P, P) of -log L at it, rows of active parameters 0
+    vector : mean | theta | family (psi on its transformed scale)
+    curvature : (P, P) of -log L in working coefficients, theta and psi; rows of active parameters are 0
     u : (J, k) spherical effects, effects : (J, k) b = Lambda u, posterior : (J, k, k) conditional variances of b
     scale : sigma^2 (1 where the family has none); points : quadrature points (1 is Laplace, 0 for an LMM)
     """
@@ -79,7 +81,7 @@ class MixedRecord:
 
 @dataclass(frozen=True, slots=True)
 class GeeRecord:
-    """A fitted GEE. bread : (p, p) inverse of sum X~'R^-1X~ (dispersion left out); alpha : (q,) correlation parameters."""
+    """A fitted GEE. bread : (p, p) inverse of sum X~'R^-1X~, working columns, no dispersion; alpha : (q,) correlation parameters."""
 
     design: Design
     family: Family

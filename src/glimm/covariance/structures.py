@@ -10,7 +10,7 @@ from typing import Final, Protocol, final
 
 import numpy as np
 
-from ..errors import NotYetError, suggest
+from ..errors import GlimmError, NotYetError, suggest
 from ..kernels.matrix import Bools, Floats, Index
 
 
@@ -80,10 +80,12 @@ LATER: Final = ("diag", "cs", "homcs", "ar1", "ou", "toep")
 
 
 def structure(name: str) -> Structure:
-    """The structure of that name; raises NotYetError for those that come later."""
+    """The structure of that name; raises NotYetError for those that come later, GlimmError for an unknown name."""
     if name in STRUCTURES:
         return STRUCTURES[name]
-    raise NotYetError(f"covariance structure {name!r} is not in this release: {suggest(name, STRUCTURES)}")
+    if name in LATER:
+        raise NotYetError(f"covariance structure {name!r} is not in this release: have {', '.join(STRUCTURES)}")
+    raise GlimmError(f"unknown covariance structure {name!r}: {suggest(name, STRUCTURES)}")
 
 
 @cache

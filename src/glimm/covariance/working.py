@@ -15,6 +15,8 @@ from ..errors import GlimmError, suggest
 from ..kernels import lag_sums, pair_sums
 from ..kernels.matrix import Floats, Ints
 
+MOST_LAGS = 100_000
+
 
 @dataclass(frozen=True, slots=True)
 class Residuals:
@@ -153,15 +155,17 @@ class Ar1:
         if s.n_pairs == 0:
             return Moments(phi, np.zeros(1), "no cluster has two rows: the correlation is not estimated and taken as 0")
         if rule == "geepack":
-            return Moments(phi, np.array([_all_lags(r, phi)]))
+            alpha, note = _all_lags(r, phi)
+            return Moments(phi, np.array([alpha]), note)
         if r.whole_times and s.n_next > 0:
             return _ratio(phi, s.next, s.n_next, r.p, rule)
         how = "no rows of a cluster are one unit of time apart, so alpha is from neighbouring rows by least squares"
-        return Moments(phi, np.array([_neighbours(r, phi)]), how=how)
+        alpha, note = _neighbours(r, phi)
+        return Moments(phi, np.array([alpha]), note, how)
 
     def bounds(self, largest: int, whole_times: bool) -> tuple[float, float]:
-        """(-1, 1); (0, 1) where times are not whole numbers."""
-        return (-1.0, 1.0) if whole_times else (0.0, 1.0)
+        """(-1, 1); never negative where times are not whole numbers."""
+        return (-1.0, 1.0)
 
     def matrix(self, alpha: Floats, time: Floats) -> Floats:
         """alpha to the power of the distances."""
@@ -181,27 +185,27 @@ def _ratio(phi: float, total: float, pairs: float, p: int, rule: str) -> Moments
     return Moments(phi, np.array([total / (phi * divisor)]), note)
 
 
-def _all_lags(r: Residuals, phi: float) -> float:
-    if r.whole_times:
-        longest = int(np.diff(r.starts).max()) if r.time is None else int(_spans(r.time, r.starts).max())
+def _all_lags(r: Residuals, phi: float) -> tuple[float, str]:
+    longest = int(np.diff(r.starts).max()) if r.time is None else _longest_span(r)
+    if r.whole_times and longest <= MOST_LAGS:
         sums, counts = lag_sums(r.pearson, r.starts, r.time, longest)
         lags = np.flatnonzero(counts)
-        return _power_fit(lags.astype(float), sums[lags] / phi, counts[lags], -1.0)
+        return power_fit(lags.astype(np.float64), sums[lags] / phi, counts[lags], r.whole_times)
     distances, products = _all_pairs(r)
-    return _power_fit(distances, products / phi, np.ones(len(distances)), 0.0)
+    return _pooled(distances, products / phi, r.whole_times)
 
 
-def _neighbours(r: Residuals, phi: float) -> float:
+def _neighbours(r: Residuals, phi: float) -> tuple[float, str]:
     assert r.time is not None
     inside = np.ones(len(r.pearson) - 1, dtype=bool)
     inside[r.starts[1:-1] - 1] = False
-    distances = np.diff(r.time)[inside]
     products = (r.pearson[1:] * r.pearson[:-1])[inside]
-    return _power_fit(distances, products / phi, np.ones(len(distances)), -1.0 if r.whole_times else 0.0)
+    return _pooled(np.diff(r.time)[inside], products / phi, r.whole_times)
 
 
-def _spans(time: Floats, starts: Ints) -> Floats:
-    return np.asarray(time[starts[1:] - 1] - time[starts[:-1]])
+def _longest_span(r: Residuals) -> int:
+    assert r.time is not None
+    return int((r.time[r.starts[1:] - 1] - r.time[r.starts[:-1]]).max())
 
 
 def _all_pairs(r: Residuals) -> tuple[Floats, Floats]:
@@ -214,28 +218,51 @@ def _all_pairs(r: Residuals) -> tuple[Floats, Floats]:
     return np.concatenate(distances), np.concatenate(products)
 
 
-def _power_fit(d: Floats, sums: Floats, counts: Floats, low: float) -> float:
-    """The a that minimises sum over pairs of (product - a^d)^2: bisection on the stationary equation nearest the best grid point."""
+def _pooled(d: Floats, products: Floats, whole: bool) -> tuple[float, str]:
+    distances, at = np.unique(d, return_inverse=True)
+    sums = np.asarray(np.bincount(at, products), dtype=np.float64)
+    return power_fit(np.asarray(distances, dtype=np.float64), sums, np.bincount(at).astype(np.float64), whole)
 
-    def slope(a: float) -> float:
-        return float(np.sum(d * a ** (d - 1.0) * (sums - counts * a**d)))
 
-    def loss(a: float) -> float:
-        power = a**d
+def power_fit(d: Floats, sums: Floats, counts: Floats, whole: bool) -> tuple[float, str]:
+    """(a, note): the a in (-1, 1) that minimises the sum over pairs of (product - a^d)^2, pairs pooled by distance d.
+
+    Solved for rho = |a|^u with u the shortest distance, so that the unit of time does not matter. A negative a is considered
+    only where some distance is odd, because even distances cannot tell the sign.
+    """
+    unit = float(d.min())
+    found = [(*_rho(d / unit, sums, counts), 1.0)]
+    if whole and np.any(d % 2 == 1):
+        found.append((*_rho(d / unit, np.where(d % 2 == 1, -sums, sums), counts), -1.0))
+    _, rho, sign = min(found, key=lambda f: f[0])
+    if rho == 0.0:
+        return 0.0, "no positive correlation between rows of a cluster: alpha is taken as 0"
+    return sign * rho ** (1.0 / unit), ""
+
+
+def _rho(d: Floats, sums: Floats, counts: Floats) -> tuple[float, float]:
+    """(loss, rho) at the best rho in [0, 1): bisection on the stationary equation around the best point of a grid."""
+
+    def loss(rho: float) -> float:
+        power = rho**d
         return float(counts @ (power * power) - 2.0 * (sums @ power))
 
-    grid = np.linspace(low, 1.0, 42)[1:-1]
-    best = int(np.argmin([loss(a) for a in grid]))
-    a, b = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
-    if slope(a) <= 0.0 or slope(b) >= 0.0:
-        return float(grid[best])
-    for _ in range(80):
+    def downhill(rho: float) -> float:
+        return float(np.sum(d * rho ** (d - 1.0) * (sums - counts * rho**d)))
+
+    grid = np.concatenate([[0.0], np.logspace(-6, -2, 9), np.linspace(0.02, 0.98, 49), 1.0 - np.logspace(-2, -9, 15)])
+    best = int(np.argmin([loss(float(rho)) for rho in grid]))
+    if best == 0:
+        return 0.0, 0.0
+    a, b = float(grid[best - 1]), float(grid[min(best + 1, len(grid) - 1)])
+    for _ in range(100):
         middle = 0.5 * (a + b)
-        if slope(middle) > 0.0:
+        if downhill(middle) > 0.0:
             a = middle
         else:
             b = middle
-    return float(0.5 * (a + b))
+    rho = 0.5 * (a + b)
+    return loss(rho), rho
 
 
 WORKING: Final[dict[str, Working]] = {w.name: w for w in (Independence(), Exchangeable(), Ar1())}

@@ -18,6 +18,7 @@ from ..kernels.matrix import Floats, Ints
 from .columns import pandas_columns
 from .formula import STRUCTURES, functions_in, variables_in
 from .records import Variable
+from .text import plain_name, split_at
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,7 +65,8 @@ def check_functions(expression: str) -> None:
             raise GlimmError(f"unknown function {name!r} in {expression}: for a smooth curve write bs(x, df=4), cr(x, df=4) or poly(x, 2)")
         if name not in TRANSFORMS and not hasattr(builtins, name):
             known = [k for k, value in TRANSFORMS.items() if callable(value)]
-            raise GlimmError(f"unknown function {name!r} in {expression}: {suggest(name, known)}; NumPy's are written np.{name}(...)")
+            remedy = f"NumPy's is written np.{name}(...)" if callable(getattr(np, name, None)) else "or make the column in the data first"
+            raise GlimmError(f"unknown function {name!r} in {expression}: {suggest(name, known)}; {remedy}")
 
 
 def learn(text: str, variables: Mapping[str, Variable], rows: Ints | None, again: bool = True) -> tuple[Expression, Columns]:
@@ -111,7 +113,11 @@ def replay(expression: Expression, reduced: bool, variables: Mapping[str, Variab
     frame = pandas_columns(variables, expression.variables, rows)
     spec = expression.reduced if reduced or expression.full is None else expression.full
     first = 0 if spec is expression.full and expression.spans else 1
-    matrix = _evaluate(expression.text, lambda: spec.get_model_matrix(frame, context={}))
+    try:
+        matrix = _evaluate(expression.text, lambda: spec.get_model_matrix(frame, context={}))
+    except GlimmError as error:
+        outside = _outside(expression, spec.transform_state, variables, rows) if "extend beyond" in str(error) else None
+        raise outside or error from error.__cause__
     return _columns(expression.text, matrix, first, expression.variables, variables, rows)
 
 
@@ -180,6 +186,33 @@ def _not_finite(
     what = "not a number" if np.isnan(column[at]) else "infinite"
     remedy = "make the lagged column in the data" if text.startswith("lag(") else "correct the value or leave the row out"
     return GlimmError(f"{text} is {what} in row {row} (counting from 0), where {', '.join(shown)}: {remedy}")
+
+
+def _outside(expression: Expression, states: Mapping[str, Any], variables: Mapping[str, Variable], rows: Ints | None) -> GlimmError | None:
+    """The error about a new value outside the range that a bs(...) was fitted on; None where that is not the trouble.
+
+    states : call -> what it learnt, with lower_bound and upper_bound for splines
+    """
+    for call, state in states.items():
+        if not call.startswith("bs(") or "lower_bound" not in state or "extrapolation" in call:
+            continue
+        low, high = float(state["lower_bound"]), float(state["upper_bound"])
+        argument = split_at(call[3:-1], ",")[0][1].strip()
+        column = plain_name(argument)
+        who = f"a new value of {argument}"
+        if column is not None:
+            values = variables[column].values
+            assert values is not None
+            positions = np.arange(len(values)) if rows is None else rows
+            bad = positions[(values[positions] < low) | (values[positions] > high)]
+            if not len(bad):
+                continue
+            who = f"new value {values[bad[0]]:g} of {column} in row {bad[0]} (counting from 0)"
+        return GlimmError(
+            f"cannot evaluate {expression.text} in the formula: {who} is outside the range {low:g} to {high:g} that {call} was fitted "
+            f"on: leave such rows out, or fit with {call[:-1]}, extrapolation='extend')"
+        )
+    return None
 
 
 def _check_rowwise(expression: Expression, columns: Columns, frame: pd.DataFrame) -> None:

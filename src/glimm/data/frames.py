@@ -9,8 +9,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from ..errors import GlimmError, suggest
 from ..kernels.matrix import Ints
 from .readers import read_column, read_factor
@@ -97,7 +95,11 @@ def open_frame(data: Any) -> Frame:
     if isinstance(wrapped, nw.LazyFrame):
         raise GlimmError("the data are a lazy frame: call .collect() on it first")
     if not isinstance(wrapped, nw.DataFrame):
-        hint = "; to read a file use glimm.read(path)" if isinstance(data, str) or hasattr(data, "__fspath__") else ""
+        hint = (
+            ": read the file first, with pandas.read_csv(path) or polars.read_csv(path)"
+            if isinstance(data, str) or hasattr(data, "__fspath__")
+            else ""
+        )
         raise GlimmError(f"data must be a pandas or polars DataFrame, a pyarrow Table or a dict of arrays, not {type(data).__name__}{hint}")
     if wrapped.implementation.is_polars():
         return _checked(Frame("polars", len(wrapped), tuple(wrapped.columns), data))
@@ -158,38 +160,6 @@ def table(kind: Kind, frame: pd.DataFrame) -> Any:
     import pyarrow as pa
 
     return pa.table(columns)
-
-
-def original(frame: Frame, rows: Ints | None = None) -> pd.DataFrame:
-    """All columns of the caller's table as pandas, in the given rows (None for all): what `augment` puts its columns beside.
-
-    A pandas table keeps its index and types.
-
-    >>> original(open_frame({"x": [1, 2, 3]}), np.array([0, 2]))["x"].tolist()
-    [1, 3]
-    """
-    import pandas as pd
-
-    if frame.kind == "pandas":
-        whole: pd.DataFrame = frame.native
-    elif frame.kind == "pyarrow":
-        whole = frame.native.to_pandas()
-    else:
-        columns = frame.native.iter_columns() if frame.kind == "polars" else frame.native.values()
-        whole = pd.DataFrame({name: _as_pandas(column) for name, column in zip(frame.names, columns, strict=True)})
-    return whole if rows is None else whole.iloc[rows]
-
-
-def _as_pandas(column: Any) -> Any:
-    """One column of any library as something that pandas takes, without an index."""
-    root = type(column).__module__.split(".")[0]
-    if root == "pandas":
-        return column.array if hasattr(column, "array") else column
-    if root == "polars":
-        return column.to_numpy() if column.dtype.is_numeric() else column.to_list()
-    if root == "pyarrow":
-        return column.to_pandas().array
-    return column if isinstance(column, np.ndarray) else list(column)
 
 
 def _plain(series: pd.Series[Any]) -> Any:

@@ -276,7 +276,7 @@ def _read_categorical(name: str, series: Any) -> Variable:
         if not isinstance(native.dtype, pl.Enum):
             return _read_strings(name, series.cast(_narwhals_string()))
         codes = native.to_physical().cast(pl.Int32).fill_null(-1).to_numpy()
-        return _categorical(name, codes, native.dtype.categories.to_list())
+        return _categorical(name, codes, native.dtype.categories.to_list(), True)
     if root == "pyarrow":
         return _from_dictionary(name, native, sort=False)
     import pandas as pd
@@ -285,7 +285,7 @@ def _read_categorical(name: str, series: Any) -> Variable:
         import pyarrow as pa
 
         return _from_dictionary(name, pa.chunked_array([pa.array(native)]), sort=False)
-    return _categorical(name, np.asarray(native.cat.codes).astype(np.int32), native.cat.categories.tolist())
+    return _categorical(name, np.asarray(native.cat.codes).astype(np.int32), native.cat.categories.tolist(), bool(native.cat.ordered))
 
 
 def _narwhals_string() -> Any:
@@ -307,8 +307,8 @@ def _from_dictionary(name: str, chunked: Any, sort: bool) -> Variable:
         levels.pop(gone)
     if sort:
         return sorted_factor(name, codes, np.array(levels, dtype=object))
-    return _categorical(name, codes.astype(np.int32), levels)
+    return _categorical(name, codes.astype(np.int32), levels, bool(array.type.ordered))
 
 
-def _categorical(name: str, codes: Codes, levels: Sequence[Any]) -> Variable:
-    return Variable(name, "factor", codes=codes, levels=tuple(levels), missing=missing_of(codes), ordered_levels=True)
+def _categorical(name: str, codes: Codes, levels: Sequence[Any], ordinal: bool) -> Variable:
+    return Variable(name, "factor", codes=codes, levels=tuple(levels), missing=missing_of(codes), ordered_levels=True, ordinal=ordinal)

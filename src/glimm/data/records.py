@@ -23,6 +23,7 @@ class Variable:
     missing : (n,) bool, or None when nothing is missing
     boolean : the column was boolean (levels False, True)
     ordered_levels : the order of levels is the caller's (a categorical), not sorted
+    ordinal : the categorical says that this order means something (ordered=True in pandas, an Enum in polars)
     integer : a numeric column of whole-number type (its levels are shown as 1, 2 rather than 1.0, 2.0)
     """
 
@@ -34,6 +35,7 @@ class Variable:
     missing: NDArray[np.bool_] | None = None
     boolean: bool = False
     ordered_levels: bool = False
+    ordinal: bool = False
     integer: bool = False
 
 

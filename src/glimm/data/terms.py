@@ -9,9 +9,10 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from ..errors import GlimmError
-from .text import plain_name
+from .text import pieces, plain_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,8 @@ class Scoped:
 def parse_terms(fixed: str) -> tuple[tuple[Term, ...], frozenset[str]]:
     """Terms of the fixed part, by degree, as formulaic parses it, and which of their factors are plain column names.
 
-    Raises GlimmError for text that formulaic cannot parse.
+    Raises GlimmError for text that formulaic cannot parse, and for a removed term that is not in the formula: x - mean(x) is no
+    arithmetic.
 
     >>> [term.label for term in parse_terms("a * b")[0]]
     ['Intercept', 'a', 'b', 'a:b']
@@ -55,6 +57,7 @@ def parse_terms(fixed: str) -> tuple[tuple[Term, ...], frozenset[str]]:
         parsed = list(Formula(fixed))
     except Exception as error:
         raise GlimmError(f"cannot read {fixed!r} in the formula: {_first_line(error)}") from error
+    _check_removed(fixed)
     terms, plain = [], set()
     for term in parsed:
         if not hasattr(term, "factors"):
@@ -69,6 +72,30 @@ def parse_terms(fixed: str) -> tuple[tuple[Term, ...], frozenset[str]]:
                 plain.add(factor.expr)
         terms.append(Term(tuple(factors), scale))
     return tuple(terms), frozenset(plain)
+
+
+def _check_removed(fixed: str) -> None:
+    """Raise GlimmError for `- term` where no other part of the formula has that term; constants may always be removed."""
+    from formulaic import Formula
+
+    signed = pieces(fixed)
+    removed = [piece for sign, piece in signed if sign == "-"]
+    if not removed:
+        return
+    kept = {_factors(term) for sign, piece in signed if sign == "+" for term in Formula(f"0 + {piece}")}
+    for piece in removed:
+        for term in Formula(f"0 + {piece}"):
+            if _factors(term) and _factors(term) not in kept:
+                listed = ", ".join(sorted(":".join(sorted(factors)) for factors in kept if factors)) or "a constant only"
+                raise GlimmError(
+                    f"- {piece} in the formula removes the term {':'.join(f.expr for f in term.factors)!r}, which is not there (have: "
+                    f"{listed}): for arithmetic write I(a - b), or center(x) to subtract the mean"
+                )
+
+
+def _factors(term: Any) -> frozenset[str]:
+    """The expressions of a parsed term, numbers left out."""
+    return frozenset(factor.expr for factor in term.factors if factor.eval_method.value != "literal")
 
 
 def scope(terms: Sequence[Term], spans: Mapping[str, bool]) -> list[list[Scoped]]:

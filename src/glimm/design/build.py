@@ -15,7 +15,8 @@ from ..data.formula import split
 from ..data.frames import open_frame
 from ..data.matrices import Fixed, build
 from ..data.records import ARRAY, Encoding, Formula, Variable
-from ..data.text import plain_name
+from ..data.terms import plain_factor
+from ..data.text import plain_name, split_at
 from ..errors import GlimmError, NotYetError
 from ..kernels.matrix import Floats, Ints
 from . import rank
@@ -95,7 +96,7 @@ def check_door(spec: Spec, formula: Formula) -> None:
 
 
 def refuse_not_yet(formula: Formula) -> None:
-    """Raise NotYetError for random effects other than one (1 | g), saying which part is not there yet."""
+    """Raise NotYetError for random effects other than one (1 | g), saying which part is not there yet; GlimmError for (1 | C(g))."""
     have = "this release fits a random intercept of one grouping factor, (1 | g), where g is one column"
     if len(formula.bars) > 1:
         listed = " + ".join(bar.text for bar in formula.bars)
@@ -104,6 +105,13 @@ def refuse_not_yet(formula: Formula) -> None:
         if bar.structure != "us":
             raise NotYetError(f"the covariance structure {bar.structure!r} in {bar.text} is not available yet: {have}")
         if plain_name(bar.group) is None:
+            column = plain_factor(bar.group.strip())
+            if column is not None:
+                raise GlimmError(f"the grouping {bar.group!r} in {bar.text}: write (1 | {column}), a grouping is always taken as a factor")
+            if len(split_at(bar.group, "/:+*-")) == 1:
+                raise GlimmError(
+                    f"the grouping {bar.group!r} in {bar.text} is not a column: make it one, data['g'] = ..., and write (1 | g)"
+                )
             raise NotYetError(f"the grouping {bar.group!r} in {bar.text} is more than one column, which is not available yet: {have}")
         if bar.expression != "1":
             raise NotYetError(f"random slopes, {bar.expression!r} in {bar.text}, are not available yet: {have}")

@@ -82,19 +82,25 @@ def make_clusters(name: str, variable: Variable, rows: Ints | None, time: Floats
 
 
 def read_time(variable: Variable, rows: Ints | None) -> Floats:
-    """(n,) times on the rows used: a numeric column, or an ordered categorical as 1, 2, ...
+    """(n,) times on the rows used: a numeric column, an ordered categorical as 1, 2, ..., or the numbers of an unordered one.
 
-    Raises GlimmError for strings and booleans.
+    Raises GlimmError for strings, booleans and categoricals of strings that have no order.
     """
     if variable.kind == "numeric":
         assert variable.values is not None
         return np.ascontiguousarray(variable.values if rows is None else variable.values[rows])
-    if not variable.ordered_levels:
-        what = "booleans" if variable.boolean else "strings"
-        raise GlimmError(f"time {variable.name!r} holds {what}: give numbers, or a categorical whose categories are in order of time")
     assert variable.codes is not None
     codes = variable.codes if rows is None else variable.codes[rows]
-    return codes.astype(np.float64) + 1.0
+    if variable.ordinal:
+        return codes.astype(np.float64) + 1.0
+    levels = level_array(variable.levels)
+    if variable.ordered_levels and levels.dtype.kind in "iuf":
+        return np.asarray(levels[codes], dtype=np.float64)
+    what = "booleans" if variable.boolean else "a categorical without an order" if variable.ordered_levels else "strings"
+    raise GlimmError(
+        f"time {variable.name!r} holds {what}: give numbers, or categories in order of time, in pandas "
+        "pd.Categorical(values, categories=[first, ..., last], ordered=True), in polars pl.Enum([first, ..., last])"
+    )
 
 
 def random_intercept(bar: Bar, variable: Variable, rows: Ints | None, residual: bool) -> RandomTerm:

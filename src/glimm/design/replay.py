@@ -14,6 +14,7 @@ from ..data.columns import recode
 from ..data.factors import Pieces, encode_factor
 from ..data.frames import Frame, check_names, open_frame
 from ..data.matrices import FixedSpec, complete_rows, replay
+from ..data.readers import read_column
 from ..data.records import ARRAY, Encoding, Variable
 from ..errors import GlimmError
 from ..kernels.matrix import Bools, Codes, Floats
@@ -21,30 +22,45 @@ from .build import log_exposure
 from .records import Design, NewRows, RandomTerm
 
 
+def read_rows(design: Design, data: Any, offset: Any = None, exposure: Any = None) -> NewRows:
+    """New data as `read_new` reads them, or the rows used where data is None.
+
+    Raises GlimmError as `read_new` does, and for an offset or exposure without data: the rows used have their own.
+    """
+    if data is not None:
+        return read_new(design, data, offset, exposure)
+    for role, given in (("offset", offset), ("exposure", exposure)):
+        if given is not None:
+            raise GlimmError(f"predict: {role}= goes with newdata=, and without newdata the rows used keep theirs: give the rows too")
+    part = design.mean
+    everything = np.ones(design.n, dtype=np.bool_)
+    return NewRows(part.matrix, part.offset, everything, tuple(t.refs for t in part.random), tuple(t.z for t in part.random))
+
+
 def read_new(design: Design, data: Any, offset: Any = None, exposure: Any = None) -> NewRows:
     """New data as the design's mean model needs them, one entry per row.
 
     data : any kind of frame; only the predictors (and offset or exposure columns) are needed. A missing grouping column,
-    a missing or an unknown cluster give ref -1. offset, exposure : arrays (n,), used in place of the fit's own.
+    a missing or an unknown cluster give ref -1. offset, exposure : column names or arrays (n,), used in place of the fit's own.
 
-    Raises GlimmError for a column that is not there, for a factor's level that the fit has not seen, and where the fit had an
-    array for its offset or exposure and none is given.
+    Raises GlimmError for a column that is not there, for a factor's level that the fit has not seen, where the fit had an
+    array for its offset or exposure and none is given, and for one that is not a positive (exposure) number per row.
     """
     frame = open_frame(data)
-    given = {"offset": offset, "exposure": exposure}
-    old = design.spec
-    spec = replace(old, offset=_own("offset", old.offset, offset), exposure=_own("exposure", old.exposure, exposure))
-    needed = tuple(name for name in spec.variables if name in _still_needed(old, spec))
+    spec = replace(
+        design.spec, offset=_own("offset", design.spec.offset, offset), exposure=_own("exposure", design.spec.exposure, exposure)
+    )
+    fixed, part = spec.fixed, design.mean
+    assert isinstance(fixed, FixedSpec)
+    named = [name for name in (spec.offset, spec.exposure) if name is not None]
+    needed = tuple(dict.fromkeys([*fixed.variables, *(name for part in spec.offsets for name in part.variables), *named]))
     check_names(frame, needed, ", needed for predictions")
     variables = {name: frame.variable(name) for name in needed}
-    fixed = spec.fixed
-    assert isinstance(fixed, FixedSpec)
-    part = design.mean
     matrix, complete = replay(fixed, variables, frame.n_rows)
     total, known = _offset(spec, variables, frame.n_rows)
-    for role, array in given.items():
-        if array is not None:
-            total, known = _add_array(role, array, total, known)
+    for role, given in (("offset", offset), ("exposure", exposure)):
+        if given is not None and not isinstance(given, str):
+            total, known = _add_array(role, given, frame, total, known)
     complete = complete & known
     refs = tuple(_refs(term, frame) for term in part.random)
     z = tuple(np.ones((frame.n_rows, 1), order="F") for _ in part.random)
@@ -52,36 +68,32 @@ def read_new(design: Design, data: Any, offset: Any = None, exposure: Any = None
 
 
 def _own(role: str, name: str | None, given: Any) -> str | None:
-    """The fit's own column for an offset or exposure, None where an array replaces it."""
+    """The column of an offset or exposure: the one named now, else the fit's own; None where an array replaces it."""
     if given is None and name == ARRAY:
         raise GlimmError(f"the fit's {role} was an array: give predict one for the new rows, {role}=array, or refit with {role}='column'")
-    return name if given is None else None
+    if given is None:
+        return name
+    return given if isinstance(given, str) else None
 
 
-def _still_needed(old: Encoding, new: Encoding) -> frozenset[str]:
-    """Columns to read: all but those of an offset or exposure that an array replaces and nothing else uses."""
-    replaced = {name for name in (old.offset, old.exposure) if name is not None} - {new.offset, new.exposure}
-    fixed = old.fixed
-    assert isinstance(fixed, FixedSpec)
-    used = {*fixed.variables, *(name for part in old.offsets for name in part.variables)}
-    return frozenset(old.variables) - (replaced - used)
-
-
-def _add_array(role: str, given: Any, total: Floats | None, known: Bools) -> tuple[Floats, Bools]:
-    values = np.asarray(given, dtype=np.float64)
-    if values.shape != known.shape:
-        raise GlimmError(f"predict: {role} has shape {values.shape}, but newdata has {len(known)} rows: give one value per row")
-    if role == "exposure":
-        if np.any(values <= 0.0):
-            raise GlimmError(f"predict: exposure must be positive; row {int(np.argmax(values <= 0.0))} (counting from 0) is not")
-        values = np.log(values)
+def _add_array(role: str, given: Any, frame: Frame, total: Floats | None, known: Bools) -> tuple[Floats, Bools]:
+    """The offset so far plus an array, or the log of one; rows where the array is missing become unknown."""
+    frame.check_labels(role, given)
+    shape = getattr(given, "shape", None) or ((len(given),) if hasattr(given, "__len__") else ())
+    if tuple(shape) != known.shape:
+        raise GlimmError(f"predict: {role} has shape {tuple(shape)}, but newdata has {len(known)} rows: give one value per row")
+    variable = read_column(role, given, frame.n_rows)
+    values = _number(variable)
+    if role == "exposure" and np.any(values <= 0.0):
+        raise GlimmError(f"predict: exposure must be positive; row {int(np.argmax(values <= 0.0))} (counting from 0) is not")
     there = np.isfinite(values)
-    return (0.0 if total is None else total) + np.where(there, values, 0.0), known & there
+    values = np.where(there, values, 1.0)
+    return (0.0 if total is None else total) + np.where(there, np.log(values) if role == "exposure" else values, 0.0), known & there
 
 
 def _offset(spec: Encoding, variables: dict[str, Variable], n: int) -> tuple[Floats | None, Any]:
     """The offset of each row (0 where it is missing), and where it is known."""
-    named = [name for name in (spec.offset, spec.exposure) if name is not None and name != ARRAY]
+    named = [name for name in (spec.offset, spec.exposure) if name is not None]
     needed = tuple(dict.fromkeys([*named, *(name for part in spec.offsets for name in part.variables)]))
     if not named and not spec.offsets:
         return None, np.ones(n, dtype=np.bool_)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any
 
 from ..errors import GlimmError, NotYetError
@@ -15,7 +18,10 @@ class Control:
 
     tol : Newton decrement in -2 log L at which a mixed model stops (default 1e-10)
     max_iter : iterations at most; threads : at most this many (default 2, or 1 on a single core)
-    start : starting values, a mapping of term name -> value for the coefficients; progress : reserved for a progress bar
+    start : starting values, a mapping (or a fit's params) of term name -> value for the coefficients
+    progress : reserved for a progress bar
+
+    Raises GlimmError for a setting of the wrong type or out of range.
 
     >>> Control(max_iter=50).max_iter
     50
@@ -24,20 +30,40 @@ class Control:
     tol: float = 1e-10
     max_iter: int = 100
     threads: int | None = None
-    start: Any = None
+    start: Mapping[str, float] | Any = None
     progress: bool | None = None
 
     def __post_init__(self) -> None:
-        if not self.tol > 0:
-            raise GlimmError(f"control: tol must be positive, not {self.tol!r}")
-        if self.max_iter < 1:
-            raise GlimmError(f"control: max_iter must be at least 1, not {self.max_iter!r}")
-        if self.threads is not None and self.threads < 1:
-            raise GlimmError(f"control: threads must be at least 1, not {self.threads!r}")
-        if self.progress:
+        if isinstance(self.tol, bool) or not isinstance(self.tol, Real) or not 0.0 < self.tol < math.inf:
+            raise GlimmError(f"control: tol must be positive, a number such as 1e-10, not {self.tol!r}")
+        object.__setattr__(self, "max_iter", _count("max_iter", self.max_iter))
+        if self.threads is not None:
+            object.__setattr__(self, "threads", _count("threads", self.threads))
+        if self.start is not None:
+            object.__setattr__(self, "start", _values(self.start))
+        if self.progress is not None and self.progress is not False:
             raise NotYetError("control: progress=True is not in this release: leave it out")
 
     @property
     def n_threads(self) -> int:
         """Threads a kernel may use."""
         return self.threads if self.threads is not None else min(2, os.cpu_count() or 1)
+
+
+def _count(name: str, given: Any) -> int:
+    """A whole number of at least 1, of any integer type."""
+    if isinstance(given, bool) or not isinstance(given, Integral) or given < 1:
+        raise GlimmError(f"control: {name} must be a whole number of at least 1, not {given!r}")
+    return int(given)
+
+
+def _values(given: Any) -> dict[str, float]:
+    """Starting values as a plain dict of numbers."""
+    if not isinstance(given, Mapping) and not (hasattr(given, "items") and hasattr(given, "index")):
+        raise GlimmError(f"control: start must map terms to numbers, such as {{'Intercept': 0.0}}, not {type(given).__name__}")
+    out = {}
+    for name, value in given.items():
+        if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+            raise GlimmError(f"control: start of {name!r} must be a number, not {value!r}")
+        out[name] = float(value)
+    return out

@@ -6,20 +6,21 @@ Source: Liang and Zeger (1986), Biometrika 73, 13-22, sections 3.1 to 3.3.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..covariance.working import Moments, Residuals, Working, working
-from ..design.coordinates import to_named
+from ..design.coordinates import to_named, to_working
 from ..design.records import Clusters, Design
 from ..errors import GlimmError, NotYetError
 from ..family import Family
-from ..kernels import GeePass, Rows, inverse, mean, solve
+from ..kernels import GeePass, Rows, inverse_or_nan, mean, positive_definite, solve, variance
 from ..kernels.matrix import Floats
 from ..records import GeeRecord, Solution, SolutionCode
 from ..version import VERSION
 from .control import Control
-from .irls import mean_rows, rows_at_bound, score_iterations, separated, start
+from .irls import bounded, mean_rows, score_iterations, separated, separated_rows, start
 
 TOLERANCE = 1e-11
 CONVERGED = 1e-12
@@ -40,122 +41,137 @@ def fit_gee(design: Design, family: Family, groups: str, corr: str, moments: str
         )
     natural = mean_rows(design, control.n_threads)
     scoring = score_iterations(natural, family, part.link, start(design, family, part.link, control, natural), control)
-    beta = scoring.beta
-    rows = _ordered(design, clusters, control.n_threads)
-    time = None if clusters.time is None else clusters.time[clusters.order]
-    low, high = structure.bounds(int(clusters.sizes.max()), time is None or bool(np.all(time == np.round(time))))
-    alpha, passes, change = np.zeros(structure.size()), scoring.passes, np.inf
-    at_bound = rows_at_bound(family, mean(part.link.kernel, natural.eta(beta))[0])
-    for iteration in range(0 if at_bound else 2 * control.max_iter):
-        done = _pass(rows, family, design, beta, clusters, structure, alpha, time)
-        passes += 1
-        if float(np.mean(done.pearson**2)) <= EXACT * float(np.mean(design.y**2)):
-            raise GlimmError("the model fits every row exactly, so there are no residuals to estimate a correlation from: use glimm.glm")
-        found = structure.estimate(Residuals(done.pearson, clusters.starts, time, rows.p, rows.threads), moments)
-        step = solve(done.bread, done.score)
-        beta = beta + step
-        before, change = change, float(step @ done.bread @ step) / found.phi
-        moved = 0.0
-        if iteration >= PASSES_AT_ZERO:
-            _check_range(structure, found.alpha, low, high)
-            moved = float(np.abs(found.alpha - alpha).max(initial=0.0))
-            alpha = found.alpha
-        settled = change < TOLERANCE**2 * rows.p or (change < CONVERGED and change > 0.25 * before)  # the latter: rounding noise
-        if settled and moved < TOLERANCE and iteration > PASSES_AT_ZERO:
-            break
-    final = _pass(rows, family, design, beta, clusters, structure, alpha, time)
-    found = structure.estimate(Residuals(final.pearson, clusters.starts, time, rows.p, rows.threads), moments)
-    a = to_named(part)
-    eta = natural.eta(beta)
+    mu = mean(part.link.kernel, natural.eta(scoring.beta))[0]
+    drifting = 0 if bounded(family, part.link) else separated_rows(design, family, mu, scoring.last.information, scoring.last.score)
+    equations = Equations(design, family, clusters, structure, moments, control.n_threads)
+    reached = Reached(scoring.beta, np.zeros(structure.size()), np.inf, scoring.passes, False)
+    if not drifting:
+        reached = _iterate(equations, natural, reached, control)
+    final = equations.at(reached.beta, reached.alpha)
+    found = equations.moments_of(final)
     return GeeRecord(
         design=design,
         family=family,
-        vector=a @ beta,
-        blocks={"mean": slice(0, rows.p)},
-        bread=a @ inverse(final.bread) @ a.T,
-        eta=eta,
+        vector=to_named(part) @ reached.beta,
+        blocks={"mean": slice(0, part.matrix.p)},
+        bread=inverse_or_nan(final.bread),
+        eta=natural.eta(reached.beta),
         corr=corr,
-        alpha=alpha,
+        alpha=reached.alpha,
         moments=moments,
         scale=found.phi,
-        solution=_solution(family, passes + 1, change, final, found, at_bound),
+        solution=_solution(family, reached, final, found, drifting),
         version=VERSION,
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """Where the iterations are: working beta, alpha, the last change in squared standard errors, passes, whether all has settled."""
+
+    beta: Floats
+    alpha: Floats
+    change: float
+    passes: int
+    settled: bool
+
+
+class Equations:
+    """The estimating equations of one design: a pass at (beta, alpha), and the moments of its residuals."""
+
+    def __init__(self, design: Design, family: Family, clusters: Clusters, structure: Working, rule: str, threads: int) -> None:
+        part = design.mean
+        self.design, self.family, self.structure, self.rule, self.clusters = design, family, structure, rule, clusters
+        self.time = None if clusters.time is None else clusters.time[clusters.order]
+        self.rows = Rows(part.matrix, part.center, part.scale, design.y, design.size, part.offset, order=clusters.order, threads=threads)
+
+    def at(self, beta: Floats, alpha: Floats, scores: bool = False, curvatures: bool = False) -> GeePass:
+        """Score, bread and Pearson residuals at working beta."""
+        return self.rows.gee(
+            self.family.kernel,
+            self.design.mean.link.kernel,
+            beta,
+            self.clusters.starts,
+            self.structure.kernel,
+            float(alpha[0]) if len(alpha) else 0.0,
+            self.time,
+            scores,
+            curvatures,
+        )
+
+    def moments_of(self, done: GeePass) -> Moments:
+        """phi and alpha of a pass's residuals; raises GlimmError if there are none to speak of."""
+        if float(np.mean(done.pearson**2)) <= EXACT * float(np.mean(self.design.y**2)):
+            raise GlimmError("the model fits every row exactly, so there are no residuals to estimate a correlation from: use glimm.glm")
+        return self.structure.estimate(Residuals(done.pearson, self.clusters.starts, self.time, self.rows.p, self.rows.threads), self.rule)
+
+    def check_range(self, alpha: Floats) -> None:
+        """Raises GlimmError for an alpha with which no correlation matrix exists."""
+        whole = self.time is None or bool(np.all(self.time == np.round(self.time)))
+        low, high = self.structure.bounds(int(self.clusters.sizes.max()), whole)
+        for name, value in zip(self.structure.names(), alpha, strict=True):
+            if not low < value < high:
+                raise GlimmError(
+                    f"the estimated {self.structure.name} correlation {name} = {value:.4g} is outside ({low:.4g}, {high:.4g}): for the "
+                    "largest cluster no such matrix exists; use corr='independence' (estimates stay consistent) or another structure"
+                )
+
+
+def _iterate(equations: Equations, natural: Rows, r: Reached, control: Control) -> Reached:
+    """Fisher steps for beta between moment estimates of alpha, which stays 0 for the first two."""
+    for iteration in range(2 * control.max_iter + PASSES_AT_ZERO):
+        done = equations.at(r.beta, r.alpha)
+        found = equations.moments_of(done)
+        if not positive_definite(done.bread):
+            return replace(r, passes=r.passes + 1)
+        step = solve(done.bread, done.score)
+        beta = _inside(equations, natural, r.beta, step)
+        if beta is None:
+            return replace(r, passes=r.passes + 1)
+        before, change = r.change, float(step @ done.bread @ step) / found.phi
+        alpha, moved = r.alpha, np.inf if len(r.alpha) else 0.0
+        if iteration >= PASSES_AT_ZERO:
+            equations.check_range(found.alpha)
+            alpha, moved = found.alpha, float(np.abs(found.alpha - r.alpha).max(initial=0.0))
+        small = change < TOLERANCE**2 * len(beta) or (change < CONVERGED and change > 0.25 * before)  # the latter: rounding noise
+        r = Reached(beta, alpha, change, r.passes + 1, small and moved < TOLERANCE)
+        if r.settled:
+            break
+    return r
+
+
+def _inside(equations: Equations, natural: Rows, beta: Floats, step: Floats) -> Floats | None:
+    """beta + step, shortened until all fitted means are possible; None if that takes too many halvings."""
+    family, link = equations.family, equations.design.mean.link
+    if not bounded(family, link):
+        return beta + step
+    for halvings in range(12):
+        candidate = beta + step * 0.5**halvings
+        if np.all(variance(family.kernel, mean(link.kernel, natural.eta(candidate))[0]) > 0.0):
+            return candidate
+    return None
+
+
 def pieces(record: GeeRecord, groups: str, curvatures: bool = False, threads: int = 1) -> Iterator[tuple[Floats | None, Floats]]:
-    """Blocks of per-cluster (curvature (K, p, p) or None, score (K, p)) on the named columns, dispersion left out."""
+    """Blocks of per-cluster (curvature (K, p, p) or None, score (K, p)) on the working columns, dispersion left out."""
     design = record.design
-    clusters, part = design.clusters[groups], design.mean
-    rows = Rows(
-        part.matrix,
-        np.zeros(part.matrix.p),
-        np.ones(part.matrix.p),
-        design.y,
-        design.size,
-        part.offset,
-        order=clusters.order,
-        threads=threads,
-    )
-    time = None if clusters.time is None else clusters.time[clusters.order]
-    alpha = float(record.alpha[0]) if len(record.alpha) else 0.0
-    out = rows.gee(
-        record.family.kernel,
-        part.link.kernel,
-        record.vector,
-        clusters.starts,
-        working(record.corr).kernel,
-        alpha,
-        time,
-        scores=True,
-        curvatures=curvatures,
-    )
+    equations = Equations(design, record.family, design.clusters[groups], working(record.corr), record.moments, threads)
+    out = equations.at(to_working(design.mean, record.vector), record.alpha, scores=True, curvatures=curvatures)
     assert out.scores is not None
     yield out.curvatures, out.scores
 
 
-def _ordered(design: Design, clusters: Clusters, threads: int) -> Rows:
-    part = design.mean
-    return Rows(part.matrix, part.center, part.scale, design.y, design.size, part.offset, order=clusters.order, threads=threads)
-
-
-def _pass(
-    rows: Rows, family: Family, design: Design, beta: Floats, clusters: Clusters, structure: Working, alpha: Floats, time: Floats | None
-) -> GeePass:
-    out = rows.gee(
-        family.kernel,
-        design.mean.link.kernel,
-        beta,
-        clusters.starts,
-        structure.kernel,
-        float(alpha[0]) if len(alpha) else 0.0,
-        time,
-    )
-    if not np.all(np.isfinite(out.score)):
-        raise GlimmError(
-            f"the GEE left the range of family {family.name!r} with link {design.mean.link.name!r}, where a fitted mean is impossible: "
-            f"use link={family.default_link!r} or corr='independence'"
-        )
-    return out
-
-
-def _check_range(structure: Working, alpha: Floats, low: float, high: float) -> None:
-    for name, value in zip(structure.names(), alpha, strict=True):
-        if not low < value < high:
-            raise GlimmError(
-                f"the estimated {structure.name} correlation {name} = {value:.4g} is outside ({low:.4g}, {high:.4g}), where no correlation "
-                "matrix exists for the largest cluster: use corr='independence' (estimates stay consistent) or another structure"
-            )
-
-
-def _solution(family: Family, passes: int, change: float, final: GeePass, found: Moments, at_bound: int) -> Solution:
+def _solution(family: Family, r: Reached, final: GeePass, found: Moments, drifting: int) -> Solution:
     code: SolutionCode = "converged"
-    message = f"converged in {passes} passes" + (f"; {found.how}" if found.how else "")
-    if not change < CONVERGED:
-        code, message = "not_converged", f"no convergence in {passes} passes (last change {change:.1e} in squared standard errors)"
-    if at_bound:
-        code, message = "separated", separated(family, at_bound, len(final.pearson))
-    evidence: dict[str, int | str] = {"rows": at_bound} if at_bound else {}
+    message = f"converged in {r.passes + 1} passes" + (f"; {found.how}" if found.how else "")
+    if not r.settled:
+        code = "not_converged"
+        message = f"no convergence in {r.passes + 1} passes (last change {r.change:.1e} in squared standard errors)"
+        if not positive_definite(final.bread):
+            message = "no convergence: the equations became singular, some coefficient is not determined at the fitted means"
+    if drifting:
+        code, message = "separated", separated(family, drifting, len(final.pearson))
+    evidence: dict[str, int | str] = {"rows": drifting} if drifting else {}
     if found.note:
         evidence["note"] = found.note
-    return Solution(code, message, passes, change, final.score, evidence=evidence)
+    return Solution(code, message, r.passes + 1, r.change, final.score, evidence=evidence)

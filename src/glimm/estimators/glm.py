@@ -13,12 +13,23 @@ from ..design.coordinates import to_named
 from ..design.records import Clusters, Design
 from ..errors import GlimmError
 from ..family import Family
-from ..kernels import Rows, constant, inverse, mean, unit_deviance, working
+from ..kernels import Rows, constant, inverse, inverse_or_nan, mean, positive_definite, working
 from ..kernels.matrix import Floats
 from ..records import GlmRecord, Solution, SolutionCode
 from ..version import VERSION
 from .control import Control
-from .irls import Scoring, mean_rows, pearson_residuals, rows_at_bound, score_iterations, separated, start
+from .irls import (
+    Scoring,
+    bounded,
+    mean_rows,
+    pearson_residuals,
+    row_deviances,
+    rows_at_bound,
+    score_iterations,
+    separated,
+    separated_rows,
+    start,
+)
 
 ILL_CONDITIONED = 1e-3
 
@@ -33,12 +44,11 @@ def fit_glm(design: Design, family: Family, control: Control) -> GlmRecord:
     rows = mean_rows(design, control.n_threads)
     scoring = score_iterations(rows, family, part.link, start(design, family, part.link, control, rows), control)
     a = to_named(part)
-    beta, bread, eta = a @ scoring.beta, a @ inverse(scoring.last.information) @ a.T, rows.eta(scoring.beta)
+    beta, bread, eta = a @ scoring.beta, inverse_or_nan(scoring.last.information), rows.eta(scoring.beta)
     if family.name == "gaussian" and part.link.name == "identity" and _ill_conditioned(scoring.last.information):
         beta, bread, eta = _refine(design, rows, a, scoring)
     mu = mean(part.link.kernel, eta)[0]
-    size = design.size
-    deviance = float(np.sum(unit_deviance(family.kernel, design.y, mu) * (1.0 if size is None else size)))
+    deviance = float(row_deviances(design, family, mu).sum())
     psi = 0.0
     if family.scale_known:
         scale = 1.0
@@ -63,17 +73,18 @@ def fit_glm(design: Design, family: Family, control: Control) -> GlmRecord:
     )
 
 
-def scores(record: GlmRecord) -> Floats:
-    """(n,) d l_i / d eta_i at dispersion 1: x_i times it is a row's score."""
+def row_terms(record: GlmRecord) -> tuple[Floats, Floats]:
+    """(d1, w), each (n,), at dispersion 1: x_i d1_i is a row's score, x_i x_i' w_i its information."""
     part = record.design.mean
-    return working(record.family.kernel, part.link.kernel, record.design.y, record.eta, record.design.size)[1]
+    _, d1, w = working(record.family.kernel, part.link.kernel, record.design.y, record.eta, record.design.size)
+    return d1, w
 
 
 def pieces(record: GlmRecord, clusters: Clusters, threads: int = 1) -> Iterator[Floats]:
-    """Blocks (K, p) of per-cluster scores on the named columns, at dispersion 1."""
+    """Blocks (K, p) of per-cluster scores on the working columns, at dispersion 1."""
     part = record.design.mean
-    rows = Rows(part.matrix, np.zeros(part.matrix.p), np.ones(part.matrix.p), order=clusters.order, threads=threads)
-    yield rows.cluster_scores(scores(record), clusters.starts)
+    rows = Rows(part.matrix, part.center, part.scale, order=clusters.order, threads=threads)
+    yield rows.cluster_scores(row_terms(record)[0], clusters.starts)
 
 
 def _loglik(design: Design, family: Family, scoring: Scoring, deviance: float, psi: float) -> float:
@@ -85,6 +96,8 @@ def _loglik(design: Design, family: Family, scoring: Scoring, deviance: float, p
 
 
 def _ill_conditioned(information: Floats) -> bool:
+    if not positive_definite(information):
+        return False
     root = np.sqrt(np.diag(information))
     return bool(np.diag(np.linalg.cholesky(information / np.outer(root, root))).min(initial=1.0) ** 2 < ILL_CONDITIONED)
 
@@ -94,7 +107,6 @@ def _refine(design: Design, rows: Rows, a: Floats, scoring: Scoring) -> tuple[Fl
     r = rows.qr()
     root = inverse(r)
     high, low = a @ scoring.beta, np.zeros(len(r))
-    bread = a @ root @ root.T @ a.T
     for _ in range(6):
         step = a @ (root @ (root.T @ (a.T @ rows.refined_residual_score(high, low))))
         moved = high + (low + step)
@@ -103,16 +115,21 @@ def _refine(design: Design, rows: Rows, a: Floats, scoring: Scoring) -> tuple[Fl
         if np.all(np.abs(step) <= 1e-15 * np.abs(high)):
             break
     offset = design.mean.offset
-    return high, bread, design.mean.matrix.times(high) + (0.0 if offset is None else offset)
+    return high, root @ root.T, design.mean.matrix.times(high) + (0.0 if offset is None else offset)
 
 
 def _solution(scoring: Scoring, design: Design, family: Family, mu: Floats) -> Solution:
     code: SolutionCode = "converged" if scoring.converged else "not_converged"
     message = f"{'converged' if scoring.converged else 'no convergence'} in {scoring.passes} passes"
-    at_bound = rows_at_bound(family, mu)
-    if at_bound:
-        code, message = "separated", separated(family, at_bound, design.n)
-    evidence: dict[str, int | str] = {"rows": at_bound} if at_bound else {}
+    link = design.mean.link
+    drifting = 0
+    if not bounded(family, link):
+        drifting = separated_rows(design, family, mu, scoring.last.information, scoring.last.score)
+    elif not scoring.converged and rows_at_bound(family, mu):
+        message = f"the fit ends at the edge of what link {link.name!r} allows: use link={family.default_link!r}"
+    if drifting:
+        code, message = "separated", separated(family, drifting, design.n)
+    evidence: dict[str, int | str] = {"rows": drifting} if drifting else {}
     if not family.scale_known and design.n == design.mean.matrix.p:
         evidence["note"] = f"as many coefficients as rows ({design.n}): the fit is exact and there are no standard errors"
     return Solution(code, message, scoring.passes, 2.0 * scoring.decrement, scoring.last.score, evidence=evidence)

@@ -16,12 +16,12 @@ from ..design.coordinates import to_named
 from ..design.records import Design, RandomTerm
 from ..errors import GlimmError
 from ..family import Family
-from ..kernels import MixedEvaluation, MixedModel, Rows, inverse, mean
+from ..kernels import MixedEvaluation, MixedModel, Rows, inverse, mean, positive_definite
 from ..kernels.matrix import Floats
 from ..records import MixedRecord, Solution
 from ..version import VERSION
 from .control import Control
-from .irls import mean_rows, rows_at_bound, score_iterations, separated, start
+from .irls import bounded, mean_rows, score_iterations, separated, separated_rows, start
 from .lmm import mixed_solution
 from .optimize import Bounds, Evaluation, Optimum, minimise
 from .terms import TermRows, order_by_level
@@ -208,7 +208,7 @@ def _curvature(problem: Problem, optimum: Optimum, points: int) -> Floats:
             v[j] += sign * step
             e = problem.evaluate(v, points, 1)
             if not e.ok:
-                return np.zeros((len(x), len(x)))
+                return np.full((len(x), len(x)), np.nan)
             sides.append(e.gradient[free])
         out[j, free] = 0.25 * (sides[0] - sides[1]) / step
     return np.asarray(0.5 * (out + out.T))
@@ -219,9 +219,8 @@ def _record(problem: Problem, optimum: Optimum, points: int, note: str) -> Mixed
     p, k, q = problem.p, problem.k, problem.ordered.q
     a = np.eye(len(optimum.x))
     a[:p, :p] = to_named(design.mean)
-    back = inverse(a)
     curvature = _curvature(problem, optimum, points)
-    last = problem.evaluate(optimum.x, points, 1)
+    last = problem.evaluate(optimum.x, points, 2)
     if not last.ok:
         raise GlimmError(
             f"the likelihood cannot be evaluated with {points} points: fitted means are impossible for link {design.mean.link.name!r}; "
@@ -236,7 +235,7 @@ def _record(problem: Problem, optimum: Optimum, points: int, note: str) -> Mixed
         reml=False,
         vector=a @ optimum.x,
         blocks={"mean": slice(0, p), "theta": slice(p, p + k), "family": slice(p + k, len(optimum.x))},
-        curvature=back.T @ curvature @ back,
+        curvature=curvature,
         effects=last.u.reshape(-1, q) @ t.T,
         posterior=np.einsum("ab,jbc,dc->jad", t, blocks, t),
         llf=-0.5 * optimum.value,
@@ -251,13 +250,21 @@ def _solution(problem: Problem, optimum: Optimum, curvature: Floats, last: Mixed
     solution = mixed_solution(optimum, problem.names())
     if solution.code != "not_converged":
         free = ~optimum.floor
-        w = np.linalg.eigvalsh(curvature[np.ix_(free, free)])
-        if len(w) and w[0] <= 0.0:
-            message = f"the log-likelihood is not curved downwards at the end (eigenvalue {-w[0]:.2g} of its Hessian): no standard errors"
+        message = ""
+        if not np.all(np.isfinite(curvature)):
+            message = "the estimates lie next to impossible fitted means, where the log-likelihood has no curvature: no standard errors"
+        elif not positive_definite(curvature[np.ix_(free, free)]):
+            w = float(np.linalg.eigvalsh(curvature[np.ix_(free, free)])[0])
+            message = f"the log-likelihood is not curved downwards at the end (eigenvalue {-w:.2g} of its Hessian): no standard errors"
+        if message:
             solution = replace(solution, code="not_converged", message=message)
-    at_bound = rows_at_bound(problem.family, _conditional_means(problem, optimum.x, last))
-    if at_bound:
-        solution = replace(solution, code="separated", message=separated(problem.family, at_bound, problem.design.n))
+    design, family, p = problem.design, problem.family, problem.p
+    mu = _conditional_means(problem, optimum.x, last)
+    drifting = 0
+    if not bounded(family, design.mean.link):
+        drifting = separated_rows(design, family, mu, 0.5 * last.hessian[:p, :p], -0.5 * last.gradient[:p])
+    if drifting:
+        solution = replace(solution, code="separated", message=separated(family, drifting, design.n))
     return replace(solution, evidence={"note": note} if note else None)
 
 

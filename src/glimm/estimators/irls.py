@@ -10,7 +10,8 @@ from ..design.coordinates import to_working
 from ..design.records import Design
 from ..errors import GlimmError
 from ..family import Family, Link
-from ..kernels import GlmPass, Rows, solve, variance
+from ..kernels import GlmPass, Rows, inverse, positive_definite, solve, unit_deviance, variance
+from ..kernels import link as link_eta
 from ..kernels.matrix import Floats
 from .control import Control
 
@@ -36,18 +37,6 @@ def mean_rows(design: Design, threads: int) -> Rows:
     return Rows(part.matrix, part.center, part.scale, design.y, design.size, part.offset, threads=threads)
 
 
-def link_function(link: Link, mu: Floats) -> Floats:
-    """(n,) g(mu), for starting values only."""
-    if link.name == "identity":
-        return mu
-    if link.name == "log":
-        return np.asarray(np.log(mu))
-    if link.name == "cloglog":
-        return np.asarray(np.log(-np.log1p(-mu)))
-    logit = np.asarray(np.log(mu / (1.0 - mu)))
-    return logit if link.name == "logit" else logit / 1.702
-
-
 def start(design: Design, family: Family, link: Link, control: Control, rows: Rows) -> Floats:
     """(p,) working coefficients to begin from: the caller's, else the mean response, else least squares on g(shrunken y)."""
     part = design.mean
@@ -64,7 +53,7 @@ def start(design: Design, family: Family, link: Link, control: Control, rows: Ro
     if part.intercept is not None:
         mean = (center * design.n + 0.5) / (design.n + 1.0) if family.name == "binomial" else center
         if family.name != "gaussian" or mean > 0.0:
-            beta[part.intercept] = float(link_function(link, np.array([mean]))[0]) - shift
+            beta[part.intercept] = float(link_eta(link.kernel, np.array([mean]))[0]) - shift
         if np.isfinite(rows.glm(family.kernel, link.kernel, beta).loglik):
             return beta
     if family.name == "binomial":
@@ -72,7 +61,7 @@ def start(design: Design, family: Family, link: Link, control: Control, rows: Ro
         shrunk = (size * design.y + 0.5) / (size + 1.0)
     else:
         shrunk = np.maximum(design.y, 0.1 * max(abs(center), 1e-8)) if link.name == "log" else design.y + 0.1 * (family.name == "poisson")
-    target = link_function(link, shrunk) - (0.0 if part.offset is None else part.offset)
+    target = link_eta(link.kernel, shrunk) - (0.0 if part.offset is None else part.offset)
     least_squares = Rows(part.matrix, part.center, part.scale, target, threads=rows.threads).glm(0, 0, np.zeros(part.matrix.p))
     return solve(least_squares.information, least_squares.score)
 
@@ -93,6 +82,8 @@ def score_iterations(rows: Rows, family: Family, link: Link, beta: Floats, contr
     enough = QUADRATIC if (family.name, link.name) in CANONICAL else LINEAR
     passes, previous, last_round = 1, np.inf, False
     for _ in range(control.max_iter):
+        if not positive_definite(now.information):
+            return Scoring(beta, now, previous, passes, False)
         step = solve(now.information, now.score)
         decrement = float(step @ now.score)
         if last_round or (decrement < 1e-15 and decrement > 0.8 * previous):
@@ -110,12 +101,12 @@ def score_iterations(rows: Rows, family: Family, link: Link, beta: Floats, contr
             if length < 1e-8:
                 return Scoring(beta, now, decrement, passes, decrement < 1e-6)
         beta, now = candidate, trial
-        if not _invertible(now.information):
-            return Scoring(beta, now, decrement, passes, False)
     return Scoring(beta, now, previous, passes, False)
 
 
 FITTED_EXTREME = 1e-9
+DRIFT = 1e-3
+VANISHED = 1e-8
 
 
 def rows_at_bound(family: Family, mu: Floats) -> int:
@@ -123,6 +114,31 @@ def rows_at_bound(family: Family, mu: Floats) -> int:
     if family.name == "binomial":
         return int(np.sum((mu < FITTED_EXTREME) | (mu > 1.0 - FITTED_EXTREME)))
     return int(np.sum(mu < FITTED_EXTREME * mu.mean())) if family.name == "poisson" else 0
+
+
+def separated_rows(design: Design, family: Family, mu: Floats, information: Floats, score: Floats) -> int:
+    """Rows at the bound where the search has no end, 0 if it has one.
+
+    It has none if the information has vanished in some direction, or a next step would still move some linear predictor.
+    Fitted means at the bound alone are not separation: an extreme predictor has them too. Working columns throughout.
+    """
+    at_bound = rows_at_bound(family, mu)
+    if not at_bound:
+        return 0
+    part = design.mean
+    rows = Rows(part.matrix, part.center, part.scale, size=design.size)
+    if not positive_definite(information):
+        return at_bound
+    root = inverse(np.asarray(np.linalg.cholesky(rows.gram()), dtype=np.float64))
+    weakest = float(np.linalg.eigvalsh(root @ information @ root.T)[0])
+    typical = float(variance(family.kernel, np.array([design.y.mean()]))[0])
+    moved = float(np.abs(rows.eta(solve(information, score))).max(initial=0.0))
+    return at_bound if weakest < VANISHED * typical or moved > DRIFT else 0
+
+
+def bounded(family: Family, link: Link) -> bool:
+    """Whether a finite linear predictor can lead out of the family's means."""
+    return (family.name, link.name) in (("binomial", "identity"), ("binomial", "log"), ("poisson", "identity"))
 
 
 def separated(family: Family, rows: int, n: int) -> str:
@@ -134,15 +150,13 @@ def separated(family: Family, rows: int, n: int) -> str:
     )
 
 
-def _invertible(information: Floats) -> bool:
-    """Whether a next step exists: with separated outcomes the information vanishes."""
-    root = np.sqrt(np.diag(information))
-    if not np.all(root > 0.0):
-        return False
-    return bool(np.linalg.cond(information / np.outer(root, root)) < 1e15)
-
-
 def pearson_residuals(design: Design, family: Family, mu: Floats) -> Floats:
-    """(n,) (y - mu) sqrt(size / v(mu))."""
-    size = design.size
-    return np.asarray((design.y - mu) * np.sqrt((1.0 if size is None else size) / variance(family.kernel, mu)))
+    """(n,) (y - mu) sqrt(size / v(mu)); 0 where a fitted mean leaves no variance."""
+    v = variance(family.kernel, mu)
+    root = np.sqrt((1.0 if design.size is None else design.size) / np.where(v > 0.0, v, np.inf))
+    return np.asarray((design.y - mu) * root)
+
+
+def row_deviances(design: Design, family: Family, mu: Floats) -> Floats:
+    """(n,) size times unit deviance."""
+    return np.asarray(unit_deviance(family.kernel, design.y, mu) * (1.0 if design.size is None else design.size))

@@ -5,6 +5,8 @@ Source: Bates, Maechler, Bolker and Walker (2015), J. Stat. Softw. 67(1), sectio
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from ..covariance.structures import structure
@@ -12,7 +14,7 @@ from ..design.coordinates import to_named
 from ..design.records import Design, RandomTerm
 from ..errors import GlimmError
 from ..family import Family
-from ..kernels import LinearMixed, LmmEvaluation, Rows, inverse, solve
+from ..kernels import LinearMixed, LmmEvaluation, Rows, solve
 from ..kernels.matrix import Floats
 from ..records import MixedRecord, Solution, SolutionCode
 from ..version import VERSION
@@ -57,8 +59,7 @@ def fit_lmm(design: Design, family: Family, reml: bool, control: Control) -> Mix
     assert last.inverse_blocks is not None
     blocks = last.inverse_blocks.reshape(-1, ordered.q, ordered.q)
     curvature = np.zeros((p + len(theta), p + len(theta)))
-    back = inverse(a)
-    curvature[:p, :p] = back.T @ last.information @ back / s2
+    curvature[:p, :p] = last.information / s2
     curvature[p:, p:] = 0.5 * optimum.hessian
     curvature[p:][optimum.floor] = 0.0
     curvature[:, p:][:, optimum.floor] = 0.0
@@ -129,5 +130,5 @@ def _search(
 
     everything = np.ones(len(theta), dtype=bool)
     optimum = minimise(evaluate, theta, Bounds(floor, scales, CAP), everything, tol=control.tol, max_iter=control.max_iter)
-    optimum.x[optimum.floor] = 0.0
+    optimum = replace(optimum, x=np.where(optimum.floor, 0.0, optimum.x))
     return optimum, model.evaluate(cov.factor(optimum.x, q), reml, blocks=True)

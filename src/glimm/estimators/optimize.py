@@ -54,7 +54,8 @@ def minimise(
     tol : decrement at which to stop
     """
     scales, lower = bounds.scales, bounds.lower
-    ok, value, gradient, model = evaluate(x)
+    begin = evaluate(x)
+    ok, (_, value, gradient, model) = _usable(begin), begin
     evaluations, damping, decrement, converged = 1, 0.0, np.inf, False
     previous: tuple[Floats, Floats] | None = None
     hessian = model
@@ -72,7 +73,7 @@ def minimise(
             candidate = np.maximum(x + _shorten(x, step, scales, bounds.cap) * step, lower)
             result = evaluate(candidate)
             evaluations += 1
-            if result[0] and result[1] <= value + 1e-11 * abs(value) + 1e-12:
+            if _usable(result) and result[1] <= value + 1e-11 * abs(value) + 1e-12:
                 accepted = True
                 break
             damping = damping * 8.0 if damping > 0.0 else 1e-2
@@ -85,6 +86,10 @@ def minimise(
         damping = damping * 0.1 if damping > 1e-6 else 0.0
     at_floor = scales & (x <= lower * (1 + 1e-9)) & (gradient > 0.0)
     return Optimum(x, value, gradient, hessian, decrement, evaluations, converged, at_floor)
+
+
+def _usable(e: Evaluation) -> bool:
+    return e[0] and bool(np.isfinite(e[1]) and np.all(np.isfinite(e[2])) and np.all(np.isfinite(e[3])))
 
 
 def _step(hessian: Floats, gradient: Floats, moving: Index, damping: float) -> tuple[Floats, float]:

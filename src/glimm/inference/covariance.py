@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from ..design.clusters import gather
-from ..design.records import Clusters
+from ..design.coordinates import to_named
+from ..design.records import Clusters, Part
 from ..errors import GlimmError, NotYetError
 from ..estimators import gee as gee_estimator
 from ..estimators import glm as glm_estimator
-from ..kernels import Rows, inverse, working
+from ..kernels import Rows, inverse_or_nan
 from ..kernels.matrix import Floats, Ints
 from ..records import GeeRecord, GlmRecord, MixedRecord, Record
 
@@ -28,12 +29,14 @@ class Inference:
     """Coefficients of the mean model with their covariance.
 
     names : (p,) terms; params : (p,); cov : (p, p), NaN where there is none
+    work : (p, p) covariance of the working coefficients, for predictions
     label : which covariance, in words; df : of the t reference, None for the normal
     """
 
     names: tuple[str, ...]
     params: Floats
     cov: Floats
+    work: Floats
     label: str
     df: float | None
 
@@ -41,7 +44,8 @@ class Inference:
     def bse(self) -> Floats:
         """(p,) standard errors."""
         diagonal = np.diag(self.cov)
-        return np.sqrt(np.where(diagonal >= 0.0, diagonal, np.nan))
+        noise = 1e-14 * np.abs(diagonal).max(initial=0.0)
+        return np.sqrt(np.where(diagonal >= -noise, np.maximum(diagonal, 0.0), np.nan))
 
 
 def infer(record: Record, vcov: Any) -> Inference:
@@ -51,34 +55,47 @@ def infer(record: Record, vcov: Any) -> Inference:
     """
     part = record.design.mean
     params = record.vector[record.blocks["mean"]]
+    df = None
     if isinstance(record, GlmRecord):
-        cov, label = glm_covariance(record, vcov)
+        work, label = glm_covariance(record, vcov)
         df = None if record.family.scale_known else float(record.design.n - part.matrix.p)
-        return Inference(part.names, params, cov, label, df)
-    if isinstance(record, GeeRecord):
-        cov, label = gee_covariance(record, vcov)
-        return Inference(part.names, params, cov, label, None)
+    elif isinstance(record, GeeRecord):
+        work, label = gee_covariance(record, vcov)
+    else:
+        work, label = mixed_covariance(record, vcov)
+    return Inference(part.names, params, named(part, work), work, label, df)
+
+
+def named(part: Part, work: Floats) -> Floats:
+    """A V A': the covariance of the coefficients as named from that of the working ones; further parameters stay as they are."""
+    a = np.eye(len(work))
+    p = part.matrix.p
+    a[:p, :p] = to_named(part)
+    return np.asarray(a @ work @ a.T)
+
+
+def mixed_covariance(record: MixedRecord, vcov: Any) -> tuple[Floats, str]:
+    """(X'V^-1X)^-1 of an LMM given theta; the inverse Hessian's block of a GLMM."""
     if vcov != "model":
         raise NotYetError(f"vcov={vcov!r} is not there for mixed models yet: use vcov='model' (or glimm.gee for robust standard errors)")
     mean = record.blocks["mean"]
     if record.linear:
-        return Inference(part.names, params, inverse(record.curvature[mean, mean]), "model-based, given the variance parameters", None)
-    return Inference(part.names, params, full_covariance(record)[mean, mean], "model-based, from the full Hessian", None)
+        return inverse_or_nan(record.curvature[mean, mean]), "model-based, given the variance parameters"
+    return working_covariance(record)[mean, mean], "model-based, from the full Hessian"
 
 
 def full_covariance(record: MixedRecord) -> Floats:
-    """(P, P) inverse curvature of the whole vector; zero rows for parameters at a bound, NaN if there is no curvature."""
-    active = ~np.any(record.curvature != 0.0, axis=1)
-    free = np.flatnonzero(~active)
+    """(P, P) covariance of the vector as named; zero rows for parameters at a bound, NaN if there is no curvature."""
+    return named(record.design.mean, working_covariance(record))
+
+
+def working_covariance(record: MixedRecord) -> Floats:
+    """(P, P) the same for (working beta, theta, psi)."""
+    free = np.flatnonzero(np.any(record.curvature != 0.0, axis=1))
     cov = np.zeros_like(record.curvature)
     if not len(free):
         return np.full_like(cov, np.nan)
-    block = record.curvature[np.ix_(free, free)]
-    try:
-        np.linalg.cholesky(block / np.sqrt(np.outer(np.abs(np.diag(block)), np.abs(np.diag(block)))))
-    except np.linalg.LinAlgError:
-        return np.full_like(cov, np.nan)
-    cov[np.ix_(free, free)] = inverse(block)
+    cov[np.ix_(free, free)] = inverse_or_nan(record.curvature[np.ix_(free, free)])
     return cov
 
 
@@ -92,23 +109,34 @@ def glm_covariance(record: GlmRecord, vcov: Any) -> tuple[Floats, str]:
         names = [vcov["cluster"]] if isinstance(vcov["cluster"], str) else list(vcov["cluster"])
         clusters = [record.design.clusters[name] for name in names]
         small = bool(vcov.get("small", False))
-        return cluster_covariance(record, clusters, small), f"cluster-robust by {' and '.join(names)}" + (
-            " (small-sample factor)" if small else ""
-        )
+        cov, repaired = _by_clusters(record, clusters, small)
+        label = f"cluster-robust by {' and '.join(names)}" + (" (small-sample factor)" if small else "")
+        return cov, label + ("; negative eigenvalues set to zero" if repaired else "")
     raise GlimmError(f"vcov={vcov!r} is not a covariance of a GLM: use 'model', 'HC0', 'HC1', 'HC2', 'HC3' or {{'cluster': 'column'}}")
 
 
 def cluster_covariance(record: GlmRecord, clusters: Sequence[Clusters], small: bool = False) -> Floats:
-    """One-way, or two-way as V_a + V_b - V_ab (Cameron, Gelbach and Miller 2011)."""
+    """(p, p) cluster-robust covariance of the coefficients as named, one-way or two-way."""
+    return named(record.design.mean, _by_clusters(record, clusters, small)[0])
+
+
+def _by_clusters(record: GlmRecord, clusters: Sequence[Clusters], small: bool) -> tuple[Floats, bool]:
+    """One-way, or two-way as V_a + V_b - V_ab, its negative eigenvalues set to zero (Cameron, Gelbach and Miller 2011, section 2.3)."""
     if len(clusters) == 1:
-        return _one_way(record, clusters[0], small)
-    if len(clusters) == 2:
-        both = [row_codes(c) for c in clusters]
-        pairs, refs = np.unique(both[0] * len(clusters[1].levels) + both[1], return_inverse=True)
-        order, starts = gather(refs.astype(np.int32), len(pairs), None)
-        crossed = Clusters("pair", pairs, order, starts)
-        return _one_way(record, clusters[0], small) + _one_way(record, clusters[1], small) - _one_way(record, crossed, small)
-    raise NotYetError("clusters in more than two directions are not there yet: name one or two columns in vcov={'cluster': ...}")
+        return _one_way(record, clusters[0], small), False
+    if len(clusters) != 2:
+        raise NotYetError("clusters in more than two directions are not there yet: name one or two columns in vcov={'cluster': ...}")
+    both = [row_codes(c) for c in clusters]
+    pairs, refs = np.unique(both[0] * len(clusters[1].levels) + both[1], return_inverse=True)
+    order, starts = gather(refs.astype(np.int32), len(pairs), None)
+    crossed = Clusters("pair", pairs, order, starts)
+    cov = _one_way(record, clusters[0], small) + _one_way(record, clusters[1], small) - _one_way(record, crossed, small)
+    if not np.all(np.isfinite(cov)):
+        return cov, False
+    w, q = np.linalg.eigh(cov)
+    if w[0] >= -1e-12 * w[-1]:
+        return cov, False
+    return np.asarray((q * np.maximum(w, 0.0)) @ q.T), True
 
 
 def row_codes(clusters: Clusters) -> Ints:
@@ -121,27 +149,26 @@ def row_codes(clusters: Clusters) -> Ints:
 def _one_way(record: GlmRecord, clusters: Clusters, small: bool) -> Floats:
     meat = sum((u.T @ u for u in glm_estimator.pieces(record, clusters)), np.zeros_like(record.bread))
     n, p, k = record.design.n, len(record.bread), len(clusters.levels)
-    factor = k / (k - 1.0) * (n - 1.0) / (n - p) if small else 1.0
+    factor = 1.0 if not small else k / (k - 1.0) * (n - 1.0) / (n - p) if n > p else np.nan
     return np.asarray(factor * record.bread @ meat @ record.bread)
 
 
 def _heteroscedastic(record: GlmRecord, kind: str) -> Floats:
     part, n = record.design.mean, record.design.n
     p = part.matrix.p
-    kernels = record.family.kernel, part.link.kernel
-    _, d1, w = working(*kernels, record.design.y, record.eta, record.design.size)
-    named = np.zeros(p), np.ones(p)
+    columns = part.matrix, part.center, part.scale
+    d1, w = glm_estimator.row_terms(record)
     weights = d1**2
     if kind in ("HC2", "HC3"):
-        h = Rows(part.matrix, *named).leverages(w, record.bread)
+        h = Rows(*columns).leverages(w, record.bread)
         if np.any(h > 1.0 - 1e-10):
             row = int(record.design.rows[int(np.argmax(h))])
             raise GlimmError(
-                f"{kind} does not exist: row {row} (counting from 0) determines a coefficient alone (leverage 1); use HC0 or HC1"
+                f"{kind} does not exist: row {row} (counting from 0) has leverage 1, it alone determines a coefficient; use HC0 or HC1"
             )
         weights = weights / (1.0 - h) ** (1 if kind == "HC2" else 2)
-    meat = Rows(part.matrix, *named, size=weights).gram()
-    factor = n / (n - p) if kind == "HC1" else 1.0
+    meat = Rows(*columns, size=weights).gram()
+    factor = 1.0 if kind != "HC1" else n / (n - p) if n > p else np.nan
     return np.asarray(factor * record.bread @ meat @ record.bread)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import GlimmError
-from ..kernels import mean, unit_deviance, variance
+from ..estimators.irls import pearson_residuals, row_deviances
+from ..kernels import mean
 from ..kernels.matrix import Floats
 from ..records import GeeRecord, MixedRecord, Record
 
@@ -22,12 +23,11 @@ def n_parameters(record: Record) -> int:
 
 
 def criteria(record: Record) -> dict[str, float]:
-    """llf, aic, bic, and the deviance of a GLM; raises AttributeError for a GEE, which has no likelihood."""
+    """llf, aic and bic; raises AttributeError for a GEE, which has no likelihood."""
     if isinstance(record, GeeRecord):
         raise AttributeError("a GEE has no likelihood, so no llf, aic or bic; compare working correlations by qic() when it is there")
     k = n_parameters(record)
-    out = {"llf": record.llf, "aic": -2.0 * record.llf + 2.0 * k, "bic": -2.0 * record.llf + np.log(record.design.n) * k}
-    return out
+    return {"llf": record.llf, "aic": -2.0 * record.llf + 2.0 * k, "bic": -2.0 * record.llf + np.log(record.design.n) * k}
 
 
 def linear_predictor(record: Record) -> Floats:
@@ -47,8 +47,7 @@ def fitted(record: Record) -> Floats:
 
 def deviance(record: Record) -> float:
     """Sum of size times unit deviance at the fitted means."""
-    size = record.design.size
-    return float(np.sum(unit_deviance(record.family.kernel, record.design.y, fitted(record)) * (1.0 if size is None else size)))
+    return float(row_deviances(record.design, record.family, fitted(record)).sum())
 
 
 def residuals(record: Record, kind: str) -> Floats:
@@ -58,13 +57,12 @@ def residuals(record: Record, kind: str) -> Floats:
     """
     if kind not in RESIDUALS:
         raise GlimmError(f"resid: kind must be one of {', '.join(RESIDUALS)}, not {kind!r}")
-    y, size, family = record.design.y, record.design.size, record.family.kernel
-    weight = 1.0 if size is None else size
-    mu, slope, _, _ = mean(record.design.mean.link.kernel, linear_predictor(record))
+    design, family = record.design, record.family
+    mu, slope, _, _ = mean(design.mean.link.kernel, linear_predictor(record))
     if kind == "response":
-        return y - mu
+        return design.y - mu
     if kind == "working":
-        return np.asarray((y - mu) / slope)
+        return np.asarray((design.y - mu) / slope)
     if kind == "pearson":
-        return np.asarray((y - mu) * np.sqrt(weight / variance(family, mu)))
-    return np.asarray(np.sign(y - mu) * np.sqrt(weight * np.maximum(unit_deviance(family, y, mu), 0.0)))
+        return pearson_residuals(design, family, mu)
+    return np.asarray(np.sign(design.y - mu) * np.sqrt(np.maximum(row_deviances(design, family, mu), 0.0)))

@@ -1,7 +1,7 @@
 """Typed doors to the compiled kernels: shapes and dtypes are settled here, nowhere else."""
 
-from .dense import inverse, solve
-from .families import constant, jets, mean, psi_jets, unit_deviance, variance, working
+from .dense import inverse, inverse_or_nan, positive_definite, solve
+from .families import constant, jets, link, mean, psi_jets, unit_deviance, variance, working
 from .matrix import Block, Bools, Codes, Floats, Index, Ints, Matrix
 from .mixed import LinearMixed, LmmEvaluation, MixedEvaluation, MixedModel
 from .rows import GeePass, GlmPass, PairSums, Rows, lag_sums, pair_sums
@@ -24,10 +24,13 @@ __all__ = [
     "Rows",
     "constant",
     "inverse",
+    "inverse_or_nan",
     "jets",
     "lag_sums",
+    "link",
     "mean",
     "pair_sums",
+    "positive_definite",
     "psi_jets",
     "solve",
     "unit_deviance",

@@ -6,12 +6,33 @@ import numpy as np
 
 from .matrix import Floats
 
+SMALLEST_PIVOT = 1e-15
+
 
 def solve(a: Floats, b: Floats) -> Floats:
-    """A^-1 b; raises numpy.linalg.LinAlgError for a singular A."""
-    return np.asarray(np.linalg.solve(a, b), dtype=np.float64)
+    """A^-1 b for a positive definite A, scaled to a unit diagonal first; raises numpy.linalg.LinAlgError for a singular A."""
+    root = np.sqrt(np.diag(a))
+    return np.asarray(np.linalg.solve(a / np.outer(root, root), b / root) / root, dtype=np.float64)
 
 
 def inverse(a: Floats) -> Floats:
     """A^-1; raises numpy.linalg.LinAlgError for a singular A."""
     return np.asarray(np.linalg.inv(a), dtype=np.float64)
+
+
+def inverse_or_nan(a: Floats) -> Floats:
+    """A^-1 of a symmetric positive definite A, NaN throughout where A is not that to working precision."""
+    return inverse(a) if positive_definite(a) else np.full_like(a, np.nan)
+
+
+def positive_definite(a: Floats) -> bool:
+    """Whether a symmetric A, scaled to a unit diagonal, has a Cholesky factor with pivots that are more than rounding noise."""
+    diagonal = np.diag(a)
+    if not (np.all(np.isfinite(a)) and np.all(diagonal > 0.0)):
+        return False
+    root = np.sqrt(diagonal)
+    try:
+        pivots = np.diag(np.linalg.cholesky(a / np.outer(root, root))) ** 2
+    except np.linalg.LinAlgError:
+        return False
+    return bool(pivots.min(initial=1.0) > SMALLEST_PIVOT)

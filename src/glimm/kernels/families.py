@@ -54,6 +54,12 @@ def mean(link: int, eta: Floats) -> tuple[Floats, Floats, Floats, Floats]:
     return out
 
 
+def link(link: int, mu: Floats) -> Floats:
+    """(n,) eta = g(mu)."""
+    out: Floats = native().link(link, floats(mu))
+    return out
+
+
 def variance(family: int, mu: Floats) -> Floats:
     """(n,) the variance function v(mu)."""
     out: Floats = native().variance(family, floats(mu))

@@ -78,7 +78,3 @@ class MixedModel:
     ) -> MixedEvaluation:
         """nodes (K, q) for the weight exp(-x^2), log_weights (K,) = log w + |x|^2."""
         return MixedEvaluation(*self.handle.quadrature(family, link, floats(vector), order, floats(nodes), floats(log_weights), scores))
-
-    def reset(self) -> None:
-        """Forget the modes."""
-        self.handle.reset()

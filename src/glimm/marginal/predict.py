@@ -12,7 +12,7 @@ import numpy as np
 from ..covariance.structures import structure
 from ..design.records import NewRows
 from ..errors import GlimmError, NotYetError
-from ..inference.covariance import Inference, full_covariance
+from ..inference.covariance import Inference, working_covariance
 from ..inference.wald import quantile
 from ..kernels import mean
 from ..kernels.matrix import Floats
@@ -84,10 +84,10 @@ def predict(record: Record, inference: Inference, new: NewRows, scale: str, targ
     estimate = np.where(new.complete, estimate, np.nan)
     if interval is None:
         return Prediction(estimate, unknown=unknown)
-    jacobian = by_eta[:, None] * new.matrix.dense()
-    cov = inference.cov
+    jacobian = by_eta[:, None] * ((new.matrix.dense() - part.center) / part.scale)
+    cov = inference.work
     if by_sd is not None and isinstance(record, MixedRecord):
-        cov = full_covariance(record)
+        cov = working_covariance(record)
         rest = np.zeros((len(eta), len(cov) - jacobian.shape[1]))
         rest[:, : record.blocks["theta"].stop - record.blocks["theta"].start] = by_sd[:, None] * _dspread(record, new)
         jacobian = np.hstack([jacobian, rest])

@@ -16,7 +16,9 @@ from ..data.records import ARRAY, Variable
 from ..design.records import NewRows
 from ..design.replay import read_new
 from ..errors import GlimmError, suggest
+from ..family import LINKS
 from ..inference.covariance import infer
+from ..kernels import link as link_eta
 from ..kernels.matrix import Floats, Ints
 from ..marginal.predict import predict
 from ..records import MixedRecord, Record
@@ -168,8 +170,8 @@ def finding(c: Curves, link: str, one: str, many: str) -> tuple[str, str]:
         link
     ]
     with np.errstate(divide="ignore"):
-        change = linked(link, c.each[:, -1]) - linked(link, c.each[:, 0])
-        of_average = float(np.subtract(*linked(link, c.average[[-1, 0]])))
+        change = link_eta(LINKS[link].kernel, c.each[:, -1]) - link_eta(LINKS[link].kernel, c.each[:, 0])
+        of_average = float(np.subtract(*link_eta(LINKS[link].kernel, c.average[[-1, 0]])))
     low, high = float(change.min()), float(change.max())
     own = f"{low:+.2f} for every {one}" if f"{low:.2f}" == f"{high:.2f}" else f"between {low:+.2f} and {high:+.2f} for one {one}"
     detail = f"Change in {scale} from left to right: {own}, {of_average:+.2f} for the average over all {many}."
@@ -178,16 +180,3 @@ def finding(c: Curves, link: str, one: str, many: str) -> tuple[str, str]:
     if same_way and visibly:
         return f"In {scale}, the average over {many} is flatter than the curve of any {one}", detail
     return f"One curve per {one}, and the average over {many}", detail
-
-
-def linked(link: str, m: Floats) -> Floats:
-    """g(m): means on the scale of the linear predictor."""
-    if link == "logit":
-        return np.asarray(np.log(m) - np.log1p(-m))
-    if link == "log":
-        return np.asarray(np.log(m))
-    if link == "probit":
-        from scipy.special import ndtri
-
-        return np.asarray(ndtri(m))
-    return np.asarray(np.log(-np.log1p(-m))) if link == "cloglog" else m

@@ -16,10 +16,11 @@ from ..design.clusters import gather
 from ..design.records import Clusters
 from ..errors import GlimmError
 from ..inference.covariance import Inference, cluster_covariance, infer, row_codes
-from ..kernels.matrix import Ints
+from ..kernels.matrix import Floats, Ints
 from ..records import GeeRecord, GlmRecord, MixedRecord, Record
 from . import tables, words
 from .side_by_side import Column, Model, text
+from .text import listed
 
 
 @final
@@ -160,12 +161,34 @@ def differences(models: Sequence[Model]) -> list[str]:
     records = [m.record for m in models]
     notes = []
     if len({(r.family.name, r.design.mean.link.name) for r in records}) > 1:
-        listed = ", ".join(f"({m.number}) {m.record.family.name} {m.record.design.mean.link.name}" for m in models)
-        notes.append(f"Families or links differ, so the coefficients are on different scales: {listed}.")
+        shown = ", ".join(f"({m.number}) {m.record.family.name} {m.record.design.mean.link.name}" for m in models)
+        notes.append(f"Families or links differ, so the coefficients are on different scales: {shown}.")
     if len({r.design.mean.names for r in records}) > 1:
         notes.append("The fits do not have the same terms: a coefficient is given the other terms of its own fit.")
     if any(not np.array_equal(r.design.rows, records[0].design.rows) for r in records[1:]):
         notes.append("The fits did not use the same rows, which is one more reason for different numbers.")
+    notes += unequal(records)
     if len({r.reml for r in records if isinstance(r, MixedRecord)}) > 1:
         notes.append("REML and ML fits are shown together: their log-likelihoods are not comparable, their coefficients are.")
+    return notes
+
+
+def unequal(records: Sequence[Record]) -> list[str]:
+    """Notes on fits whose weights or offsets are not the same on the rows that they share; none is the same as 1 and 0."""
+    notes = []
+    given: list[tuple[str, list[Floats | None], float, str]] = [
+        ("weights", [r.design.weights for r in records], 1.0, "their rows do not count alike"),
+        ("offset or exposure", [r.design.mean.offset for r in records], 0.0, "their coefficients are not of the same quantity"),
+    ]
+    for what, values, none, why in given:
+        first = np.full(records[0].design.missing.n_rows, np.nan)
+        first[records[0].design.rows] = none if values[0] is None else values[0]
+        same = True
+        for record, theirs in zip(records[1:], values[1:], strict=True):
+            before, now = first[record.design.rows], np.broadcast_to(none if theirs is None else theirs, record.design.n)
+            shared = ~np.isnan(before)
+            same &= bool(np.allclose(before[shared], now[shared], rtol=1e-9, atol=1e-12))
+        if not same:
+            without = [f"({k})" for k, v in enumerate(values, 1) if v is None]
+            notes.append(f"The fits do not have the same {what}" + (f" (none in {listed(without)})" if without else "") + f", so {why}.")
     return notes

@@ -15,9 +15,9 @@ import numpy as np
 from ..covariance.working import working
 from ..inference.covariance import Inference
 from ..inference.wald import interval
+from ..marginal.attenuation import Attenuated, attenuate, intercept_sd
 from ..records import GeeRecord, MixedRecord, Record
 from . import tables, words
-from .attenuation import Attenuated, attenuate, intercept_sd
 from .text import broken, decimals, figures, listed, number, table, wrapped
 
 WIDTH = 120

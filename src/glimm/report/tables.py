@@ -5,6 +5,7 @@ Frames go back in the caller's own kind (`deliver`); params, bse and the like ar
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..covariance.structures import structure
+from ..covariance.working import working
 from ..data.frames import table
+from ..errors import GlimmWarning
 from ..inference.covariance import Inference
 from ..inference.wald import interval, p_values
 from ..kernels.matrix import Floats
@@ -140,24 +143,51 @@ def ranef(record: MixedRecord) -> pd.DataFrame:
 
 
 def augment(record: Record, fitted: Floats, residual: Floats, kind: str) -> pd.DataFrame:
-    """One row per row used: row (index in the caller's data), response, fitted, resid."""
+    """One row per row used: row (index in the caller's data), response, fitted, resid.
+
+    A response that is called like another column gets an underscore at its end: `fitted_` beside `fitted`.
+    """
     import pandas as pd
 
-    response = record.design.response.name
-    return pd.DataFrame({"row": record.design.rows, response: record.design.y, "fitted": fitted, f"resid_{kind}": residual})
+    design, name = record.design, record.design.response.name
+    if name in ("row", "fitted", f"resid_{kind}"):
+        name += "_"
+    return pd.DataFrame({"row": design.rows, name: design.y, "fitted": fitted, f"resid_{kind}": residual})
 
 
-def prediction(p: Prediction) -> pd.DataFrame:
-    """estimate, std_error, conf_low, conf_high."""
+def prediction(record: Record, p: Prediction, interval: str | None) -> Any:
+    """What predict returns: an array, or with an interval a frame of estimate, std_error, conf_low, conf_high.
+
+    Warns of rows whose cluster the fit does not know; called by a method that the user called.
+    """
     import pandas as pd
 
-    return pd.DataFrame({"estimate": p.estimate, "std_error": p.std_error, "conf_low": p.conf_low, "conf_high": p.conf_high})
+    if p.unknown:
+        warnings.warn(
+            f"predict: {p.unknown} rows have no cluster that the fit knows (missing or new); their effect is taken as zero",
+            GlimmWarning,
+            stacklevel=3,
+        )
+    if interval is None:
+        return p.estimate
+    columns = {"estimate": p.estimate, "std_error": p.std_error, "conf_low": p.conf_low, "conf_high": p.conf_high}
+    return deliver(record, pd.DataFrame(columns))
 
 
-def working_matrix(matrix: Floats, times: Floats) -> pd.DataFrame:
-    """A working correlation with times on both sides."""
+def theta_names(record: MixedRecord) -> tuple[str, ...]:
+    """Names of the covariance parameters, as the structures of the random terms give them."""
+    return tuple(name for term in record.design.mean.random for name in structure(term.structure).names(term.names, term.group))
+
+
+def working_corr(record: GeeRecord) -> pd.DataFrame:
+    """The working correlation of the largest cluster, with its times (1, 2, ... if no time was given) on both sides."""
     import pandas as pd
 
+    clusters = next(iter(record.design.clusters.values()))
+    largest = int(np.argmax(clusters.sizes))
+    rows = clusters.order[clusters.starts[largest] : clusters.starts[largest + 1]]
+    times = np.arange(1.0, len(rows) + 1.0) if clusters.time is None else clusters.time[rows]
+    matrix = working(record.corr).matrix(record.alpha, times)
     labels = [int(t) if float(t).is_integer() else float(t) for t in times]
     return pd.DataFrame(matrix, index=labels, columns=labels)
 
