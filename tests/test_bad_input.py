@@ -160,6 +160,7 @@ def test_arguments_of_later_releases(data):
         (lambda: glimm.gee("y ~ x", data, groups="g", dropout="x"), "dropout"),
         (lambda: glimm.gee("y ~ x", data, groups="g", vcov="mancl-derouen"), "vcov"),
         (lambda: glimm.gee("y ~ x", data, groups="g", moments="gee"), "moments"),
+        (lambda: glimm.gee("y ~ x", data, groups="g", corr="unstructured"), "unstructured"),
         (lambda: glimm.glmm("y ~ x + (1 | g)", data, vcov="HC0"), "vcov"),
     ]:
         with pytest.raises(glimm.NotYetError, match=words):

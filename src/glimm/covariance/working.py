@@ -11,7 +11,7 @@ from typing import Final, Protocol, final
 
 import numpy as np
 
-from ..errors import GlimmError, suggest
+from ..errors import GlimmError, NotYetError, suggest
 from ..kernels import lag_sums, pair_sums
 from ..kernels.matrix import Floats, Ints
 
@@ -268,8 +268,13 @@ def _rho(d: Floats, sums: Floats, counts: Floats) -> tuple[float, float]:
 WORKING: Final[dict[str, Working]] = {w.name: w for w in (Independence(), Exchangeable(), Ar1())}
 
 
+LATER: Final = ("unstructured", "fixed", "stationary", "nonstationary", "nested")
+
+
 def working(name: str) -> Working:
-    """The working correlation of that name; raises GlimmError for an unknown one."""
+    """The working correlation of that name; raises GlimmError for an unknown one, NotYetError for one of a later release."""
+    if name in LATER:
+        raise NotYetError(f"working correlation corr={name!r} is not in this release: use one of {', '.join(WORKING)}")
     if name not in WORKING:
         raise GlimmError(f"unknown working correlation corr={name!r}: {suggest(str(name), WORKING)}")
     return WORKING[name]
