@@ -20,7 +20,8 @@ from ..kernels.matrix import Floats
 from ..records import GeeRecord, Solution, SolutionCode
 from ..version import VERSION
 from .control import Control
-from .irls import bounded, mean_rows, score_iterations, separated, separated_rows, start
+from .irls import mean_rows, score_iterations, start
+from .separation import bounded, separated, separated_rows
 
 TOLERANCE = 1e-11
 CONVERGED = 1e-12

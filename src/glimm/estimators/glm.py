@@ -18,18 +18,9 @@ from ..kernels.matrix import Floats
 from ..records import GlmRecord, Solution, SolutionCode
 from ..version import VERSION
 from .control import Control
-from .irls import (
-    Scoring,
-    bounded,
-    mean_rows,
-    pearson_residuals,
-    row_deviances,
-    rows_at_bound,
-    score_iterations,
-    separated,
-    separated_rows,
-    start,
-)
+from .irls import Scoring, mean_rows, score_iterations, start
+from .residuals import pearson_residuals, row_deviances
+from .separation import bounded, rows_at_bound, separated, separated_rows
 
 ILL_CONDITIONED = 1e-3
 
@@ -80,11 +71,11 @@ def row_terms(record: GlmRecord) -> tuple[Floats, Floats]:
     return d1, w
 
 
-def pieces(record: GlmRecord, clusters: Clusters, threads: int = 1) -> Iterator[Floats]:
-    """Blocks (K, p) of per-cluster scores on the working columns, at dispersion 1."""
+def pieces(record: GlmRecord, clusters: Clusters, threads: int = 1) -> Iterator[tuple[Floats | None, Floats]]:
+    """Blocks of per-cluster (curvature, here None, and score (K, p)) on the working columns, at dispersion 1."""
     part = record.design.mean
     rows = Rows(part.matrix, part.center, part.scale, order=clusters.order, threads=threads)
-    yield rows.cluster_scores(row_terms(record)[0], clusters.starts)
+    yield None, rows.cluster_scores(row_terms(record)[0], clusters.starts)
 
 
 def _loglik(design: Design, family: Family, scoring: Scoring, deviance: float, psi: float) -> float:

@@ -21,9 +21,10 @@ from ..kernels.matrix import Floats
 from ..records import MixedRecord, Solution
 from ..version import VERSION
 from .control import Control
-from .irls import bounded, mean_rows, score_iterations, separated, separated_rows, start
+from .irls import mean_rows, score_iterations, start
 from .lmm import mixed_solution
 from .optimize import Bounds, Evaluation, Optimum, minimise
+from .separation import bounded, separated, separated_rows
 from .terms import TermRows, order_by_level
 
 POINTS = (1, 5, 9, 15, 25, 35, 51, 71, 101)

@@ -10,7 +10,7 @@ from ..design.coordinates import to_working
 from ..design.records import Design
 from ..errors import GlimmError
 from ..family import Family, Link
-from ..kernels import GlmPass, Rows, inverse, positive_definite, solve, unit_deviance, variance
+from ..kernels import GlmPass, Rows, positive_definite, solve
 from ..kernels import link as link_eta
 from ..kernels.matrix import Floats
 from .control import Control
@@ -102,61 +102,3 @@ def score_iterations(rows: Rows, family: Family, link: Link, beta: Floats, contr
                 return Scoring(beta, now, decrement, passes, decrement < 1e-6)
         beta, now = candidate, trial
     return Scoring(beta, now, previous, passes, False)
-
-
-FITTED_EXTREME = 1e-9
-DRIFT = 1e-3
-VANISHED = 1e-8
-
-
-def rows_at_bound(family: Family, mu: Floats) -> int:
-    """Rows whose fitted probability is 0 or 1, or whose fitted count is 0, to within 1e-9."""
-    if family.name == "binomial":
-        return int(np.sum((mu < FITTED_EXTREME) | (mu > 1.0 - FITTED_EXTREME)))
-    return int(np.sum(mu < FITTED_EXTREME * mu.mean())) if family.name == "poisson" else 0
-
-
-def separated_rows(design: Design, family: Family, mu: Floats, information: Floats, score: Floats) -> int:
-    """Rows at the bound where the search has no end, 0 if it has one.
-
-    It has none if the information has vanished in some direction, or a next step would still move some linear predictor.
-    Fitted means at the bound alone are not separation: an extreme predictor has them too. Working columns throughout.
-    """
-    at_bound = rows_at_bound(family, mu)
-    if not at_bound:
-        return 0
-    part = design.mean
-    rows = Rows(part.matrix, part.center, part.scale, size=design.size)
-    if not positive_definite(information):
-        return at_bound
-    root = inverse(np.asarray(np.linalg.cholesky(rows.gram()), dtype=np.float64))
-    weakest = float(np.linalg.eigvalsh(root @ information @ root.T)[0])
-    typical = float(variance(family.kernel, np.array([design.y.mean()]))[0])
-    moved = float(np.abs(rows.eta(solve(information, score))).max(initial=0.0))
-    return at_bound if weakest < VANISHED * typical or moved > DRIFT else 0
-
-
-def bounded(family: Family, link: Link) -> bool:
-    """Whether a finite linear predictor can lead out of the family's means."""
-    return (family.name, link.name) in (("binomial", "identity"), ("binomial", "log"), ("poisson", "identity"))
-
-
-def separated(family: Family, rows: int, n: int) -> str:
-    """The sentence about them."""
-    what = "probabilities of 0 or 1" if family.name == "binomial" else "means of 0"
-    return (
-        f"fitted {what} in {rows} of {n} rows: some combination of predictors separates the outcomes, "
-        "so the largest coefficients and standard errors have no finite estimate"
-    )
-
-
-def pearson_residuals(design: Design, family: Family, mu: Floats) -> Floats:
-    """(n,) (y - mu) sqrt(size / v(mu)); 0 where a fitted mean leaves no variance."""
-    v = variance(family.kernel, mu)
-    root = np.sqrt((1.0 if design.size is None else design.size) / np.where(v > 0.0, v, np.inf))
-    return np.asarray((design.y - mu) * root)
-
-
-def row_deviances(design: Design, family: Family, mu: Floats) -> Floats:
-    """(n,) size times unit deviance."""
-    return np.asarray(unit_deviance(family.kernel, design.y, mu) * (1.0 if design.size is None else design.size))

@@ -121,7 +121,7 @@ def cluster_covariance(record: GlmRecord, clusters: Sequence[Clusters], small: b
 
 
 def _by_clusters(record: GlmRecord, clusters: Sequence[Clusters], small: bool) -> tuple[Floats, bool]:
-    """One-way, or two-way as V_a + V_b - V_ab, its negative eigenvalues set to zero (Cameron, Gelbach and Miller 2011, section 2.3)."""
+    """One-way, or two-way as V_a + V_b - V_ab, its negative eigenvalues set to zero (Cameron, Gelbach and Miller 2011)."""
     if len(clusters) == 1:
         return _one_way(record, clusters[0], small), False
     if len(clusters) != 2:
@@ -147,7 +147,7 @@ def row_codes(clusters: Clusters) -> Ints:
 
 
 def _one_way(record: GlmRecord, clusters: Clusters, small: bool) -> Floats:
-    meat = sum((u.T @ u for u in glm_estimator.pieces(record, clusters)), np.zeros_like(record.bread))
+    meat = sum((u.T @ u for _, u in glm_estimator.pieces(record, clusters)), np.zeros_like(record.bread))
     n, p, k = record.design.n, len(record.bread), len(clusters.levels)
     factor = 1.0 if not small else k / (k - 1.0) * (n - 1.0) / (n - p) if n > p else np.nan
     return np.asarray(factor * record.bread @ meat @ record.bread)

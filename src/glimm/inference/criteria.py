@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import GlimmError
-from ..estimators.irls import pearson_residuals, row_deviances
+from ..estimators.residuals import pearson_residuals, row_deviances
 from ..kernels import mean
 from ..kernels.matrix import Floats
 from ..records import GeeRecord, MixedRecord, Record
