@@ -205,3 +205,9 @@ def test_numbers_as_text():
     assert decimals(float("nan")) == 3
     assert p_value(float("nan")) == "none"
     assert figures(0.0) == "0.0"
+
+
+def test_a_prompt_shows_the_summary_as_it_is_printed(ohio):
+    summary = glimm.glm("resp ~ age", ohio, family="binomial").summary()
+    assert repr(summary) == str(summary)
+    assert summary.startswith("GLM")

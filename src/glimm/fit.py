@@ -206,7 +206,7 @@ class Fit(ABC):
         return tables.prediction(self.record, predict(self.record, self.inference, new, scale, target, interval, level), interval)
 
     def summary(self) -> str:
-        """The fit in words and numbers, as text."""
+        """The fit in words and numbers: text, which a prompt shows as it is printed."""
         return summary_text(self.model, self.record, self.inference)
 
     def __repr__(self) -> str:

@@ -6,6 +6,7 @@ label:   words, at most 100 columns wide; then tables.
 from __future__ import annotations
 
 import math
+from typing import final
 
 import numpy as np
 
@@ -24,7 +25,17 @@ SHORTEST_TERM = 12
 MOST_LEVELS = 8
 
 
-def summary_text(model: str, record: Record, inference: Inference) -> str:
+@final
+class Summary(str):
+    """Text that a prompt shows as it is printed, without print()."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def summary_text(model: str, record: Record, inference: Inference) -> Summary:
     """The summary.
 
     model : the model's name in words, for the title. Returns text of at most 100 columns.
@@ -38,7 +49,7 @@ def summary_text(model: str, record: Record, inference: Inference) -> str:
         fit_lines(record),
         wrapped(words.meaning(record, inference), WIDTH),
     ]
-    return "\n\n".join("\n".join(part) for part in parts if part)
+    return Summary("\n\n".join("\n".join(part) for part in parts if part))
 
 
 def header(record: Record) -> list[tuple[str, str]]:
