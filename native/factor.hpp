@@ -33,6 +33,7 @@ class BlockedFactor {
   // Factor for T (q x q lower, row-major); false if some block is not positive definite.
   bool factor(const double* t, bool panels = true) {
     logdet_ = 0.0;
+    double product = 1.0;  // of the pivots: one log for many of them
     Vec td(q_ * q_);
     for (Index j = 0; j < levels_; ++j) {
       double* l = &l_[j * q_ * q_];
@@ -50,7 +51,13 @@ class BlockedFactor {
           l[a * q_ + c] = s;
         }
       if (!cholesky(l, q_, q_)) return false;
-      for (int a = 0; a < q_; ++a) logdet_ += 2.0 * std::log(l[a * q_ + a]);
+      for (int a = 0; a < q_; ++a) {
+        product *= l[a * q_ + a];
+        if (product > 1e150 || product < 1e-150) {
+          logdet_ += 2.0 * std::log(product);
+          product = 1.0;
+        }
+      }
       for (int e = 0; panels && e < extra_; ++e) {
         double* v = &bt_[(j * extra_ + e) * q_];
         const double* b = &b_[(j * extra_ + e) * q_];
@@ -62,6 +69,7 @@ class BlockedFactor {
         solve_lower(l, q_, q_, v);
       }
     }
+    logdet_ += 2.0 * std::log(product);
     return true;
   }
 
@@ -80,6 +88,10 @@ class BlockedFactor {
   void inverse_block(Index j, const double* w, int rows, double* out) const {
     const double* l = chol(j);
     const double* v = solved(j);
+    if (q_ == 1 && !w) {
+      out[0] = 1.0 / (l[0] * l[0]);
+      return;
+    }
     for (int a = 0; a < q_; ++a)
       for (int c = 0; c < q_; ++c) out[a * q_ + c] = a == c ? 1.0 : 0.0;
     if (w)

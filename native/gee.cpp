@@ -96,18 +96,15 @@ GeePass gee_pass(const Rows& rows, const Stage& stage, const double* beta, const
     out.bread.assign(pp, 0.0);
     Scratch s;
     Vec u(p), h(pp);
-    for (Index j = edges[b]; j < edges[b + 1];) {
-      Index last = j + 1;  // a run of clusters with about 512 rows, so that the row stage works on long arrays
-      while (last < edges[b + 1] && starts[last + 1] - starts[j] <= 512) ++last;
-      const Index r0 = starts[j], m = starts[last] - r0;
+    over_runs(starts, edges[b], edges[b + 1], [&](Index first, Index last, Index r0, Index m) {
       s.grow(m, p);
       weighted_rows(rows, stage, beta, r0, m, s);
       if (pearson) std::copy(s.e.begin(), s.e.begin() + m, pearson + r0);
-      for (; j < last; ++j) {
-        const Index first = starts[j] - r0, size = starts[j + 1] - starts[j];
+      for (Index j = first; j < last; ++j) {
+        const Index at = starts[j] - r0, size = starts[j + 1] - starts[j];
         std::fill(u.begin(), u.end(), 0.0);
         std::fill(h.begin(), h.end(), 0.0);
-        add_cluster(p, size, s.x.data() + first * p, s.e.data() + first, working, alpha, time ? time + starts[j] : nullptr, s, u.data(), h.data());
+        add_cluster(p, size, s.x.data() + at * p, s.e.data() + at, working, alpha, time ? time + starts[j] : nullptr, s, u.data(), h.data());
         for (int c = 0; c < p; ++c) out.score[c] += u[c];
         for (size_t c = 0; c < pp; ++c) out.bread[c] += h[c];
         if (scores) std::copy(u.begin(), u.end(), scores + j * p);
@@ -116,7 +113,7 @@ GeePass gee_pass(const Rows& rows, const Stage& stage, const double* beta, const
           std::copy(h.begin(), h.end(), curvatures + j * pp);
         }
       }
-    }
+    });
   });
   GeePass total;
   total.score.assign(p, 0.0);

@@ -18,29 +18,30 @@ LinearMixed::LinearMixed(const Rows& rows, const Levels& levels, int threads)
   parallel_blocks(blocks, threads, [&](Index b) {
     part[b].assign(static_cast<size_t>(e) * e, 0.0);
     Vec x, xy, w;
-    for (Index j = edges[b]; j < edges[b + 1]; ++j) {
-      double* d = factor_.diagonal(j);
-      double* panel = factor_.panel(j);
-      for (Index r0 = levels.starts[j]; r0 < levels.starts[j + 1]; r0 += 512) {
-        const Index m = std::min<Index>(512, levels.starts[j + 1] - r0);
-        x.resize(static_cast<size_t>(m) * p_);
-        xy.resize(static_cast<size_t>(m) * e);
-        w.resize(m);
-        rows.fill(r0, m, x.data());
-        for (Index i = 0; i < m; ++i) {
-          std::copy(x.begin() + i * p_, x.begin() + (i + 1) * p_, xy.begin() + i * e);
-          xy[i * e + p_] = rows.y[rows.at(r0 + i)];
-          w[i] = rows.size ? rows.size[rows.at(r0 + i)] : 1.0;
-          if (rows.size) logs[b] += std::log(w[i]);
-          for (int a = 0; a < q; ++a) {
-            const double wz = w[i] * levels.z_at(rows, r0 + i, a);
-            for (int c = 0; c <= a; ++c) d[a * q + c] += wz * levels.z_at(rows, r0 + i, c);
-            for (int c = 0; c < e; ++c) panel[c * q + a] += wz * xy[i * e + c];
-          }
-        }
-        add_outer(part[b].data(), e, xy.data(), w.data(), m);
+    over_runs(levels.starts, edges[b], edges[b + 1], [&](Index from, Index to, Index r0, Index m) {
+      x.resize(static_cast<size_t>(m) * p_);
+      xy.resize(static_cast<size_t>(m) * e);
+      w.resize(m);
+      rows.fill(r0, m, x.data());
+      for (Index i = 0; i < m; ++i) {
+        std::copy(x.begin() + i * p_, x.begin() + (i + 1) * p_, xy.begin() + i * e);
+        xy[i * e + p_] = rows.y[rows.at(r0 + i)];
+        w[i] = rows.size ? rows.size[rows.at(r0 + i)] : 1.0;
+        if (rows.size) logs[b] += std::log(w[i]);
       }
-    }
+      add_outer(part[b].data(), e, xy.data(), rows.size ? w.data() : nullptr, m);
+      for (Index j = from; j < to; ++j) {
+        double* d = factor_.diagonal(j);
+        double* panel = factor_.panel(j);
+        for (Index r = levels.starts[j]; r < levels.starts[j + 1]; ++r)
+          for (int a = 0; a < q; ++a) {
+            const double wz = w[r - r0] * levels.z_at(rows, r, a);
+            const double* row = &xy[(r - r0) * e];
+            for (int c = 0; c <= a; ++c) d[a * q + c] += wz * levels.z_at(rows, r, c);
+            for (int c = 0; c < e; ++c) panel[c * q + a] += wz * row[c];
+          }
+      }
+    });
   });
   cross_.assign(static_cast<size_t>(e) * e, 0.0);
   for (Index b = 0; b < blocks; ++b) {

@@ -43,21 +43,21 @@ Vec MixedRows::fill_panels(const Vec& w, BlockedFactor& factor) const {
   parallel_blocks(blocks(), threads, [&](Index b) {
     part[b].assign(static_cast<size_t>(p) * p, 0.0);
     Vec x;
-    for (Index j = edges[b]; j < edges[b + 1]; ++j) {
-      double* panel = factor.panel(j);
-      std::fill(panel, panel + p * q, 0.0);
-      for (Index r0 = levels.starts[j]; r0 < levels.starts[j + 1]; r0 += 512) {
-        const Index m = std::min<Index>(512, levels.starts[j + 1] - r0);
-        x.resize(static_cast<size_t>(m) * p);
-        rows.fill(r0, m, x.data());
-        for (Index i = 0; i < m; ++i)
+    over_runs(levels.starts, edges[b], edges[b + 1], [&](Index from, Index to, Index r0, Index m) {
+      x.resize(static_cast<size_t>(m) * p);
+      rows.fill(r0, m, x.data());
+      add_outer(part[b].data(), p, x.data(), w.data() + r0, m);
+      for (Index j = from; j < to; ++j) {
+        double* panel = factor.panel(j);
+        std::fill(panel, panel + p * q, 0.0);
+        for (Index r = levels.starts[j]; r < levels.starts[j + 1]; ++r)
           for (int a = 0; a < q; ++a) {
-            const double wz = w[r0 + i] * z[(r0 + i) * q + a];
-            for (int c = 0; c < p; ++c) panel[c * q + a] += wz * x[i * p + c];
+            const double wz = w[r] * z[r * q + a];
+            const double* row = &x[(r - r0) * p];
+            for (int c = 0; c < p; ++c) panel[c * q + a] += wz * row[c];
           }
-        add_outer(part[b].data(), p, x.data(), w.data() + r0, m);
       }
-    }
+    });
   });
   Vec total(static_cast<size_t>(p) * p, 0.0);
   for (const auto& s : part)

@@ -34,6 +34,19 @@ template <class Work> void parallel_blocks(Index blocks, int threads, Work work)
   for (auto& f : failures) if (f) std::rethrow_exception(f);
 }
 
+constexpr Index kRunRows = 512;
+
+// Runs of whole clusters with about kRunRows rows (one larger cluster is a run of its own): work(first, last, r0, rows), so that
+// the loops over rows are long even where clusters are small.
+template <class Work> void over_runs(const Index* starts, Index begin, Index end, Work work) {
+  for (Index j = begin; j < end;) {
+    Index last = j + 1;
+    while (last < end && starts[last + 1] - starts[j] <= kRunRows) ++last;
+    work(j, last, starts[j], starts[last] - starts[j]);
+    j = last;
+  }
+}
+
 // Cluster boundaries of blocks of whole clusters with about kBlockRows rows each.
 inline std::vector<Index> cluster_blocks(const Index* starts, Index clusters) {
   std::vector<Index> edges{0};
