@@ -25,6 +25,9 @@ def fit(name: str, how: str):
     """The regression with the formula's own powers, or with the powers as columns."""
     entry = stored("nist")[name]
     frame = pd.DataFrame({"y": entry["y"], **entry["x"]}).astype(float)
+    for x in entry["x"]:  # powers of whole numbers are exact, those of floats depend on NumPy's pow
+        if (frame[x] == frame[x].round()).all():
+            frame[x] = frame[x].astype(int)
     formula = entry["formula"]
     if how == "columns":
         for power in re.findall(r"I\(x\*\*(\d)\)", formula):
