@@ -7,7 +7,7 @@ from scipy import integrate, stats
 
 import glimm
 from glimm.family import LINKS
-from glimm.inference.covariance import full_covariance
+from glimm.inference.covariance import named, working_covariance
 from glimm.marginal.average import average
 
 MEAN = {
@@ -100,7 +100,7 @@ def test_missing_predictors_give_nan_and_unseen_levels_an_error():
 def test_marginal_intervals_include_the_uncertainty_of_theta(glmm, ohio):
     new = ohio.iloc[[0, 3]]
     table = glmm.predict(new, target="marginal", interval="confidence")
-    cov = full_covariance(glmm.record)
+    cov = named(glmm.record.design.mean, working_covariance(glmm.record))
     x = np.column_stack([np.ones(2), new.age, new.smoke, new.age * new.smoke])
 
     def means(v):

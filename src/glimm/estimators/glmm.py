@@ -29,6 +29,7 @@ from .terms import TermRows, order_by_level
 
 POINTS = (1, 5, 9, 15, 25, 35, 51, 71, 101)
 MOST_NODES = 2000
+MOST_POINTS = 151
 SETTLED = 0.01
 CHECK_POINTS = 9
 CHECK_SHIFT = 0.1
@@ -83,12 +84,12 @@ def fit_glmm(design: Design, family: Family, points: int | str, control: Control
     """Fit a generalised linear mixed model with one random term.
 
     points : 1 for Laplace, K for adaptive Gauss-Hermite, "auto" raises K until nothing that is reported changes.
-    Returns the record; raises GlimmError for impossible points.
+    Returns the record; raises GlimmError for too many points, or means that are impossible from the start.
     """
     problem = _problem(design, family, control)
     q = problem.ordered.q
     x = _feasible(problem, _start(problem, control))
-    if points == "auto":
+    if isinstance(points, str):
         found, used, note = _auto(problem, x, control)
     else:
         used, note = _checked_points(points, q), ""
@@ -278,11 +279,10 @@ def _conditional_means(problem: Problem, x: Floats, last: MixedEvaluation) -> Fl
     return mean(part.link.kernel, eta + np.einsum("ij,ij->i", term.z, effects[term.refs]))[0]
 
 
-def _checked_points(points: int | str, q: int) -> int:
-    if isinstance(points, bool) or not isinstance(points, int) or points < 1:
-        raise GlimmError(f"points must be 'auto' or a whole number of at least 1 (1 is Laplace), not {points!r}")
-    if points > 151 or points**q > MOST_NODES:
-        most = min(151, int(MOST_NODES ** (1 / q)))
+def _checked_points(points: int, q: int) -> int:
+    """The points, if K^q nodes are not too many; raises GlimmError if they are."""
+    most = min(MOST_POINTS, int(MOST_NODES ** (1 / q)))
+    if points > most:
         raise GlimmError(f"points={points} is too many for {q} random effects per cluster: use at most {most}")
     return points
 

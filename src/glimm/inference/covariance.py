@@ -84,13 +84,8 @@ def mixed_covariance(record: MixedRecord, vcov: Any) -> tuple[Floats, str]:
     return working_covariance(record)[mean, mean], "model-based, from the full Hessian"
 
 
-def full_covariance(record: MixedRecord) -> Floats:
-    """(P, P) covariance of the vector as named; zero rows for parameters at a bound, NaN if there is no curvature."""
-    return named(record.design.mean, working_covariance(record))
-
-
 def working_covariance(record: MixedRecord) -> Floats:
-    """(P, P) the same for (working beta, theta, psi)."""
+    """(P, P) inverse curvature of (working beta, theta, psi); zero rows for parameters at a bound, NaN if there is no curvature."""
     free = np.flatnonzero(np.any(record.curvature != 0.0, axis=1))
     cov = np.zeros_like(record.curvature)
     if not len(free):
