@@ -36,6 +36,23 @@ def test_make_ohio_as_a_script(tmp_path):
     assert (tmp_path / "ohio.csv").read_bytes() == (SHIPPED / "ohio.csv").read_bytes()
 
 
+def test_make_classroom_writes_the_shipped_file(tmp_path):
+    script = tmp_path / "make_classroom.py"
+    script.write_text((SHIPPED / "make_classroom.py").read_text(encoding="utf-8"), encoding="utf-8")
+    runpy.run_path(str(script), run_name="__main__")
+    assert (tmp_path / "classroom.csv").read_bytes() == (SHIPPED / "classroom.csv").read_bytes()
+
+
+def test_classroom_shows_the_truth_that_it_was_made_with():
+    frame = glimm.load_dataset("classroom")
+    conditional = glimm.glmm("pass ~ hours + (1 | pupil)", frame, family="binomial")
+    average = glimm.gee("pass ~ hours", frame, groups="pupil", family="binomial")
+    limits = conditional.conf_int().loc["hours"]
+    assert limits["conf_low"] < 0.8 < limits["conf_high"]
+    assert abs(conditional.theta[0] - 3.0) < 1.0
+    assert average.params["hours"] < 0.6 * conditional.params["hours"]
+
+
 def test_ohio_has_the_published_counts():
     frame = glimm.load_dataset("ohio")
     assert frame["id"].nunique() == 537

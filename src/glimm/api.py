@@ -26,7 +26,7 @@ from .fit import Fit, GeeFit, GlmFit, GlmmFit
 from .inference.covariance import HC
 
 if TYPE_CHECKING:
-    from .report.compare import Comparison
+    from .output.compare import Comparison
 
 F = TypeVar("F", bound=Fit)
 
@@ -194,7 +194,7 @@ def compare(*fits: Fit, effect: Any = None) -> Comparison:
     >>> print(str(glimm.compare(a, b)).splitlines()[0])
     Comparison of 2 fits of resp: binomial, logit link
     """
-    from .report.compare import build
+    from .output.compare import build
 
     if effect is not None:
         raise NotYetError("compare(effect=...) is not in this release: compare the coefficients, or predict(target='marginal') of each fit")

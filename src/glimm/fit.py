@@ -17,9 +17,9 @@ from .inference.covariance import Inference, infer
 from .inference.wald import p_values
 from .kernels.matrix import Floats
 from .marginal.predict import check, predict
+from .output import tables
+from .output.summary import summary_text
 from .records import GeeRecord, GlmRecord, MixedRecord, Record
-from .report import tables
-from .report.summary import summary_text
 
 if TYPE_CHECKING:
     import pandas as pd

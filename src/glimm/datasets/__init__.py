@@ -14,6 +14,9 @@ SOURCES = {
     "ohio": "537 children asked at ages 7 to 10 whether they wheezed, with their mother's smoking. Ware, Dockery, Spiro, Speizer "
     "and Ferris (1984), American Review of Respiratory Disease 129, 366-374; rebuilt from the counts by make_ohio.py. "
     "Columns: resp (1 wheezed), id (child), age (years minus 9), smoke (1 mother smoked).",
+    "classroom": "60 pupils who differ much in ability, 12 tests each; simulated with known truth by make_classroom.py (fixed seed): "
+    "log odds of passing = -4 + 0.8 hours + ability, ability normal with sd 3. "
+    "Columns: pupil, test, hours (of instruction before the test), pass (1 passed).",
 }
 
 

@@ -54,6 +54,7 @@ def build_design(spec: Spec, data: Any) -> Design:
     residual = spec.family.support == "real" and spec.link.name == "identity"
     random = tuple(random_intercept(bar, inputs.groupings[plain_name(bar.group) or ""], rows, residual) for bar in formula.bars)
     part, keep = mean_part(fixed, spec, offset, random)
+    needed = _needed(fixed, offsets, spec)
     return Design(
         y=y,
         trials=trials,
@@ -70,13 +71,14 @@ def build_design(spec: Spec, data: Any) -> Design:
             names=fixed.spec.names,
             keep=keep,
             factors=fixed.factors,
-            variables=_needed(fixed, offsets, spec),
+            variables=needed,
             offset=_as_given(spec.offset),
             exposure=_as_given(spec.exposure),
             frame=frame.kind,
             offsets=offsets,
         ),
         labels=frame.labels(rows),
+        columns={name: inputs.column(name) for name in needed},
     )
 
 

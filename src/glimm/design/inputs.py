@@ -40,6 +40,12 @@ class Inputs:
     groupings: Mapping[str, Variable]
     groups: str | None
 
+    def column(self, name: str) -> Variable:
+        """A column of the formula, or one named as an argument."""
+        if name in self.variables:
+            return self.variables[name]
+        return next(variable for variable in self.arguments.values() if variable.name == name)
+
 
 def read_inputs(spec: Spec, formula: Formula, frame: Frame) -> Inputs:
     """Read what the call needs and nothing else.

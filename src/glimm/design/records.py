@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.records import Encoding, Missing, Response
+from ..data.records import Encoding, Missing, Response, Variable
 from ..family import Family, Link
 from ..kernels.matrix import Codes, Floats, Ints, Matrix
 
@@ -108,6 +108,7 @@ class Design:
     clusters : the groups of a GEE, or the columns named in vcov={"cluster": ...}, by name
     spec : how new data are read in the same way; holds no rows
     labels : the pandas index of the used rows, None for other kinds of frame
+    columns : what a prediction needs (`spec.variables`), over all of the caller's rows, shared with the caller's data where it can be
     """
 
     y: Floats
@@ -121,6 +122,7 @@ class Design:
     response: Response
     spec: Encoding
     labels: Any = None
+    columns: Mapping[str, Variable] = field(default_factory=dict)
 
     @property
     def n(self) -> int:
