@@ -18,6 +18,22 @@ struct Levels {
   double z_at(const Rows& rows, Index i, int a) const { return z ? z[rows.at(i) * q + a] : 1.0; }
 };
 
+// log of a product of positive numbers: one log for many factors.
+class LogProduct {
+ public:
+  void add(double x) {
+    product_ *= x;
+    if (product_ > 1e150 || product_ < 1e-150) {
+      sum_ += std::log(product_);
+      product_ = 1.0;
+    }
+  }
+  double log() const { return sum_ + std::log(product_); }
+
+ private:
+  double sum_ = 0.0, product_ = 1.0;
+};
+
 class BlockedFactor {
  public:
   BlockedFactor(Index levels, int q, int extra)
@@ -26,155 +42,211 @@ class BlockedFactor {
   int q() const { return q_; }
   int extra() const { return extra_; }
   double* diagonal(Index j) { return &d_[j * q_ * q_]; }          // sum w z z' (lower)
+  const double* diagonal(Index j) const { return &d_[j * q_ * q_]; }
   double* panel(Index j) { return &b_[j * extra_ * q_]; }         // extra rows: sum w e z', q values each
+  const double* panel(Index j) const { return &b_[j * extra_ * q_]; }
   const double* chol(Index j) const { return &l_[j * q_ * q_]; }
   const double* solved(Index j) const { return &bt_[j * extra_ * q_]; }
 
-  // Factor for T (q x q lower, row-major); false if some block is not positive definite.
-  bool factor(const double* t, bool panels = true) {
-    logdet_ = 0.0;
-    double product = 1.0;  // of the pivots: one log for many of them
-    Vec td(q_ * q_);
-    for (Index j = 0; j < levels_; ++j) {
-      double* l = &l_[j * q_ * q_];
-      const double* d = diagonal(j);
-      for (int a = 0; a < q_; ++a)  // td = D T
-        for (int c = 0; c < q_; ++c) {
+  // Factor of block j for T (q x q lower, row-major), times its panels if asked; false if it is not positive definite.
+  bool factor_level(Index j, const double* t, bool panels) {
+    const int q = q_;
+    double* l = &l_[j * q * q];
+    const double* d = diagonal(j);
+    if (q == 1) {
+      const double square = 1.0 + t[0] * t[0] * d[0];
+      if (!(square > 0.0)) return false;
+      l[0] = std::sqrt(square);
+    } else {
+      double td[kStack];
+      Vec heap;
+      double* work = q * q <= kStack ? td : (heap.resize(q * q), heap.data());
+      for (int a = 0; a < q; ++a)  // D T
+        for (int c = 0; c < q; ++c) {
           double s = 0.0;
-          for (int k = c; k < q_; ++k) s += d[k <= a ? a * q_ + k : k * q_ + a] * t[k * q_ + c];
-          td[a * q_ + c] = s;
+          for (int k = c; k < q; ++k) s += d[k <= a ? a * q + k : k * q + a] * t[k * q + c];
+          work[a * q + c] = s;
         }
-      for (int a = 0; a < q_; ++a)
+      for (int a = 0; a < q; ++a)
         for (int c = 0; c <= a; ++c) {
           double s = a == c ? 1.0 : 0.0;
-          for (int k = a; k < q_; ++k) s += t[k * q_ + a] * td[k * q_ + c];
-          l[a * q_ + c] = s;
+          for (int k = a; k < q; ++k) s += t[k * q + a] * work[k * q + c];
+          l[a * q + c] = s;
         }
-      if (!cholesky(l, q_, q_)) return false;
-      for (int a = 0; a < q_; ++a) {
-        product *= l[a * q_ + a];
-        if (product > 1e150 || product < 1e-150) {
-          logdet_ += 2.0 * std::log(product);
-          product = 1.0;
-        }
-      }
-      for (int e = 0; panels && e < extra_; ++e) {
-        double* v = &bt_[(j * extra_ + e) * q_];
-        const double* b = &b_[(j * extra_ + e) * q_];
-        for (int a = 0; a < q_; ++a) {
-          double s = 0.0;
-          for (int k = a; k < q_; ++k) s += t[k * q_ + a] * b[k];
-          v[a] = s;
-        }
-        solve_lower(l, q_, q_, v);
-      }
+      if (!cholesky(l, q, q)) return false;
     }
-    logdet_ += 2.0 * std::log(product);
+    for (int e = 0; panels && e < extra_; ++e) {
+      double* v = &bt_[(j * extra_ + e) * q];
+      const double* b = &b_[(j * extra_ + e) * q];
+      for (int a = 0; a < q; ++a) {
+        double s = 0.0;
+        for (int k = a; k < q; ++k) s += t[k * q + a] * b[k];
+        v[a] = s;
+      }
+      solve_lower(l, q, q, v);
+    }
+    return true;
+  }
+
+  // All blocks with their panels; false if some block is not positive definite.
+  bool factor(const double* t) {
+    LogProduct pivots;
+    for (Index j = 0; j < levels_; ++j) {
+      if (!factor_level(j, t, true)) return false;
+      for (int a = 0; a < q_; ++a) pivots.add(chol(j)[a * q_ + a]);
+    }
+    logdet_ = 2.0 * pivots.log();
     return true;
   }
 
   double logdet() const { return logdet_; }
 
-  // s (extra x extra, lower) -= sum_j panel' panel
-  void subtract_panels(double* s) const {
-    for (Index j = 0; j < levels_; ++j) {
-      const double* v = solved(j);
-      for (int e = 0; e < extra_; ++e)
-        for (int f = 0; f <= e; ++f) s[e * extra_ + f] -= dot(v + e * q_, v + f * q_, q_);
-    }
+  // s (extra x extra, lower) -= panel' panel of level j
+  void subtract_panels(Index j, double* s) const {
+    const double* v = solved(j);
+    for (int e = 0; e < extra_; ++e)
+      for (int f = 0; f <= e; ++f) s[e * extra_ + f] -= dot(v + e * q_, v + f * q_, q_);
   }
 
-  // (q x q, full) inverse of block j, plus panel_rows' W panel_rows between the triangular solves (W may be null)
-  void inverse_block(Index j, const double* w, int rows, double* out) const {
+  // (q x q, full) inverse of block j
+  void inverse_block(Index j, double* out) const {
     const double* l = chol(j);
-    const double* v = solved(j);
-    if (q_ == 1 && !w) {
+    if (q_ == 1) {
       out[0] = 1.0 / (l[0] * l[0]);
       return;
     }
-    for (int a = 0; a < q_; ++a)
-      for (int c = 0; c < q_; ++c) out[a * q_ + c] = a == c ? 1.0 : 0.0;
-    if (w)
-      for (int e = 0; e < rows; ++e)
-        for (int f = 0; f < rows; ++f)
-          for (int a = 0; a < q_; ++a)
-            for (int c = 0; c < q_; ++c) out[a * q_ + c] += v[e * q_ + a] * w[e * rows + f] * v[f * q_ + c];
-    Vec x(q_);
-    for (int pass = 0; pass < 2; ++pass)  // L^-T (.) L^-1: columns, then rows (the matrix is symmetric)
-      for (int c = 0; c < q_; ++c) {
-        for (int a = 0; a < q_; ++a) x[a] = pass ? out[c * q_ + a] : out[a * q_ + c];
-        solve_lower_t(l, q_, q_, x.data());
-        for (int a = 0; a < q_; ++a) (pass ? out[c * q_ + a] : out[a * q_ + c]) = x[a];
+    std::fill(out, out + q_ * q_, 0.0);
+    for (int c = 0; c < q_; ++c) {  // rows of the symmetric inverse, one solve each
+      double* x = out + c * q_;
+      x[c] = 1.0;
+      solve_lower(l, q_, q_, x);
+      solve_lower_t(l, q_, q_, x);
+    }
+  }
+
+  // b (q x q) = L^-1 T'D and f (q x q) = D - b'b = Z'V^-1 Z of level j, V = I + Z Lambda Lambda'Z'
+  void information(Index j, const double* t, double* b, double* f) const {
+    const int q = q_;
+    const double *d = diagonal(j), *l = chol(j);
+    for (int c = 0; c < q; ++c)
+      for (int a = 0; a < q; ++a) {
+        double s = 0.0;
+        for (int k = a; k < q; ++k) s += t[k * q + a] * d[k <= c ? c * q + k : k * q + c];
+        b[a * q + c] = s;
+      }
+    for (int i = 0; i < q; ++i)
+      for (int c = 0; c < q; ++c) {
+        double s = b[i * q + c];
+        for (int k = 0; k < i; ++k) s -= l[i * q + k] * b[k * q + c];
+        b[i * q + c] = s / l[i * q + i];
+      }
+    for (int a = 0; a < q; ++a)
+      for (int c = 0; c <= a; ++c) {
+        double s = d[a * q + c];
+        for (int k = 0; k < q; ++k) s -= b[k * q + a] * b[k * q + c];
+        f[a * q + c] = f[c * q + a] = s;
       }
   }
 
  private:
+  static constexpr int kStack = 64;
   Index levels_;
   int q_, extra_;
   Vec d_, b_, l_, bt_;
   double logdet_ = 0.0;
 };
 
-// Directions d(Lambda u)/dT_k in u-space for every free entry k = (r, c) of T: d_k = (A + A') u, A = T^-1 E_rc.
-class ThetaDirections {
+// Derivatives in Sigma = T T' from sums over levels of F = Z'V^-1Z and r = Z'V^-1 e, and their chain to the entries of T.
+// Nothing is divided by T, so a column of T may be 0.
+//
+// average information of dS_k, dS_l: sum_j (dS_k r_j)'F_j (dS_l r_j), from the sums of vech(F) vech(r r')'.
+class SigmaMoments {
  public:
-  ThetaDirections(const double* t, int q) : q_(q), inverse_(q * q, 0.0) {
+  explicit SigmaMoments(int q) : q_(q), nt_(q * (q + 1) / 2), rr(q * q, 0.0), tensor_(static_cast<size_t>(nt_) * nt_, 0.0) {}
+
+  void add(const double* f, const double* r) {
+    if (q_ == 1) {
+      rr[0] += r[0] * r[0];
+      tensor_[0] += f[0] * r[0] * r[0];
+      return;
+    }
+    int row = 0;
+    for (int b = 0; b < q_; ++b)
+      for (int d = 0; d <= b; ++d, ++row) {
+        const double product = r[b] * r[d];
+        rr[b * q_ + d] += product;
+        double* out = &tensor_[static_cast<size_t>(row) * nt_];
+        int column = 0;
+        for (int a = 0; a < q_; ++a)
+          for (int c = 0; c <= a; ++c, ++column) out[column] += product * f[a * q_ + c];
+      }
+  }
+
+  void add(const SigmaMoments& other) {
+    for (size_t k = 0; k < rr.size(); ++k) rr[k] += other.rr[k];
+    for (size_t k = 0; k < tensor_.size(); ++k) tensor_[k] += other.tensor_[k];
+  }
+
+  void mirror_rr() { for (int a = 0; a < q_; ++a) for (int c = a + 1; c < q_; ++c) rr[a * q_ + c] = rr[c * q_ + a]; }
+
+  // (nt x nt) average information in the entries of T, column by column
+  Vec average_information(const double* t) const {
+    const int q = q_;
+    Vec out(static_cast<size_t>(nt_) * nt_), pulled(q * q);
+    int k = 0;
     for (int c = 0; c < q; ++c)
-      if (t[c * q + c] == 0.0) return;  // a scale held at zero: no directions, so zeros and not NaN in the model Hessian
-    for (int c = 0; c < q; ++c) {
-      Vec x(q, 0.0);
-      x[c] = 1.0;
-      solve_lower(t, q, q, x.data());
-      for (int a = 0; a < q; ++a) inverse_[a * q + c] = x[a];
-    }
-  }
-  int size() const { return q_ * (q_ + 1) / 2; }
-  const double* inverse() const { return inverse_.data(); }
-
-  // out (size x q) for one level's u; entries of T column by column, as lme4's theta
-  void directions(const double* u, double* out) const {
-    int k = 0;
-    for (int c = 0; c < q_; ++c)
-      for (int r = c; r < q_; ++r, ++k) {
-        double* d = out + k * q_;
-        for (int a = 0; a < q_; ++a) d[a] = inverse_[a * q_ + r] * u[c];
-        double s = 0.0;
-        for (int e = 0; e < q_; ++e) s += inverse_[e * q_ + r] * u[e];
-        d[c] += s;
+      for (int r = c; r < q; ++r, ++k) {
+        for (int a = 0; a < q; ++a)  // sum over (e, g) of dS_k[e, g] sum_j F_ae r_b r_g; dS_k = e_r t_c' + t_c e_r'
+          for (int b = 0; b < q; ++b) {
+            double s = 0.0;
+            for (int g = 0; g < q; ++g) {
+              const double tc = g >= c ? t[g * q + c] : 0.0;
+              if (tc != 0.0) s += tc * (at(b, g, a, r) + at(b, r, a, g));
+            }
+            pulled[a * q + b] = s;
+          }
+        int l = 0;
+        for (int c2 = 0; c2 < q; ++c2)
+          for (int r2 = c2; r2 < q; ++r2, ++l) {
+            double s = 0.0;
+            for (int g = c2; g < q; ++g) s += t[g * q + c2] * (pulled[r2 * q + g] + pulled[g * q + r2]);
+            out[static_cast<size_t>(k) * nt_ + l] = s;
+          }
       }
-  }
-
-  // lower(2 T^-T K), entries as above
-  void chain(const double* kmat, double* grad) const {
-    int k = 0;
-    for (int c = 0; c < q_; ++c)
-      for (int r = c; r < q_; ++r, ++k) {
-        double s = 0.0;
-        for (int e = r; e < q_; ++e) s += inverse_[e * q_ + r] * kmat[e * q_ + c];
-        grad[k] = 2.0 * s;
-      }
-  }
-
-  // H_kl += 2 (T^-T K T^-1)[a, a'] for entries (a, b), (a', b) of one column
-  void second_order(const double* kmat, double* h, int ld) const {
-    Vec m(q_ * q_, 0.0), bar(q_ * q_, 0.0);
-    for (int a = 0; a < q_; ++a)
-      for (int e = 0; e < q_; ++e)
-        for (int l = a; l < q_; ++l) m[a * q_ + e] += inverse_[l * q_ + a] * kmat[l * q_ + e];
-    for (int a = 0; a < q_; ++a)
-      for (int e = 0; e < q_; ++e)
-        for (int l = e; l < q_; ++l) bar[a * q_ + e] += m[a * q_ + l] * inverse_[l * q_ + e];
-    int k = 0;
-    for (int c = 0; c < q_; ++c) {
-      const int first = k;
-      for (int r = c; r < q_; ++r, ++k)
-        for (int r2 = c; r2 < q_; ++r2) h[k * ld + first + r2 - c] += 2.0 * bar[r * q_ + r2];
-    }
+    return out;
   }
 
  private:
-  int q_;
-  Vec inverse_;
+  double at(int b, int d, int a, int c) const { return tensor_[static_cast<size_t>(vech(b, d)) * nt_ + vech(a, c)]; }
+  static int vech(int a, int c) { return a >= c ? a * (a + 1) / 2 + c : c * (c + 1) / 2 + a; }
+  int q_, nt_;
+
+ public:
+  Vec rr;  // q x q, sum r r' (lower until mirrored)
+
+ private:
+  Vec tensor_;
 };
+
+// lower(2 G T), entries column by column
+inline void chain_to_t(const double* g, const double* t, int q, double* out) {
+  int k = 0;
+  for (int c = 0; c < q; ++c)
+    for (int r = c; r < q; ++r, ++k) {
+      double s = 0.0;
+      for (int e = c; e < q; ++e) s += g[r * q + e] * t[e * q + c];
+      out[k] = 2.0 * s;
+    }
+}
+
+// H_kl += 2 G[a, a'] for entries (a, c), (a', c) of one column
+inline void add_second_order(const double* g, int q, double* h, int ld) {
+  int k = 0;
+  for (int c = 0; c < q; ++c) {
+    const int first = k;
+    for (int r = c; r < q; ++r, ++k)
+      for (int r2 = c; r2 < q; ++r2) h[k * ld + first + r2 - c] += 2.0 * g[r * q + r2];
+  }
+}
 
 }  // namespace glimm

@@ -173,14 +173,14 @@ template <class L> struct Gaussian {
 GLIMM_INLINE double precision_of(const Stage& s) { return s.has_psi() ? std::exp(-2.0 * s.psi) : 1.0; }
 
 template <class F> struct Run {
-  // Sized and Third are template arguments, and pointers do not alias, so that the loops vectorise.
-  template <bool Sized, bool Third>
+  // Sized, Value and Third are template arguments, and pointers do not alias, so that the loops vectorise.
+  template <bool Sized, bool Value, bool Third>
   static void jet_loop(double precision, Index n, const double* GLIMM_RESTRICT y, const double* GLIMM_RESTRICT size, const double* GLIMM_RESTRICT eta,
                        double* GLIMM_RESTRICT l, double* GLIMM_RESTRICT d1, double* GLIMM_RESTRICT d2, double* GLIMM_RESTRICT d3) {
     for (Index i = 0; i < n; ++i) {
       const Jet j = F::jet(y[i], eta[i], precision);
       const double w = Sized ? size[i] : 1.0;
-      l[i] = w * j.l;
+      if (Value) l[i] = w * j.l;
       d1[i] = w * j.d1;
       d2[i] = w * j.d2;
       if (Third) d3[i] = w * j.d3;
@@ -207,8 +207,11 @@ template <class F> struct Run {
   }
   static void jets(const Stage& s, Index n, const double* y, const double* size, const double* eta, double* l, double* d1, double* d2, double* d3) {
     const double precision = precision_of(s);
-    if (size) return d3 ? jet_loop<true, true>(precision, n, y, size, eta, l, d1, d2, d3) : jet_loop<true, false>(precision, n, y, size, eta, l, d1, d2, d3);
-    return d3 ? jet_loop<false, true>(precision, n, y, size, eta, l, d1, d2, d3) : jet_loop<false, false>(precision, n, y, size, eta, l, d1, d2, d3);
+    const auto loop = size ? (l ? (d3 ? jet_loop<true, true, true> : jet_loop<true, true, false>)
+                                : (d3 ? jet_loop<true, false, true> : jet_loop<true, false, false>))
+                           : (l ? (d3 ? jet_loop<false, true, true> : jet_loop<false, true, false>)
+                                : (d3 ? jet_loop<false, false, true> : jet_loop<false, false, false>));
+    loop(precision, n, y, size, eta, l, d1, d2, d3);
   }
   static void working(const Stage& s, Index n, const double* y, const double* size, const double* eta, double* l, double* d1, double* w) {
     const double precision = precision_of(s);

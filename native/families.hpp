@@ -18,7 +18,7 @@ struct Stage {
   bool has_psi() const { return family == kGaussian; }
 };
 
-// size may be null (all 1); d3 may be null. A value outside the family's range gives NaN.
+// size may be null (all 1); l and d3 may be null. A value outside the family's range gives NaN.
 void stage_jets(const Stage&, Index n, const double* y, const double* size, const double* eta,
                 double* l, double* d1, double* d2, double* d3);
 

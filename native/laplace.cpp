@@ -6,165 +6,323 @@
 
 namespace glimm {
 
-double LaplaceMixed::row_pass(const Stage& stage, const Vec& u, bool third) {
-  const int q = data_.q;
-  const Index n = data_.n;
-  for (Vec* a : {&eta_, &l_, &d1_, &d2_}) a->resize(n);
-  if (third) d3_.resize(n);
-  zs_.resize(data_.levels.count * q);
-  Vec part(data_.blocks(), 0.0);
+// Scratch of one thread, and what its blocks add up.
+struct LaplaceMixed::Work {
+  Modes modes;
+  Vec xb, zt, eta, l, d1, d2, d3, v, pulled, lev, w;
+};
+
+namespace {
+
+struct BlockSums {
+  double value = 0.0, logdet = 0.0, psi = 0.0;
+  bool ok = false;
+  Vec beta, t;
+};
+
+}  // namespace
+
+// Moves the modes to first order from where the last model Hessian was made.
+void LaplaceMixed::foretell(const double* vector) {
+  if (base_.vector.empty()) return;
+  const int p = data_.p, q = data_.q;
+  Vec db(p), dt = unpack_t(vector + p, q);
+  double moved = 0.0;
+  for (int c = 0; c < p; ++c) moved += std::fabs(db[c] = vector[c] - base_.vector[c]);
+  for (int a = 0; a < q * q; ++a) moved += std::fabs(dt[a] -= base_.t[a]);
+  if (moved == 0.0) return;
   parallel_blocks(data_.blocks(), data_.threads, [&](Index b) {
-    const Index r0 = data_.first(b), m = data_.last(b) - r0;
-    for (Index j = data_.edges[b]; j < data_.edges[b + 1]; ++j)
-      for (Index i = data_.levels.starts[j]; i < data_.levels.starts[j + 1]; ++i) eta_[i] = xb_[i] + dot(&zt_[i * q], &u[j * q], q);
-    stage_jets(stage, m, &data_.y[r0], data_.size_at(r0), &eta_[r0], &l_[r0], &d1_[r0], &d2_[r0], third ? &d3_[r0] : nullptr);
-    double h = 0.0;
-    for (Index i = r0; i < r0 + m; ++i) h += l_[i];
+    Vec rhs(q), inner(q);
     for (Index j = data_.edges[b]; j < data_.edges[b + 1]; ++j) {
-      double* d = factor_.diagonal(j);
-      double* g = &zs_[j * q];
-      std::fill(d, d + q * q, 0.0);
-      std::fill(g, g + q, 0.0);
-      for (int a = 0; a < q; ++a) h -= 0.5 * u[j * q + a] * u[j * q + a];
-      for (Index i = data_.levels.starts[j]; i < data_.levels.starts[j + 1]; ++i)
-        for (int a = 0; a < q; ++a) {
-          const double z = data_.z[i * q + a];
-          g[a] += z * d1_[i];
-          for (int c = 0; c <= a; ++c) d[a * q + c] -= d2_[i] * z * data_.z[i * q + c];
-        }
-    }
-    part[b] = h;
-  });
-  double h = 0.0;
-  for (double v : part) h += v;
-  return h;
-}
-
-// At the end the row stage, third derivatives included, is that of the modes.
-bool LaplaceMixed::find_modes(const Stage& stage, const double* t, double& h) {
-  const int q = data_.q;
-  const Index levels = data_.levels.count;
-  Vec best = u_, step(u_.size());
-  double length = 1.0, best_h = -HUGE_VAL;
-  bool last = false;
-  for (int it = 0; it < 200; ++it) {
-    h = row_pass(stage, u_, last);
-    if (!(h >= best_h - 1e-11 * std::fabs(best_h) - 1e-12)) {
-      if (it == 0) {  // the warm start lies outside the family's range: begin at zero, once
-        std::fill(u_.begin(), u_.end(), 0.0);
-        best_h = -1e308;
-        best = u_;
-        continue;
-      }
-      if (best_h == -1e308 || length < 1e-10) return false;
-      length *= 0.25;
-      for (size_t i = 0; i < u_.size(); ++i) u_[i] = best[i] + length * step[i];
-      continue;
-    }
-    best_h = h;
-    length = 1.0;
-    if (!factor_.factor(t, false)) {  // far from the mode observed weights may be negative: keep the step's curvature positive
-      for (Index j = 0; j < levels; ++j)
-        for (int a = 0; a < q; ++a)
-          for (int c = 0; c <= a; ++c) factor_.diagonal(j)[a * q + c] = a == c ? std::max(0.0, factor_.diagonal(j)[a * q + a]) : 0.0;
-      if (last || !factor_.factor(t, false)) return false;
-    }
-    if (last) return true;
-    double decrement = 0.0;
-    best = u_;
-    for (Index j = 0; j < levels; ++j) {
-      double* s = &step[j * q];
-      for (int a = 0; a < q; ++a) {
-        s[a] = -u_[j * q + a];
-        for (int k = a; k < q; ++k) s[a] += t[k * q + a] * zs_[j * q + k];
-      }
-      solve_lower(factor_.chol(j), q, q, s);
-      decrement += dot(s, s, q);
-      solve_lower_t(factor_.chol(j), q, q, s);
-      for (int a = 0; a < q; ++a) u_[j * q + a] += s[a];
-    }
-    last = decrement < 1e-9;  // quadratic convergence: one more step leaves about 1e-18
-  }
-  return false;
-}
-
-MixedEvaluation LaplaceMixed::evaluate(const Stage& stage, const double* vector, int order) {
-  MixedEvaluation out;
-  const int p = data_.p, q = data_.q, nt = data_.nt;
-  const Index n = data_.n, levels = data_.levels.count;
-  const Vec t = unpack_t(vector + p, q);
-  data_.linear(vector, t.data(), xb_, zt_);
-  double h = 0.0;
-  if (!find_modes(stage, t.data(), h)) return out;
-  out.deviance = -2.0 * (h + data_.constant(stage)) + factor_.logdet();
-  out.ok = std::isfinite(out.deviance);
-  out.u = u_;
-  out.inverse_blocks.resize(levels * q * q);
-  for (Index j = 0; j < levels; ++j) factor_.inverse_block(j, nullptr, 0, &out.inverse_blocks[j * q * q]);
-  if (order == 0 || !out.ok) return out;
-
-  lam_.resize(levels * q);
-  for (Vec* a : {&lev_, &v_, &pulled_}) a->resize(n);  // pulled = zt'lam
-  std::vector<Vec> part(data_.blocks(), Vec(q * q, 0.0));
-  parallel_blocks(data_.blocks(), data_.threads, [&](Index b) {
-    Vec tp(q * q), dtp(q * q), zq(q);
-    for (Index j = data_.edges[b]; j < data_.edges[b + 1]; ++j) {
-      const double* pj = &out.inverse_blocks[j * q * q];
-      const double* u = &u_[j * q];
-      const double* zs = &zs_[j * q];
-      double* lj = &lam_[j * q];
-      Vec rhs(q, 0.0);
-      std::fill(zq.begin(), zq.end(), 0.0);
-      const Index r0 = data_.levels.starts[j], r1 = data_.levels.starts[j + 1];
-      for (Index i = r0; i < r1; ++i) {
-        const double* z = &zt_[i * q];
+      const double *u = &base_.u[j * q], *zs = &base_.zs[j * q], *d = &base_.d[j * q * q], *panel = &base_.panels[j * p * q];
+      for (int a = 0; a < q; ++a) {  // -(D dT u + Z'WX dbeta)
         double s = 0.0;
-        for (int a = 0; a < q; ++a) s += z[a] * dot(pj + a * q, z, q);
-        lev_[i] = s;
-        for (int a = 0; a < q; ++a) rhs[a] -= d3_[i] * s * z[a];
+        for (int c = 0; c < p; ++c) s -= panel[c * q + a] * db[c];
+        inner[a] = s;
       }
-      for (int a = 0; a < q; ++a) lj[a] = dot(pj + a * q, rhs.data(), q);
-      for (Index i = r0; i < r1; ++i) {
-        pulled_[i] = dot(&zt_[i * q], lj, q);
-        const double qi = -d3_[i] * lev_[i] + d2_[i] * pulled_[i];
-        v_[i] = qi - 2.0 * d1_[i];
-        for (int a = 0; a < q; ++a) zq[a] += data_.z[i * q + a] * qi;
+      for (int k = 0; k < q; ++k) {
+        double tu = 0.0;
+        for (int c = 0; c <= k; ++c) tu += dt[k * q + c] * u[c];
+        for (int a = 0; a < q; ++a) inner[a] -= d[a >= k ? a * q + k : k * q + a] * tu;
       }
-      const double* d = factor_.diagonal(j);
+      for (int a = 0; a < q; ++a) {
+        double s = 0.0;
+        for (int k = a; k < q; ++k) s += dt[k * q + a] * zs[k] + base_.t[k * q + a] * inner[k];
+        rhs[a] = s;
+      }
+      solve_lower(&base_.l[j * q * q], q, q, rhs.data());
+      solve_lower_t(&base_.l[j * q * q], q, q, rhs.data());
+      for (int a = 0; a < q; ++a) u_[j * q + a] = u[a] + rhs[a];
+    }
+  });
+}
+
+// The row stage, third derivatives included, at the modes of block b, and its factor. False where there are no modes.
+bool LaplaceMixed::block(Index b, const Stage& stage, const double* vector, const Vec& t, Ask ask, Work& k) {
+  const int q = data_.q;
+  const Index r0 = data_.first(b), m = data_.last(b) - r0;
+  data_.linear(b, vector, t.data(), k.xb, k.zt);
+  if (!k.modes.find(data_, stage, b, k.xb, k.zt, u_)) return false;
+  for (Vec* a : {&k.eta, &k.l, &k.d1, &k.d2, &k.d3, &k.v, &k.pulled, &k.lev, &k.w}) a->resize(m);
+  const Index* starts = data_.levels.starts;
+  for (Index j = data_.edges[b]; j < data_.edges[b + 1]; ++j)
+    for (Index i = starts[j] - r0; i < starts[j + 1] - r0; ++i) k.eta[i] = k.xb[i] + dot(&k.zt[i * q], &u_[j * q], q);
+  stage_jets(stage, m, &data_.y[r0], data_.size_at(r0), k.eta.data(), k.l.data(), k.d1.data(), k.d2.data(), ask.order ? k.d3.data() : nullptr);
+  for (Index j = data_.edges[b]; j < data_.edges[b + 1]; ++j) {
+    double *d = factor_.diagonal(j), *zs = &zs_[j * q];
+    std::fill(d, d + q * q, 0.0);
+    std::fill(zs, zs + q, 0.0);
+    for (Index i = starts[j]; i < starts[j + 1]; ++i)
+      for (int a = 0; a < q; ++a) {
+        const double z = data_.z[i * q + a];
+        zs[a] += z * k.d1[i - r0];
+        const double wz = -k.d2[i - r0] * z;
+        for (int c = 0; c <= a; ++c) d[a * q + c] += wz * data_.z[i * q + c];
+      }
+    if (!factor_.factor_level(j, t.data(), false)) return false;
+  }
+  return true;
+}
+
+MixedEvaluation LaplaceMixed::evaluate(const Stage& stage, const double* vector, Ask ask) {
+  MixedEvaluation out;
+  const int p = data_.p, q = data_.q, nt = data_.nt, size_all = p + nt + (stage.has_psi() ? 1 : 0);
+  const Index levels = data_.levels.count;
+  const Index* starts = data_.levels.starts;
+  const Vec t = unpack_t(vector + p, q);
+  foretell(vector);
+  std::vector<BlockSums> parts(data_.blocks());
+  std::vector<HessianSums> hessians(ask.order > 1 ? data_.blocks() : 0, HessianSums(p, q));
+  if (ask.blocks) out.inverse_blocks.resize(levels * q * q);
+  parallel_blocks(data_.blocks(), data_.threads, [&](Index b) {
+    static thread_local Work k;
+    BlockSums& sums = parts[b];
+    sums.ok = block(b, stage, vector, t, ask, k);
+    if (!sums.ok) return;
+    const Index r0 = data_.first(b), m = data_.last(b) - r0;
+    LogProduct pivots;
+    for (Index i = 0; i < m; ++i) sums.value += k.l[i];
+    for (Index j = data_.edges[b]; j < data_.edges[b + 1]; ++j)
+      for (int a = 0; a < q; ++a) {
+        pivots.add(factor_.chol(j)[a * q + a]);
+        sums.value -= 0.5 * u_[j * q + a] * u_[j * q + a];
+      }
+    sums.logdet = 2.0 * pivots.log();
+    if (ask.blocks)
+      for (Index j = data_.edges[b]; j < data_.edges[b + 1]; ++j) factor_.inverse_block(j, &out.inverse_blocks[j * q * q]);
+    if (ask.order == 0) return;
+    sums.beta.assign(p, 0.0);
+    sums.t.assign(q * q, 0.0);
+    Vec inverse(q * q), lam(q), rhs(q), zq(q), tp(q * q);
+    for (Index j = data_.edges[b]; j < data_.edges[b + 1]; ++j) {
+      factor_.inverse_block(j, inverse.data());
+      const double *u = &u_[j * q], *zs = &zs_[j * q], *d = factor_.diagonal(j);
+      std::fill(rhs.begin(), rhs.end(), 0.0);
+      std::fill(zq.begin(), zq.end(), 0.0);
+      for (Index i = starts[j] - r0; i < starts[j + 1] - r0; ++i) {
+        const double* z = &k.zt[i * q];
+        double s = 0.0;
+        for (int a = 0; a < q; ++a) s += z[a] * dot(&inverse[a * q], z, q);
+        k.lev[i] = s;
+        for (int a = 0; a < q; ++a) rhs[a] -= k.d3[i] * s * z[a];
+      }
+      for (int a = 0; a < q; ++a) lam[a] = dot(&inverse[a * q], rhs.data(), q);
+      for (Index i = starts[j] - r0; i < starts[j + 1] - r0; ++i) {
+        k.pulled[i] = dot(&k.zt[i * q], lam.data(), q);
+        const double qi = -k.d3[i] * k.lev[i] + k.d2[i] * k.pulled[i];
+        k.v[i] = qi - 2.0 * k.d1[i];
+        for (int a = 0; a < q; ++a) zq[a] += data_.z[(i + r0) * q + a] * qi;
+      }
       for (int a = 0; a < q; ++a)
         for (int c = 0; c < q; ++c) {
           double s = 0.0;
-          for (int k = 0; k <= a; ++k) s += t[a * q + k] * pj[k * q + c];
+          for (int e = 0; e <= a; ++e) s += t[a * q + e] * inverse[e * q + c];
           tp[a * q + c] = s;
         }
       for (int a = 0; a < q; ++a)
         for (int c = 0; c <= a; ++c) {
           double s = 0.0;
-          for (int k = 0; k < q; ++k) s += (k <= a ? d[a * q + k] : d[k * q + a]) * tp[k * q + c];
-          part[b][a * q + c] += (zq[a] - 2.0 * zs[a]) * u[c] + zs[a] * lj[c] + 2.0 * s;
+          for (int e = 0; e < q; ++e) s += (e <= a ? d[a * q + e] : d[e * q + a]) * tp[e * q + c];
+          sums.t[a * q + c] += (zq[a] - 2.0 * zs[a]) * u[c] + zs[a] * lam[c] + 2.0 * s;
         }
     }
+    data_.rows.transpose_times(r0, m, k.v.data(), sums.beta.data());
+    if (stage.has_psi()) {
+      Vec l_psi(m), s_psi(m), w_psi(m);
+      stage_psi(stage, m, &data_.y[r0], data_.size_at(r0), k.eta.data(), l_psi.data(), s_psi.data(), w_psi.data());
+      for (Index i = 0; i < m; ++i) sums.psi += -2.0 * l_psi[i] + k.lev[i] * w_psi[i] + k.pulled[i] * s_psi[i];
+    }
+    if (ask.order < 2) return;
+    for (Index i = 0; i < m; ++i) k.w[i] = -k.d2[i];
+    data_.add_model_hessian(b, stage, t.data(), k.w.data(), zs_.data(), k.zt, k.eta.data(), factor_, hessians[b]);
   });
-  out.gradient.assign(p + nt + (stage.has_psi() ? 1 : 0), 0.0);
-  data_.transpose_times(v_, out.gradient.data());
-  for (const auto& s : part) {
-    int k = p;
+  double value = data_.constant(stage), logdet = 0.0;
+  for (const auto& s : parts) {
+    if (!s.ok) {
+      std::fill(u_.begin(), u_.end(), 0.0);
+      base_.vector.clear();
+      return out;
+    }
+    value += s.value;
+    logdet += s.logdet;
+  }
+  out.deviance = -2.0 * value + logdet;
+  out.ok = std::isfinite(out.deviance);
+  out.u = u_;
+  if (ask.order == 0 || !out.ok) return out;
+  out.gradient.assign(size_all, 0.0);
+  for (const auto& s : parts) {
+    for (int c = 0; c < p; ++c) out.gradient[c] += s.beta[c];
+    int i = p;
     for (int c = 0; c < q; ++c)
-      for (int r = c; r < q; ++r) out.gradient[k++] += s[r * q + c];
+      for (int r = c; r < q; ++r) out.gradient[i++] += s.t[r * q + c];
+    if (stage.has_psi()) out.gradient[i] += s.psi;
   }
-  if (stage.has_psi()) {
-    Vec l_psi(n), s_psi(n), w_psi(n);
-    stage_psi(stage, n, data_.y.data(), data_.size_at(0), eta_.data(), l_psi.data(), s_psi.data(), w_psi.data());
-    double g = 0.0;
-    for (Index i = 0; i < n; ++i) g += -2.0 * l_psi[i] + lev_[i] * w_psi[i] + pulled_[i] * s_psi[i];
-    out.gradient[p + nt] = g;
-  }
-  if (order > 1) {
-    Vec w(n);
-    for (Index i = 0; i < n; ++i) w[i] = -d2_[i];
-    out.hessian = data_.model_hessian(stage, t.data(), u_, w, zt_, eta_, factor_);
+  if (ask.order > 1) {
+    out.hessian = data_.model_hessian(stage, t.data(), hessians);
+    base_.vector.assign(vector, vector + size_all);
+    base_.t = t;
+    base_.u = u_;
+    base_.zs = zs_;
+    base_.d.assign(factor_.diagonal(0), factor_.diagonal(0) + levels * q * q);
+    base_.l.assign(factor_.chol(0), factor_.chol(0) + levels * q * q);
+    base_.panels.assign(factor_.panel(0), factor_.panel(0) + levels * p * q);
   }
   return out;
+}
+
+// Tangents of the gradient along each parameter, level by level: e = d eta, du = M^-1 (...), then every quantity above.
+// The derivatives of d1, d2, d3 along eta (and psi) are central differences of the row stage over e.
+Vec LaplaceMixed::hessian(const Stage& stage, const double* vector) {
+  const int p = data_.p, q = data_.q, nt = data_.nt;
+  const bool has_psi = stage.has_psi();
+  const int size_all = p + nt + (has_psi ? 1 : 0);
+  const Index* starts = data_.levels.starts;
+  const Vec t = unpack_t(vector + p, q);
+  std::vector<Vec> parts(data_.blocks());
+  std::vector<char> failed(data_.blocks(), 0);
+  constexpr double reach = 1e-3;
+  parallel_blocks(data_.blocks(), data_.threads, [&](Index b) {
+    Work k;
+    failed[b] = !block(b, stage, vector, t, Ask{1}, k);
+    if (failed[b]) return;
+    const Index r0 = data_.first(b), m = data_.last(b) - r0, j0 = data_.edges[b], count = data_.edges[b + 1] - j0;
+    Vec x(static_cast<size_t>(m) * p), inverse(count * q * q), lam(count * q), rhs(count * q), pz(m * q);
+    data_.rows.fill(r0, m, x.data());
+    for (Index j = 0; j < count; ++j) {
+      double* inv = &inverse[j * q * q];
+      factor_.inverse_block(j + j0, inv);
+      for (Index i = starts[j + j0] - r0; i < starts[j + j0 + 1] - r0; ++i) {
+        const double* z = &k.zt[i * q];
+        for (int a = 0; a < q; ++a) pz[i * q + a] = dot(inv + a * q, z, q);
+        k.lev[i] = dot(z, &pz[i * q], q);
+        for (int a = 0; a < q; ++a) rhs[j * q + a] -= k.d3[i] * k.lev[i] * z[a];
+      }
+      for (int a = 0; a < q; ++a) lam[j * q + a] = dot(inv + a * q, &rhs[j * q], q);
+      for (Index i = starts[j + j0] - r0; i < starts[j + j0 + 1] - r0; ++i) k.pulled[i] = dot(&k.zt[i * q], &lam[j * q], q);
+    }
+    Vec s_psi(m), w_psi(m), l_psi(m);
+    if (has_psi) stage_psi(stage, m, &data_.y[r0], data_.size_at(r0), k.eta.data(), l_psi.data(), s_psi.data(), w_psi.data());
+    Vec e(m), dz(m * q), du(count * q), moved(m), v(m), up(3 * m), down(3 * m), psi_up(3 * m), psi_down(3 * m), unused(m);
+    Vec dm(q * q), left(q), dp(q * q), drhs(q), dlam(q), dpz(q), row(q), column(q * q);
+    Vec& h = parts[b];
+    h.assign(static_cast<size_t>(size_all) * size_all, 0.0);
+    int entry_row = 0, entry_column = 0;
+    for (int dir = 0; dir < size_all; ++dir) {
+      const bool along_t = dir >= p && dir < p + nt, along_psi = dir == p + nt;
+      double largest = along_psi ? 1.0 : 0.0;
+      std::fill(dz.begin(), dz.end(), 0.0);
+      if (along_t)
+        for (Index i = 0; i < m; ++i) dz[i * q + entry_column] = data_.z[(i + r0) * q + entry_row];
+      for (Index j = 0; j < count; ++j) {
+        const double* u = &u_[(j + j0) * q];
+        std::fill(left.begin(), left.end(), 0.0);
+        for (Index i = starts[j + j0] - r0; i < starts[j + j0 + 1] - r0; ++i) {
+          e[i] = dir < p ? x[i * p + dir] : along_t ? dot(&dz[i * q], u, q) : 0.0;
+          const double pull = k.d2[i] * e[i] + (along_psi ? s_psi[i] : 0.0);
+          for (int a = 0; a < q; ++a) left[a] += dz[i * q + a] * k.d1[i] + k.zt[i * q + a] * pull;
+        }
+        for (int a = 0; a < q; ++a) du[j * q + a] = dot(&inverse[j * q * q + a * q], left.data(), q);
+        for (Index i = starts[j + j0] - r0; i < starts[j + j0 + 1] - r0; ++i) {
+          e[i] += dot(&k.zt[i * q], &du[j * q], q);
+          largest = std::max(largest, std::fabs(e[i]));
+        }
+      }
+      const double step = reach / (largest > 0.0 ? largest : 1.0);
+      for (int side = 0; side < 2; ++side) {
+        const double by = side ? -step : step;
+        Stage at = stage;
+        if (along_psi) at.psi += by;
+        for (Index i = 0; i < m; ++i) moved[i] = k.eta[i] + by * e[i];
+        Vec& to = side ? down : up;
+        stage_jets(at, m, &data_.y[r0], data_.size_at(r0), moved.data(), nullptr, to.data(), &to[m], &to[2 * m]);
+        Vec& psi_to = side ? psi_down : psi_up;
+        if (has_psi) stage_psi(at, m, &data_.y[r0], data_.size_at(r0), moved.data(), psi_to.data(), &psi_to[m], &psi_to[2 * m]);
+      }
+      for (Index i = 0; i < 3 * m; ++i) up[i] = (up[i] - down[i]) / (2.0 * step);
+      for (Index i = 0; has_psi && i < 3 * m; ++i) psi_up[i] = (psi_up[i] - psi_down[i]) / (2.0 * step);
+      const double *dd1 = up.data(), *dd2 = &up[m], *dd3 = &up[2 * m];
+      double psi = 0.0;
+      std::fill(column.begin(), column.end(), 0.0);
+      for (Index j = 0; j < count; ++j) {
+        const double *inv = &inverse[j * q * q], *lj = &lam[j * q], *u = &u_[(j + j0) * q], *duj = &du[j * q];
+        std::fill(dm.begin(), dm.end(), 0.0);
+        for (Index i = starts[j + j0] - r0; i < starts[j + j0 + 1] - r0; ++i) {
+          const double *z = &k.zt[i * q], *d = &dz[i * q];
+          for (int a = 0; a < q; ++a)
+            for (int c = 0; c < q; ++c) dm[a * q + c] -= dd2[i] * z[a] * z[c] + k.d2[i] * (d[a] * z[c] + z[a] * d[c]);
+        }
+        for (int a = 0; a < q; ++a)  // dp = -P dM P
+          for (int c = 0; c < q; ++c) {
+            double s = 0.0;
+            for (int f = 0; f < q; ++f)
+              for (int g = 0; g < q; ++g) s -= inv[a * q + f] * dm[f * q + g] * inv[g * q + c];
+            dp[a * q + c] = s;
+          }
+        std::fill(drhs.begin(), drhs.end(), 0.0);
+        for (Index i = starts[j + j0] - r0; i < starts[j + j0 + 1] - r0; ++i) {
+          const double *z = &k.zt[i * q], *d = &dz[i * q], *pzi = &pz[i * q];
+          double dlev = 2.0 * dot(d, pzi, q);
+          for (int a = 0; a < q; ++a) dlev += z[a] * dot(&dp[a * q], z, q);
+          unused[i] = dlev;
+          const double dc = -dd3[i] * k.lev[i] - k.d3[i] * dlev, c = -k.d3[i] * k.lev[i];
+          for (int a = 0; a < q; ++a) drhs[a] += dc * z[a] + c * d[a];
+        }
+        for (int a = 0; a < q; ++a) dlam[a] = dot(&dp[a * q], &rhs[j * q], q) + dot(inv + a * q, drhs.data(), q);
+        for (Index i = starts[j + j0] - r0; i < starts[j + j0 + 1] - r0; ++i) {
+          const double *z = &k.zt[i * q], *d = &dz[i * q], *pzi = &pz[i * q];
+          const double dlev = unused[i], dpulled = dot(d, lj, q) + dot(z, dlam.data(), q);
+          const double dc = -dd3[i] * k.lev[i] - k.d3[i] * dlev;
+          const double dq = dc + dd2[i] * k.pulled[i] + k.d2[i] * dpulled;
+          const double qi = -k.d3[i] * k.lev[i] + k.d2[i] * k.pulled[i];
+          v[i] = dq - 2.0 * dd1[i];
+          for (int a = 0; a < q; ++a) dpz[a] = dot(&dp[a * q], z, q) + dot(inv + a * q, d, q);
+          for (int a = 0; a < q; ++a)
+            row[a] = v[i] * u[a] + (qi - 2.0 * k.d1[i]) * duj[a] + dd1[i] * lj[a] + k.d1[i] * dlam[a] - 2.0 * dd2[i] * pzi[a] - 2.0 * k.d2[i] * dpz[a];
+          for (int r = 0; r < q; ++r)
+            for (int a = 0; a <= r; ++a) column[r * q + a] += data_.z[(i + r0) * q + r] * row[a];
+          if (has_psi)
+            psi += -2.0 * psi_up[i] + dlev * w_psi[i] + k.lev[i] * psi_up[2 * m + i] + dpulled * s_psi[i] + k.pulled[i] * psi_up[m + i];
+        }
+      }
+      double* out = &h[static_cast<size_t>(dir) * size_all];
+      for (Index i = 0; i < m; ++i)
+        for (int c = 0; c < p; ++c) out[c] += v[i] * x[i * p + c];
+      int at = p;
+      for (int c = 0; c < q; ++c)
+        for (int r = c; r < q; ++r) out[at++] += column[r * q + c];
+      if (has_psi) out[at] += psi;
+      if (along_t && ++entry_row == q) entry_row = ++entry_column;
+    }
+  });
+  Vec total(static_cast<size_t>(size_all) * size_all, 0.0);
+  for (Index b = 0; b < data_.blocks(); ++b) {
+    if (failed[b]) return Vec();
+    for (size_t c = 0; c < total.size(); ++c) total[c] += parts[b][c];
+  }
+  for (int a = 0; a < size_all; ++a)
+    for (int c = 0; c < a; ++c) total[a * size_all + c] = total[c * size_all + a] = 0.5 * (total[a * size_all + c] + total[c * size_all + a]);
+  return total;
 }
 
 }  // namespace glimm

@@ -1,6 +1,6 @@
 // LMM: everything of one evaluation comes from the Cholesky factor of the (random | X | y) cross-product matrix, y last.
 //
-// gradient: lower(2 T^-T K), K = J I - sum_j P_jj - sum_j u_j u_j' / s2, P = M^-1 (ML) or the random block of M_+^-1 (REML);
+// gradient: lower(2 G T), G = sum_j Z_j'P Z_j - sum_j r_j r_j' / s2, r = Z'V^-1 e, P = V^-1 (ML) or V^-1 - V^-1X(X'V^-1X)^-1X'V^-1 (REML);
 // model Hessian: average information (Gilmour, Thompson and Cullis 1995) plus the second-order term of Sigma = T T'.
 #include "lmm.hpp"
 
@@ -8,126 +8,264 @@
 
 namespace glimm {
 
+namespace {
+
+Index row_blocks(Index n) { return (n + kBlockRows - 1) / kBlockRows; }
+
+// The sum over blocks of rows, in the order of blocks, of what work(first, rows, sum) adds to its own sum.
+template <class Work> Vec over_rows(Index n, int threads, size_t size, Work work) {
+  std::vector<Vec> part(row_blocks(n));
+  parallel_blocks(row_blocks(n), threads, [&](Index b) {
+    part[b].assign(size, 0.0);
+    work(b * kBlockRows, std::min(kBlockRows, n - b * kBlockRows), part[b]);
+  });
+  Vec total(size, 0.0);
+  for (const auto& s : part)
+    for (size_t c = 0; c < size; ++c) total[c] += s[c];
+  return total;
+}
+
+}  // namespace
+
 LinearMixed::LinearMixed(const Rows& rows, const Levels& levels, int threads)
-    : n_(rows.n), levels_(levels.count), p_(rows.p), q_(levels.q), factor_(levels.count, levels.q, rows.p + 1) {
-  const int e = p_ + 1, q = q_;
-  const auto edges = cluster_blocks(levels.starts, levels.count);
-  const Index blocks = static_cast<Index>(edges.size()) - 1;
-  std::vector<Vec> part(blocks);
-  Vec logs(blocks, 0.0);
+    : rows_(rows), levels_(levels), threads_(threads), p_(rows.p), q_(levels.q), edges_(cluster_blocks(levels.starts, levels.count)),
+      factor_(levels.count, levels.q, rows.p + 1) {
+  const int p = p_, e = p_ + 1, q = q_;
+  Rows natural = rows;
+  natural.order = nullptr;
+  xx_ = over_rows(rows.n, threads, static_cast<size_t>(p) * p + 1, [&](Index r0, Index m, Vec& sum) {
+    Vec x(static_cast<size_t>(kRunRows) * p);
+    for (Index r = r0; r < r0 + m; r += kRunRows) {
+      const Index some = std::min(kRunRows, r0 + m - r);
+      natural.fill(r, some, x.data());
+      add_outer(sum.data(), p, x.data(), rows.size ? rows.size + r : nullptr, some);
+    }
+    for (Index i = r0; rows.size && i < r0 + m; ++i) sum.back() += std::log(rows.size[i]);
+  });
+  log_weights_ = xx_.back();
+  xx_.pop_back();
+  const Index blocks = static_cast<Index>(edges_.size()) - 1;
   parallel_blocks(blocks, threads, [&](Index b) {
-    part[b].assign(static_cast<size_t>(e) * e, 0.0);
-    Vec x, xy, w;
-    over_runs(levels.starts, edges[b], edges[b + 1], [&](Index from, Index to, Index r0, Index m) {
-      x.resize(static_cast<size_t>(m) * p_);
-      xy.resize(static_cast<size_t>(m) * e);
+    Vec x, w, z;
+    over_runs(levels.starts, edges_[b], edges_[b + 1], [&](Index from, Index to, Index r0, Index m) {
+      x.resize(static_cast<size_t>(m) * p);
       w.resize(m);
+      z.resize(static_cast<size_t>(m) * q);
       rows.fill(r0, m, x.data());
       for (Index i = 0; i < m; ++i) {
-        std::copy(x.begin() + i * p_, x.begin() + (i + 1) * p_, xy.begin() + i * e);
-        xy[i * e + p_] = rows.y[rows.at(r0 + i)];
-        w[i] = rows.size ? rows.size[rows.at(r0 + i)] : 1.0;
-        if (rows.size) logs[b] += std::log(w[i]);
+        const Index at = rows.at(r0 + i);
+        w[i] = rows.size ? rows.size[at] : 1.0;
+        for (int a = 0; a < q; ++a) z[i * q + a] = levels.z ? levels.z[at * q + a] : 1.0;
       }
-      add_outer(part[b].data(), e, xy.data(), rows.size ? w.data() : nullptr, m);
       for (Index j = from; j < to; ++j) {
         double* d = factor_.diagonal(j);
         double* panel = factor_.panel(j);
-        for (Index r = levels.starts[j]; r < levels.starts[j + 1]; ++r)
+        for (Index i = levels.starts[j] - r0; i < levels.starts[j + 1] - r0; ++i)
           for (int a = 0; a < q; ++a) {
-            const double wz = w[r - r0] * levels.z_at(rows, r, a);
-            const double* row = &xy[(r - r0) * e];
-            for (int c = 0; c <= a; ++c) d[a * q + c] += wz * levels.z_at(rows, r, c);
-            for (int c = 0; c < e; ++c) panel[c * q + a] += wz * row[c];
+            const double wz = w[i] * z[i * q + a];
+            const double* row = &x[i * p];
+            for (int c = 0; c <= a; ++c) d[a * q + c] += wz * z[i * q + c];
+            for (int c = 0; c < p; ++c) panel[c * q + a] += wz * row[c];
           }
       }
     });
   });
   cross_.assign(static_cast<size_t>(e) * e, 0.0);
-  for (Index b = 0; b < blocks; ++b) {
-    log_weights_ += logs[b];
-    for (size_t c = 0; c < cross_.size(); ++c) cross_[c] += part[b][c];
+  for (int a = 0; a < p; ++a)
+    for (int c = 0; c <= a; ++c) cross_[a * e + c] = xx_[a * p + c];
+  cholesky(xx_.data(), p, p);
+  respond(rows.y);
+}
+
+void LinearMixed::respond(const double* y) {
+  remove_fixed(y);
+  cross_response();
+}
+
+// residual = (y - offset - X b) / unit, b by least squares in two rounds: the second takes off what rounding left.
+void LinearMixed::remove_fixed(const double* y) {
+  const Index n = rows_.n;
+  Rows natural = rows_;
+  natural.order = nullptr;
+  residual_.resize(n);
+  ols_.assign(p_, 0.0);
+  Vec step(p_, 0.0);
+  for (int round = 0; round < 3; ++round) {  // the last only takes off the second round's fit
+    Vec sums = over_rows(n, threads_, p_ + 1, [&](Index r0, Index m, Vec& sum) {
+      Vec fitted(m), weighted(m);
+      natural.linear(r0, m, step.data(), fitted.data(), round == 0);
+      for (Index i = 0; i < m; ++i) {
+        const double r = (round == 0 ? y[r0 + i] : residual_[r0 + i]) - fitted[i];
+        residual_[r0 + i] = r;
+        weighted[i] = rows_.size ? rows_.size[r0 + i] * r : r;
+        sum[p_] += r * r;
+      }
+      if (round < 2) natural.transpose_times(r0, m, weighted.data(), sum.data());
+    });
+    if (round == 0) before_ = std::sqrt(sums[p_] / static_cast<double>(n));
+    unit_ = std::sqrt(sums[p_] / static_cast<double>(n));
+    if (round == 2) break;
+    step.assign(sums.begin(), sums.begin() + p_);
+    solve_lower(xx_.data(), p_, p_, step.data());
+    solve_lower_t(xx_.data(), p_, p_, step.data());
+    for (int c = 0; c < p_; ++c) ols_[c] += step[c];
   }
+  if (unit_ > 0.0)
+    for (double& r : residual_) r /= unit_;
+}
+
+void LinearMixed::cross_response() {
+  const int e = p_ + 1, q = q_;
+  const Index blocks = static_cast<Index>(edges_.size()) - 1;
+  Rows natural = rows_;
+  natural.order = nullptr;
+  const Vec last = over_rows(rows_.n, threads_, e, [&](Index r0, Index m, Vec& sum) {
+    Vec weighted(m);
+    for (Index i = 0; i < m; ++i) {
+      weighted[i] = (rows_.size ? rows_.size[r0 + i] : 1.0) * residual_[r0 + i];
+      sum[p_] += weighted[i] * residual_[r0 + i];
+    }
+    natural.transpose_times(r0, m, weighted.data(), sum.data());
+  });
+  std::copy(last.begin(), last.end(), cross_.begin() + static_cast<size_t>(p_) * e);
+  parallel_blocks(blocks, threads_, [&](Index b) {
+    for (Index j = edges_[b]; j < edges_[b + 1]; ++j) {
+      double* panel = factor_.panel(j) + p_ * q;
+      std::fill(panel, panel + q, 0.0);
+      for (Index r = levels_.starts[j]; r < levels_.starts[j + 1]; ++r) {
+        const Index at = rows_.at(r);
+        const double wy = (rows_.size ? rows_.size[at] : 1.0) * residual_[at];
+        for (int a = 0; a < q; ++a) panel[a] += wy * (levels_.z ? levels_.z[at * q + a] : 1.0);
+      }
+    }
+  });
 }
 
 LmmEvaluation LinearMixed::evaluate(const double* t, bool reml, bool derivatives, bool blocks) {
   LmmEvaluation out;
   const int p = p_, q = q_, e = p + 1;
+  const Index levels = levels_.count, n = rows_.n;
   if (!factor_.factor(t)) return out;
   Vec s = cross_;
-  factor_.subtract_panels(s.data());
+  for (Index j = 0; j < levels; ++j) factor_.subtract_panels(j, s.data());
   Vec lead(static_cast<size_t>(p) * p);
   for (int a = 0; a < p; ++a)
     for (int c = 0; c <= a; ++c) lead[a * p + c] = s[a * e + c];
   out.information = lead;
   mirror(out.information.data(), p);
   if (!cholesky(s.data(), e, e)) return out;
-  const double ne = static_cast<double>(reml ? n_ - p : n_);
-  out.r2 = s[p * e + p] * s[p * e + p];
-  const double s2 = out.r2 / ne;
+  const double ne = static_cast<double>(reml ? n - p : n);
+  const double r2 = s[p * e + p] * s[p * e + p], s2 = r2 / ne;  // of the response / unit, like everything below but what is put out
   double logdet_x = 0.0;
   for (int c = 0; c < p; ++c) logdet_x += 2.0 * std::log(s[c * e + c]);
-  out.deviance = factor_.logdet() + (reml ? logdet_x : 0.0) + ne * (1.0 + std::log(2.0 * 3.14159265358979323846 * s2)) - log_weights_;
-  out.beta.assign(s.begin() + static_cast<Index>(p) * e, s.begin() + static_cast<Index>(p) * e + p);
-  solve_lower_t(s.data(), p, e, out.beta.data());
-  out.u.resize(levels_ * q);
-  for (Index j = 0; j < levels_; ++j) {
-    const double* v = factor_.solved(j);
-    double* u = &out.u[j * q];
-    for (int a = 0; a < q; ++a) {
-      u[a] = v[p * q + a];
-      for (int c = 0; c < p; ++c) u[a] -= v[c * q + a] * out.beta[c];
-    }
-    solve_lower_t(factor_.chol(j), q, q, u);
-  }
+  out.deviance = factor_.logdet() + (reml ? logdet_x : 0.0) + ne * (1.0 + std::log(2.0 * 3.14159265358979323846 * s2)) - log_weights_ +
+                 2.0 * ne * std::log(unit_);
+  out.r2 = r2 * unit_ * unit_;
+  Vec beta(s.begin() + static_cast<Index>(p) * e, s.begin() + static_cast<Index>(p) * e + p);
+  solve_lower_t(s.data(), p, e, beta.data());
+  out.beta = ols_;
+  for (int c = 0; c < p; ++c) out.beta[c] += unit_ * beta[c];
   out.ok = true;
+  if (!derivatives || blocks) {
+    out.u.resize(levels * q);
+    for (Index j = 0; j < levels; ++j) {
+      const double* v = factor_.solved(j);
+      double* u = &out.u[j * q];
+      for (int a = 0; a < q; ++a) {
+        u[a] = v[p * q + a];
+        for (int c = 0; c < p; ++c) u[a] -= v[c * q + a] * beta[c];
+      }
+      solve_lower_t(factor_.chol(j), q, q, u);
+      for (int a = 0; a < q; ++a) u[a] *= unit_;
+    }
+  }
   if (blocks) {
-    out.inverse_blocks.resize(levels_ * q * q);
-    for (Index j = 0; j < levels_; ++j) factor_.inverse_block(j, nullptr, 0, &out.inverse_blocks[j * q * q]);
+    out.inverse_blocks.resize(levels * q * q);
+    for (Index j = 0; j < levels; ++j) factor_.inverse_block(j, &out.inverse_blocks[j * q * q]);
   }
   if (!derivatives) return out;
 
-  const ThetaDirections theta(t, q);
-  const int nt = theta.size();
+  const int nt = q * (q + 1) / 2;
   const Vec w = reml ? inverse_from_cholesky(s.data(), p, e) : Vec();
-  Vec kmat(q * q, 0.0), uu(q * q, 0.0), block(q * q);
-  Vec d(nt * q), v(nt * q), rest(static_cast<size_t>(nt) * p, 0.0), h(nt * nt, 0.0);
-  for (Index j = 0; j < levels_; ++j) {
-    factor_.inverse_block(j, reml ? w.data() : nullptr, p, block.data());
-    const double* u = &out.u[j * q];
+  SigmaMoments moments(q);
+  Vec g(q * q, 0.0), b(q * q), f(q * q), c(q * p), r(q), rest(static_cast<size_t>(q) * q * p, 0.0);
+  for (Index j = 0; j < levels; ++j) {
+    factor_.information(j, t, b.data(), f.data());
+    const double *panel = factor_.panel(j), *solved = factor_.solved(j);
+    for (int a = 0; a < q; ++a) r[a] = panel[p * q + a];
     for (int a = 0; a < q; ++a)
-      for (int c = 0; c < q; ++c) {
-        kmat[a * q + c] -= block[a * q + c];
-        uu[a * q + c] += u[a] * u[c];
+      for (int k = 0; k < q; ++k) r[a] -= b[k * q + a] * solved[p * q + k];
+    for (int a = 0; a < q; ++a)  // C = Z'V^-1X of this level
+      for (int x = 0; x < p; ++x) {
+        double v = panel[x * q + a];
+        for (int k = 0; k < q; ++k) v -= b[k * q + a] * solved[x * q + k];
+        c[a * p + x] = v;
+        r[a] -= v * beta[x];
       }
-    theta.directions(u, d.data());
-    const double* panel = factor_.solved(j);
-    for (int k = 0; k < nt; ++k) {
-      double* vk = v.data() + k * q;
-      std::copy(d.begin() + k * q, d.begin() + (k + 1) * q, vk);
-      solve_lower(factor_.chol(j), q, q, vk);
-      for (int c = 0; c < p; ++c) rest[k * p + c] -= dot(panel + c * q, vk, q);
-      for (int l = 0; l <= k; ++l) h[k * nt + l] += dot(d.data() + k * q, d.data() + l * q, q) - dot(vk, v.data() + l * q, q);
-    }
+    moments.add(f.data(), r.data());
+    for (int a = 0; a < q; ++a)
+      for (int k = 0; k < q; ++k) {
+        double* sum = &rest[static_cast<size_t>(a * q + k) * p];
+        for (int x = 0; x < p; ++x) sum[x] += c[a * p + x] * r[k];
+      }
+    for (int a = 0; a < q; ++a)
+      for (int k = 0; k <= a; ++k) {
+        double v = f[a * q + k];
+        if (reml)
+          for (int x = 0; x < p; ++x) v -= c[a * p + x] * dot(&w[static_cast<size_t>(x) * p], &c[k * p], p);
+        g[a * q + k] += v;
+      }
   }
-  Vec minus_uu(q * q);
+  moments.mirror_rr();
   for (int a = 0; a < q; ++a)
-    for (int c = 0; c < q; ++c) {
-      kmat[a * q + c] += (a == c ? static_cast<double>(levels_) : 0.0) - uu[a * q + c] / s2;
-      minus_uu[a * q + c] = -uu[a * q + c];
-    }
+    for (int k = 0; k <= a; ++k) g[k * q + a] = g[a * q + k] -= moments.rr[a * q + k] / s2;
   out.gradient.resize(nt);
-  theta.chain(kmat.data(), out.gradient.data());
-  Vec dr2(nt);
-  theta.chain(minus_uu.data(), dr2.data());
-  for (int k = 0; k < nt; ++k) solve_lower(s.data(), p, e, rest.data() + k * p);
-  for (int k = 0; k < nt; ++k)
-    for (int l = 0; l <= k; ++l)
-      h[k * nt + l] = (h[k * nt + l] - dot(rest.data() + k * p, rest.data() + l * p, p)) / s2 - dr2[k] * dr2[l] / (ne * s2 * s2);
-  mirror(h.data(), nt);
-  theta.second_order(kmat.data(), h.data(), nt);
-  out.hessian = h;
+  chain_to_t(g.data(), t, q, out.gradient.data());
+  Vec dr2(nt), projected(static_cast<size_t>(nt) * p, 0.0);
+  chain_to_t(moments.rr.data(), t, q, dr2.data());
+  int k = 0;
+  for (int col = 0; col < q; ++col)
+    for (int row = col; row < q; ++row, ++k) {
+      double* out_k = &projected[static_cast<size_t>(k) * p];
+      for (int d = col; d < q; ++d)
+        for (int x = 0; x < p; ++x)
+          out_k[x] += t[d * q + col] * (rest[static_cast<size_t>(row * q + d) * p + x] + rest[static_cast<size_t>(d * q + row) * p + x]);
+      solve_lower(s.data(), p, e, out_k);
+    }
+  Vec h = moments.average_information(t);
+  for (int i = 0; i < nt; ++i)
+    for (int l = 0; l < nt; ++l)
+      h[i * nt + l] = (h[i * nt + l] - dot(&projected[static_cast<size_t>(i) * p], &projected[static_cast<size_t>(l) * p], p)) / s2 -
+                      dr2[i] * dr2[l] / (ne * s2 * s2);
+  add_second_order(g.data(), q, h.data(), nt);
+  out.hessian = std::move(h);
   return out;
+}
+
+NewtonResult LinearMixed::search(const Vec& theta, const Entries& entries, bool reml, const NewtonOptions& options) {
+  const int q = q_, nt = q * (q + 1) / 2, k = entries.count;
+  std::vector<int> at(k), place(k);  // in T, and among the entries of the lower triangle column by column
+  for (int i = 0; i < k; ++i) {
+    const int r = static_cast<int>(entries.rows[i]), c = static_cast<int>(entries.columns[i]);
+    at[i] = r * q + c;
+    place[i] = c * q - c * (c - 1) / 2 + r - c;
+  }
+  const auto evaluate_theta = [&](const Vec& x) {
+    Vec t(q * q, 0.0);
+    for (int i = 0; i < k; ++i) t[at[i]] = x[i];
+    const LmmEvaluation e = evaluate(t.data(), reml, true, false);
+    Evaluation out;
+    out.ok = e.ok;
+    out.value = e.ok ? e.deviance : HUGE_VAL;
+    out.gradient.assign(k, 0.0);
+    out.hessian.assign(static_cast<size_t>(k) * k, 0.0);
+    for (int i = 0; e.ok && i < k; ++i) {
+      out.gradient[i] = e.gradient[place[i]];
+      for (int l = 0; l < k; ++l) out.hessian[static_cast<size_t>(i) * k + l] = e.hessian[static_cast<size_t>(place[i]) * nt + place[l]];
+    }
+    return out;
+  };
+  return newton(evaluate_theta, theta, options);
 }
 
 }  // namespace glimm

@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "factor.hpp"
+#include "newton.hpp"
 
 namespace glimm {
 
@@ -12,16 +13,36 @@ struct LmmEvaluation {
   Vec beta, u, information, gradient, hessian, inverse_blocks;  // information = X'V^-1X with sigma = 1
 };
 
+// T's entries that are searched over: entry k is at (rows[k], columns[k]); the others are 0.
+struct Entries {
+  const std::int64_t *rows, *columns;
+  int count;
+};
+
 class LinearMixed {
  public:
-  // rows.y is the response (offset ignored); rows.size the prior weights; rows are ordered by level.
+  // rows.y is the response, rows.size the prior weights; rows are ordered by level. Offset and weighted least-squares fit are
+  // taken off the response, and what is left is divided by its root mean square: large means leave the cross-products.
   LinearMixed(const Rows& rows, const Levels& levels, int threads);
-  // t: q x q lower, row-major. With derivatives: gradient and model Hessian in the entries of T.
+  // t: q x q lower, row-major. With derivatives: gradient and model Hessian in the entries of T, column by column.
   LmmEvaluation evaluate(const double* t, bool reml, bool derivatives, bool blocks);
+  NewtonResult search(const Vec& theta, const Entries& entries, bool reml, const NewtonOptions& options);
+  // The same X, Z, offset and weights with another response (n, in the rows' own order).
+  void respond(const double* y);
+
+  double unit() const { return unit_; }     // root mean square of what was left
+  double before() const { return before_; } // root mean square of response - offset
 
  private:
-  Index n_, levels_;
-  int p_, q_;
+  void remove_fixed(const double* y);
+  void cross_response();
+
+  Rows rows_;
+  Levels levels_;
+  int threads_, p_, q_;
+  std::vector<Index> edges_;
+  Vec xx_, residual_, ols_;  // Cholesky factor of X'WX; what is left of the response, in the rows' own order
+  double unit_ = 1.0, before_ = 0.0;
   Vec cross_;  // [X y]'W[X y], lower
   double log_weights_ = 0.0;
   BlockedFactor factor_;

@@ -1,4 +1,4 @@
-// What Laplace and quadrature share: rows in the order of levels, the model Hessian at the modes, the result of an evaluation.
+// What Laplace and quadrature share: rows in the order of levels, the modes, the model Hessian, the result of an evaluation.
 //
 // The vector is (beta | entries of T, column by column | psi); the objective is -2 log L.
 #pragma once
@@ -12,8 +12,19 @@ struct MixedEvaluation {
   bool ok = false;       // the inner iterations converged and every block is positive definite
   double deviance = 0.0;
   Vec gradient, hessian; // hessian: a model of it, for steps
-  Vec u, inverse_blocks; // modes and M^-1 blocks, per level
+  Vec u, inverse_blocks; // modes and M^-1 blocks, per level (inverse_blocks on request)
   Vec scores;            // per level: gradient of -2 log L of that level (quadrature only)
+};
+
+// What an evaluation is asked for. order 0: value, 1: with gradient, 2: with model Hessian.
+struct Ask { int order = 0; bool blocks = false, scores = false; };
+
+// Sums of the model Hessian over the levels of one block.
+struct HessianSums {
+  Vec xvx;  // X'V^-1X, lower
+  SigmaMoments moments;
+  double psi_curvature = 0.0, psi_shared = 0.0;
+  HessianSums(int p, int q) : xvx(static_cast<size_t>(p) * p, 0.0), moments(q) {}
 };
 
 class MixedRows {
@@ -33,42 +44,61 @@ class MixedRows {
   Index last(Index b) const { return levels.starts[edges[b + 1]]; }
   const double* size_at(Index r) const { return size.empty() ? nullptr : size.data() + r; }
   double constant(const Stage&) const;
-  // xb = offset + X beta (n), zt = T'z (n x q)
-  void linear(const double* beta, const double* t, Vec& xb, Vec& zt) const;
-  // beta part of the gradient: g += X'v
-  void transpose_times(const Vec& v, double* g) const;
-  // panels of the factor = Z'WX; returns X'WX
-  Vec fill_panels(const Vec& w, BlockedFactor& factor) const;
-  // Model Hessian at the modes u: 2 X'V^-1X, average information for T, curvature for psi (its score d1_psi, total l_psi).
-  Vec model_hessian(const Stage&, const double* t, const Vec& u, const Vec& w, const Vec& zt, const Vec& eta, BlockedFactor& factor) const;
+  // Of one block: xb = offset + X beta (m), zt = T'z (m x q)
+  void linear(Index b, const double* beta, const double* t, Vec& xb, Vec& zt) const;
+  // Of one block: panels of the factor = Z'WX and its part of the model Hessian at the modes; zs = Z'd1 per level.
+  void add_model_hessian(Index b, const Stage&, const double* t, const double* w, const double* zs, const Vec& zt, const double* eta,
+                         BlockedFactor& factor, HessianSums& sums) const;
+  // blockdiag(2 X'V^-1X, average information of T, curvature of psi)
+  Vec model_hessian(const Stage&, const double* t, const std::vector<HessianSums>& parts) const;
+};
+
+// Modes of the spherical effects: u_j maximises sum l(y, xb + zt'u) - u'u / 2 over the rows of level j.
+class Modes {
+ public:
+  // Starts from u and leaves the modes there; false if some level has none.
+  bool find(const MixedRows& data, const Stage& stage, Index block, const Vec& xb, const Vec& zt, Vec& u);
+
+ private:
+  void evaluate(const MixedRows& data, const Stage& stage, const Vec& xb, const Vec& zt, const Vec& u, bool values);
+  Index begin_ = 0, r0_ = 0;
+  std::vector<Index> active_, still_;
+  std::vector<char> restarted_;
+  Vec eta_, y_, size_, l_, d1_, d2_, value_, slope_, length_, step_, from_;
 };
 
 class LaplaceMixed {
  public:
-  explicit LaplaceMixed(const MixedRows& rows) : data_(rows), factor_(rows.levels.count, rows.q, rows.p), u_(rows.levels.count * rows.q, 0.0) {}
-  // order 0: value, 1: with gradient, 2: with model Hessian. Starts from the modes of the last call.
-  MixedEvaluation evaluate(const Stage&, const double* vector, int order);
+  LaplaceMixed(const MixedRows& rows, Vec& u) : data_(rows), factor_(rows.levels.count, rows.q, rows.p), u_(u), zs_(u.size()) {}
+  // Starts from the modes of the last call, moved with the parameters where they can be foretold.
+  MixedEvaluation evaluate(const Stage&, const double* vector, Ask ask);
+  // (P x P) exact Hessian in the vector: tangents of the gradient, third derivatives of the rows by differences
+  Vec hessian(const Stage&, const double* vector);
 
  private:
-  bool find_modes(const Stage&, const double* t, double& h);
-  double row_pass(const Stage&, const Vec& u, bool third);
+  struct Work;
+  struct Base { Vec vector, t, u, d, l, panels, zs; };  // where the last model Hessian was made: du = M^-1 (...) d vector
+  void foretell(const double* vector);
+  bool block(Index b, const Stage&, const double* vector, const Vec& t, Ask ask, Work& work);
 
   const MixedRows& data_;
   BlockedFactor factor_;
-  Vec u_, xb_, zt_, eta_, l_, d1_, d2_, d3_, zs_;  // kept between evaluations: fresh memory costs more than the sums
-  Vec lam_, lev_, pulled_, v_;
+  Vec& u_;
+  Vec zs_;
+  Base base_;
 };
 
 class QuadratureMixed {
  public:
-  QuadratureMixed(const MixedRows& rows) : data_(rows), factor_(rows.levels.count, rows.q, rows.p), u_(rows.levels.count * rows.q, 0.0) {}
+  QuadratureMixed(const MixedRows& rows, Vec& u) : data_(rows), factor_(rows.levels.count, rows.q, rows.p), u_(u), zs_(u.size()) {}
   // nodes (count x q) for weight exp(-x^2), log_weights = log w + |x|^2
-  MixedEvaluation evaluate(const Stage&, const double* vector, int order, int count, const double* nodes, const double* log_weights, bool scores);
+  MixedEvaluation evaluate(const Stage&, const double* vector, Ask ask, int count, const double* nodes, const double* log_weights);
 
  private:
   const MixedRows& data_;
   BlockedFactor factor_;
-  Vec u_;
+  Vec& u_;
+  Vec zs_;
 };
 
 // T (q x q lower, row-major) from its entries column by column

@@ -106,13 +106,36 @@ nb::object maybe_square(Vec v) {
 
 struct MixedModel {
   MixedRows rows;
+  Vec u;  // modes, from one evaluation to the next
   LaplaceMixed laplace;
   QuadratureMixed quadrature;
   MixedModel(const HeldRows& r, const Integers& starts, const std::optional<Square>& z, int q, const MaybeDoubles& trials, const MaybeDoubles& weights, int threads)
-      : rows(r.rows, HeldLevels(starts, z, q).levels, copy(trials), copy(weights), threads), laplace(rows), quadrature(rows) {}
+      : rows(r.rows, HeldLevels(starts, z, q).levels, copy(trials), copy(weights), threads), u(rows.levels.count * q, 0.0),
+        laplace(rows, u), quadrature(rows, u) {}
 };
 
-nb::tuple mixed_result(MixedEvaluation e, size_t vector) {
+// The optimiser with an evaluate(x) -> (ok, value, gradient, Hessian) of Python.
+nb::tuple newton_result(NewtonResult r) {
+  Vec floor(r.floor.begin(), r.floor.end());
+  return nb::make_tuple(array(std::move(r.x)), r.value, array(std::move(r.gradient)), maybe_square(std::move(r.hessian)), r.decrement, r.evaluations,
+                        r.converged, array(std::move(floor)));
+}
+
+NewtonOptions options(const Doubles& lower, const Doubles& scales, const Doubles& free, double cap, double tol, int max_iter) {
+  NewtonOptions o;
+  const size_t n = lower.shape(0);
+  o.lower.assign(lower.data(), lower.data() + n);
+  for (size_t i = 0; i < n; ++i) {
+    o.scales.push_back(scales.data()[i] != 0.0);
+    o.free.push_back(free.data()[i] != 0.0);
+  }
+  o.cap = cap;
+  o.tol = tol;
+  o.max_iter = max_iter;
+  return o;
+}
+
+nb::tuple mixed_result(MixedEvaluation e, size_t vector) {  // u and blocks are None where they were not asked for
   const size_t levels = e.scores.size() / vector;
   nb::object scores = e.scores.empty() ? nb::none() : nb::cast(array(std::move(e.scores), {levels, vector}));
   return nb::make_tuple(e.ok, e.deviance, maybe(std::move(e.gradient)), maybe_square(std::move(e.hessian)), maybe(std::move(e.u)),
@@ -271,32 +294,69 @@ NB_MODULE(GLIMM_MODULE, m) {
   nb::class_<LinearMixed>(m, "LinearMixed")
       .def("__init__", [](LinearMixed* self, const HeldRows& r, Integers starts, std::optional<Square> z, int q, int threads) {
         new (self) LinearMixed(r.rows, HeldLevels(starts, z, q).levels, threads);
-      }, nb::arg("rows"), nb::arg("starts"), nb::arg("z").none(), nb::arg("q"), nb::arg("threads"))
+      }, nb::arg("rows"), nb::arg("starts"), nb::arg("z").none(), nb::arg("q"), nb::arg("threads"), nb::keep_alive<1, 2>(), nb::keep_alive<1, 3>(),
+         nb::keep_alive<1, 4>())
       .def("evaluate", [](LinearMixed& self, Square t, bool reml, bool derivatives, bool blocks) {
         LmmEvaluation e = self.evaluate(t.data(), reml, derivatives, blocks);
         return nb::make_tuple(e.ok, e.deviance, e.r2, maybe(std::move(e.beta)), maybe(std::move(e.u)), maybe_square(std::move(e.information)),
                               maybe(std::move(e.gradient)), maybe_square(std::move(e.hessian)), maybe(std::move(e.inverse_blocks)));
+      })
+      .def("removed", [](LinearMixed& self) { return nb::make_tuple(self.unit(), self.before()); })
+      .def("respond", [](LinearMixed& self, Doubles y) { self.respond(y.data()); })
+      .def("search", [](LinearMixed& self, Doubles theta, Integers rows, Integers columns, bool reml, Doubles lower, Doubles scales, Doubles free, double cap,
+                        double tol, int max_iter) {
+        const Entries entries{rows.data(), columns.data(), static_cast<int>(theta.shape(0))};
+        NewtonResult r;
+        {
+          nb::gil_scoped_release release;
+          r = self.search(Vec(theta.data(), theta.data() + theta.shape(0)), entries, reml, options(lower, scales, free, cap, tol, max_iter));
+        }
+        return newton_result(std::move(r));
       });
+
+  m.def("newton", [](nb::callable evaluate, Doubles x, Doubles lower, Doubles scales, Doubles free, double cap, double tol, int max_iter) {
+    const auto call = [&](const Vec& v) {
+      auto answer = nb::cast<nb::tuple>(evaluate(array(v)));
+      Evaluation e;
+      e.ok = nb::cast<bool>(answer[0]);
+      e.value = nb::cast<double>(answer[1]);
+      const auto g = nb::cast<Doubles>(answer[2]);
+      const auto h = nb::cast<Square>(answer[3]);
+      e.gradient.assign(g.data(), g.data() + g.shape(0));
+      e.hessian.assign(h.data(), h.data() + h.shape(0) * h.shape(1));
+      return e;
+    };
+    return newton_result(newton(call, Vec(x.data(), x.data() + x.shape(0)), options(lower, scales, free, cap, tol, max_iter)));
+  });
 
   nb::class_<MixedModel>(m, "MixedModel")
       .def(nb::init<const HeldRows&, Integers, std::optional<Square>, int, MaybeDoubles, MaybeDoubles, int>(), nb::arg("rows"), nb::arg("starts"),
            nb::arg("z").none(), nb::arg("q"), nb::arg("trials").none(), nb::arg("weights").none(), nb::arg("threads"), nb::keep_alive<1, 2>(),
            nb::keep_alive<1, 3>(), nb::keep_alive<1, 4>())
-      .def("laplace", [](MixedModel& self, int family, int link, Doubles vector, int order) {
+      .def("laplace", [](MixedModel& self, int family, int link, Doubles vector, int order, bool blocks) {
         const Stage stage = stage_of(family, link, vector.data()[vector.shape(0) - 1]);
         MixedEvaluation e;
         {
           nb::gil_scoped_release release;
-          e = self.laplace.evaluate(stage, vector.data(), order);
+          e = self.laplace.evaluate(stage, vector.data(), Ask{order, blocks, false});
         }
         return mixed_result(std::move(e), vector.shape(0));
       })
-      .def("quadrature", [](MixedModel& self, int family, int link, Doubles vector, int order, Square nodes, Doubles log_weights, bool scores) {
+      .def("laplace_hessian", [](MixedModel& self, int family, int link, Doubles vector) {
+        const Stage stage = stage_of(family, link, vector.data()[vector.shape(0) - 1]);
+        Vec h;
+        {
+          nb::gil_scoped_release release;
+          h = self.laplace.hessian(stage, vector.data());
+        }
+        return maybe_square(std::move(h));
+      })
+      .def("quadrature", [](MixedModel& self, int family, int link, Doubles vector, int order, Square nodes, Doubles log_weights, bool blocks, bool scores) {
         const Stage stage = stage_of(family, link, vector.data()[vector.shape(0) - 1]);
         MixedEvaluation e;
         {
           nb::gil_scoped_release release;
-          e = self.quadrature.evaluate(stage, vector.data(), order, static_cast<int>(log_weights.shape(0)), nodes.data(), log_weights.data(), scores);
+          e = self.quadrature.evaluate(stage, vector.data(), Ask{order, blocks, scores}, static_cast<int>(log_weights.shape(0)), nodes.data(), log_weights.data());
         }
         return mixed_result(std::move(e), vector.shape(0));
       });

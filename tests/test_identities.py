@@ -49,14 +49,17 @@ def test_one_point_quadrature_is_laplace(frame, family):
     y = "b" if family == "binomial" else "c"
     design = build_design(Spec("glmm", f"{y} ~ x + f + (1 | g)", *resolve(family)), frame)
     laplace = fit_glmm(design, resolve(family)[0], 1, Control())
-    from glimm.estimators.glmm import _problem, rule
+    from glimm.estimators.points import rule
+    from glimm.estimators.terms import order_by_level
+    from glimm.kernels import MixedModel, Rows
 
-    problem = _problem(design, resolve(family)[0], Control())
-    part = design.mean
+    part, ordered = design.mean, order_by_level(design.mean.random[0])
+    rows = Rows(part.matrix, part.center, part.scale, design.y, design.size, part.offset, ordered.order)
     x = laplace.vector.copy()
     x[: part.matrix.p] = x[: part.matrix.p] * part.scale
     x[part.intercept] += part.center @ laplace.vector[: part.matrix.p]
-    one = problem.model.quadrature(design.parts["mean"] and resolve(family)[0].kernel, part.link.kernel, x, 1, *rule(1, 1))
+    model = MixedModel(rows, ordered.starts, ordered.z, 1, None, None)
+    one = model.quadrature(resolve(family)[0].kernel, part.link.kernel, x, 1, *rule(1, 1))
     assert -0.5 * one.deviance == pytest.approx(laplace.llf, abs=1e-10)
 
 

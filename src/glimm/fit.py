@@ -202,7 +202,7 @@ class Fit(ABC):
         Raises GlimmError for an unseen level of a factor; an unseen cluster gets the typical prediction and a warning.
         """
         target = check(self.record, scale, target, interval)
-        new = read_rows(self.record.design, newdata, offset, exposure)
+        new = read_rows(self.record.design, newdata, offset, exposure, effects=target != "typical")
         return tables.prediction(self.record, predict(self.record, self.inference, new, scale, target, interval, level), interval)
 
     def summary(self) -> str:

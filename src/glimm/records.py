@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from .covariance.layout import Layout
 from .design.records import Design
 from .family import Family
 from .kernels.matrix import Floats
@@ -57,9 +58,10 @@ class MixedRecord:
     """A fitted mixed model.
 
     linear : fitted as an LMM (beta and sigma profiled); reml : by the restricted likelihood
-    vector : mean | theta | family (psi on its transformed scale)
-    curvature : (P, P) of -log L in working coefficients, theta and psi; rows of active parameters are 0
-    u : (J, k) spherical effects, effects : (J, k) b = Lambda u, posterior : (J, k, k) conditional variances of b
+    vector : mean | theta | family (psi on its transformed scale); theta are the structure's parameters for the effects as named
+    layout, work_theta : what was searched over, the free entries of T for working effects (fewer than theta where rank is lost)
+    curvature : (P, P) of -log L in working coefficients, work_theta and psi
+    effects : (J, k) b = Lambda u, posterior : (J, k, k) conditional variances of b
     scale : sigma^2 (1 where the family has none); points : quadrature points (1 is Laplace, 0 for an LMM)
     """
 
@@ -70,6 +72,8 @@ class MixedRecord:
     vector: Floats
     blocks: Mapping[str, slice]
     curvature: Floats
+    layout: Layout
+    work_theta: Floats
     effects: Floats
     posterior: Floats
     llf: float

@@ -11,7 +11,7 @@ from typing import Final, Protocol, final
 import numpy as np
 
 from ..errors import GlimmError, NotYetError, suggest
-from ..kernels.matrix import Bools, Floats, Index
+from ..kernels.matrix import Floats, Index
 
 
 class Structure(Protocol):
@@ -22,11 +22,8 @@ class Structure(Protocol):
     def size(self, k: int) -> int:
         """Number of parameters."""
 
-    def start(self, typical: Floats) -> Floats:
-        """Starting values for effects of typical sizes (k,)."""
-
-    def scales(self, k: int) -> Bools:
-        """(size,) which parameters are standard deviations, bounded below by zero."""
+    def entries(self, k: int) -> tuple[Index, Index]:
+        """Rows and columns, each (size,), of the entries of T that are the parameters; the others are 0."""
 
     def names(self, effects: tuple[str, ...], group: str) -> tuple[str, ...]:
         """(size,) names of the parameters."""
@@ -35,7 +32,10 @@ class Structure(Protocol):
         """(k, k) lower-triangular T."""
 
     def dfactor(self, theta: Floats, k: int) -> Floats:
-        """(size, k (k + 1) / 2) derivatives of T's entries, column by column."""
+        """(size, k, k) derivatives of T."""
+
+    def parameters(self, root: Floats) -> Floats:
+        """(size,) theta with T T' = root root', root (k, m): a square root of any shape."""
 
 
 @final
@@ -48,35 +48,68 @@ class Unstructured:
         """k (k + 1) / 2 entries."""
         return k * (k + 1) // 2
 
-    def start(self, typical: Floats) -> Floats:
-        """Independent effects of the typical sizes."""
-        return np.diag(typical)[_entries(len(typical))]
-
-    def scales(self, k: int) -> Bools:
-        """The diagonal entries."""
-        rows, columns = _entries(k)
-        return np.asarray(rows == columns)
+    def entries(self, k: int) -> tuple[Index, Index]:
+        """The lower triangle, column by column."""
+        return lower_entries(k)
 
     def names(self, effects: tuple[str, ...], group: str) -> tuple[str, ...]:
         """group.effect for a diagonal entry, group.effect_r.effect_c below it."""
-        rows, columns = _entries(len(effects))
+        rows, columns = lower_entries(len(effects))
         return tuple(
             f"{group}.{effects[r]}" if r == c else f"{group}.{effects[r]}.{effects[c]}" for r, c in zip(rows, columns, strict=True)
         )
 
     def factor(self, theta: Floats, k: int) -> Floats:
         """The entries in place."""
-        t = np.zeros((k, k))
-        t[_entries(k)] = theta
-        return t
+        return placed(theta, self.entries(k), k)
 
     def dfactor(self, theta: Floats, k: int) -> Floats:
-        """The identity."""
-        return np.eye(self.size(k))
+        """One entry each."""
+        return unit_matrices(self.entries(k), k)
+
+    def parameters(self, root: Floats) -> Floats:
+        """The entries of L, root = L Q with a diagonal of L that is not negative."""
+        k = len(root)
+        wide = np.hstack([root, np.zeros((k, max(0, k - root.shape[1])))])
+        upper: Floats = np.asarray(np.linalg.qr(wide.T, mode="r"))
+        low = upper.T[:, :k]
+        low = low * np.where(np.diag(low) < 0.0, -1.0, 1.0)
+        return np.asarray(low[lower_entries(k)])
 
 
-STRUCTURES: Final[dict[str, Structure]] = {"us": Unstructured()}
-LATER: Final = ("diag", "cs", "homcs", "ar1", "ou", "toep")
+@final
+class Diagonal:
+    """diag: independent effects; theta are the diagonal of T, their standard deviations."""
+
+    name = "diag"
+
+    def size(self, k: int) -> int:
+        """One per effect."""
+        return k
+
+    def entries(self, k: int) -> tuple[Index, Index]:
+        """The diagonal."""
+        return np.arange(k), np.arange(k)
+
+    def names(self, effects: tuple[str, ...], group: str) -> tuple[str, ...]:
+        """group.effect."""
+        return tuple(f"{group}.{effect}" for effect in effects)
+
+    def factor(self, theta: Floats, k: int) -> Floats:
+        """diag(theta)."""
+        return placed(theta, self.entries(k), k)
+
+    def dfactor(self, theta: Floats, k: int) -> Floats:
+        """One entry each."""
+        return unit_matrices(self.entries(k), k)
+
+    def parameters(self, root: Floats) -> Floats:
+        """The lengths of the rows."""
+        return np.asarray(np.linalg.norm(root, axis=1))
+
+
+STRUCTURES: Final[dict[str, Structure]] = {"us": Unstructured(), "diag": Diagonal()}
+LATER: Final = ("cs", "homcs", "ar1", "ou", "toep")
 
 
 def structure(name: str) -> Structure:
@@ -89,7 +122,21 @@ def structure(name: str) -> Structure:
 
 
 @cache
-def _entries(k: int) -> tuple[Index, Index]:
+def lower_entries(k: int) -> tuple[Index, Index]:
     """Row and column of the lower triangle's entries, column by column."""
     columns, rows = np.triu_indices(k)
     return rows, columns
+
+
+def placed(theta: Floats, entries: tuple[Index, Index], k: int) -> Floats:
+    """(k, k) zeros with theta at the entries."""
+    t = np.zeros((k, k))
+    t[entries] = theta
+    return t
+
+
+def unit_matrices(entries: tuple[Index, Index], k: int) -> Floats:
+    """(m, k, k) matrices with a one at an entry each."""
+    out = np.zeros((len(entries[0]), k, k))
+    out[np.arange(len(entries[0])), entries[0], entries[1]] = 1.0
+    return out

@@ -16,16 +16,16 @@ from ..data.frames import open_frame
 from ..data.matrices import Fixed, build
 from ..data.records import ARRAY, Encoding, Formula, Variable
 from ..data.terms import plain_factor
-from ..data.text import plain_name, split_at
+from ..data.text import pieces, plain_name, split_at
 from ..errors import GlimmError, NotYetError
 from ..kernels.matrix import Floats, Ints
 from . import rank
-from .clusters import make_clusters, random_intercept, read_time
+from .clusters import make_clusters, read_time
+from .effects import random_term
 from .inputs import Inputs, read_inputs, used_rows
-from .records import Clusters, Design, Part, Spec
+from .records import Clusters, Design, Part, RandomTerm, Spec
 from .response import make_response
-
-MAX_WORDS = 8
+from .words import in_words
 
 
 def build_design(spec: Spec, data: Any) -> Design:
@@ -43,7 +43,7 @@ def build_design(spec: Spec, data: Any) -> Design:
     """
     formula = split(spec.formula)
     check_door(spec, formula)
-    refuse_not_yet(formula)
+    check_bars(formula)
     frame = open_frame(data)
     inputs = read_inputs(spec, formula, frame)
     rows, missing = used_rows(inputs, frame.n_rows, spec.missing)
@@ -52,9 +52,11 @@ def build_design(spec: Spec, data: Any) -> Design:
     fixed = build(formula.fixed, inputs.variables, rows, n)
     offset, offsets = total_offset(formula, inputs, rows)
     residual = spec.family.support == "real" and spec.link.name == "identity"
-    random = tuple(random_intercept(bar, inputs.groupings[plain_name(bar.group) or ""], rows, residual) for bar in formula.bars)
+    random = tuple(
+        random_term(bar, inputs.groupings[plain_name(bar.group) or ""], inputs.variables, rows, residual) for bar in formula.bars
+    )
     part, keep = mean_part(fixed, spec, offset, random)
-    needed = _needed(fixed, offsets, spec)
+    needed = _needed(fixed, offsets, random, spec)
     return Design(
         y=y,
         trials=trials,
@@ -97,26 +99,37 @@ def check_door(spec: Spec, formula: Formula) -> None:
         )
 
 
-def refuse_not_yet(formula: Formula) -> None:
-    """Raise NotYetError for random effects other than one (1 | g), saying which part is not there yet; GlimmError for (1 | C(g))."""
-    have = "this release fits a random intercept of one grouping factor, (1 | g), where g is one column"
+def check_bars(formula: Formula) -> None:
+    """Raise NotYetError for more than one term of one grouping column, saying what is not there; GlimmError for (1 | C(g))."""
+    have = "this release fits one random term of one grouping factor, such as (1 + x | g) or (1 + x || g), where g is one column"
     if len(formula.bars) > 1:
         listed = " + ".join(bar.text for bar in formula.bars)
-        raise NotYetError(f"several random terms ({listed}) are not available yet: {have}")
+        same = len({bar.group for bar in formula.bars}) == 1
+        hint = f"; independent effects of one factor are ({_joined(formula)} || {formula.bars[0].group})" if same else ""
+        raise NotYetError(f"several random terms ({listed}) are not available yet: {have}{hint}")
     for bar in formula.bars:
-        if bar.structure != "us":
+        if bar.structure not in ("us", "diag"):
             raise NotYetError(f"the covariance structure {bar.structure!r} in {bar.text} is not available yet: {have}")
         if plain_name(bar.group) is None:
             column = plain_factor(bar.group.strip())
+            bars = "|" if bar.correlated else "||"
             if column is not None:
-                raise GlimmError(f"the grouping {bar.group!r} in {bar.text}: write (1 | {column}), a grouping is always taken as a factor")
+                raise GlimmError(
+                    f"the grouping {bar.group!r} in {bar.text}: write ({bar.expression} {bars} {column}), "
+                    "a grouping is always taken as a factor"
+                )
             if len(split_at(bar.group, "/:+*-")) == 1:
                 raise GlimmError(
-                    f"the grouping {bar.group!r} in {bar.text} is not a column: make it one, data['g'] = ..., and write (1 | g)"
+                    f"the grouping {bar.group!r} in {bar.text} is not a column: make it one, data['g'] = ..., and write "
+                    f"({bar.expression} {bars} g)"
                 )
             raise NotYetError(f"the grouping {bar.group!r} in {bar.text} is more than one column, which is not available yet: {have}")
-        if bar.expression != "1":
-            raise NotYetError(f"random slopes, {bar.expression!r} in {bar.text}, are not available yet: {have}")
+
+
+def _joined(formula: Formula) -> str:
+    """The left sides of several bars as one."""
+    parts = [part for bar in formula.bars for sign, part in pieces(bar.expression) if sign == "+" and part != "0"]
+    return " + ".join(dict.fromkeys(parts))
 
 
 def mean_part(fixed: Fixed, spec: Spec, offset: Floats | None, random: tuple[Any, ...]) -> tuple[Part, tuple[int, ...]]:
@@ -144,32 +157,6 @@ def mean_part(fixed: Fixed, spec: Spec, offset: Floats | None, random: tuple[Any
         random=random,
     )
     return part, tuple(int(j) for j in keep)
-
-
-def in_words(names: tuple[str, ...], position: int, coefficients: Floats, decided: rank.Rank) -> str:
-    """What a column that was left out equals, such as "= 2 * x - 1 * Intercept"."""
-    size = np.abs(decided.center) + np.abs(decided.scale)
-    kept = [
-        (float(value), names[j])
-        for value, j in zip(coefficients, decided.keep, strict=True)
-        if abs(value) * size[j] > 1e-8 * size[position]
-    ]
-    if not kept:
-        return "is 0 in every row used"
-    kept.sort(key=lambda pair: pair[1] == "Intercept")
-    if len(kept) > MAX_WORDS:
-        return f"is a combination of {', '.join(name for _, name in kept[:MAX_WORDS])} and {len(kept) - MAX_WORDS} others"
-    words = [f"{'-' if value < 0 else '+'} {abs(_short(value)):.8g} * {name}" for value, name in kept]
-    return "= " + " ".join(words).removeprefix("+ ").replace("- ", "-", words[0].startswith("-"))
-
-
-def _short(value: float) -> float:
-    """The nearest short decimal, when it is within 1e-8."""
-    for digits in range(7):
-        near = round(value, digits)
-        if near and abs(near - value) <= 1e-8 * max(1.0, abs(value)):
-            return near
-    return value
 
 
 def total_offset(formula: Formula, inputs: Inputs, rows: Ints | None) -> tuple[Floats | None, tuple[FactorSpec, ...]]:
@@ -254,8 +241,9 @@ def _as_given(argument: Any) -> str | None:
     return argument if argument is None or isinstance(argument, str) else ARRAY
 
 
-def _needed(fixed: Fixed, offsets: tuple[FactorSpec, ...], spec: Spec) -> tuple[str, ...]:
+def _needed(fixed: Fixed, offsets: tuple[FactorSpec, ...], random: tuple[RandomTerm, ...], spec: Spec) -> tuple[str, ...]:
     """Columns that a prediction needs."""
     names = [*fixed.spec.variables, *(name for offset in offsets for name in offset.variables)]
+    names += [name for term in random if term.spec is not None for name in term.spec.variables]
     names += [given for given in (spec.offset, spec.exposure) if isinstance(given, str)]
     return tuple(dict.fromkeys(names))

@@ -1,4 +1,4 @@
-"""Rows gathered by cluster and time, and random terms as references to levels.
+"""Rows gathered by cluster and time.
 
 Cluster j is rows order[starts[j]:starts[j + 1]]; order sorts rows by (cluster, time), stably.
 """
@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.columns import level_array, used_codes
-from ..data.records import Bar, Variable
-from ..data.text import plain_name
+from ..data.records import Variable
 from ..errors import GlimmError
 from ..kernels.matrix import Codes, Floats, Ints
-from .records import Clusters, RandomTerm
+from .records import Clusters
 
 
 def gather(refs: Codes, n_levels: int, time: Floats | None = None) -> tuple[Ints, Ints]:
@@ -101,25 +100,3 @@ def read_time(variable: Variable, rows: Ints | None) -> Floats:
         f"time {variable.name!r} holds {what}: give numbers, or categories in order of time, in pandas "
         "pd.Categorical(values, categories=[first, ..., last], ordered=True), in polars pl.Enum([first, ..., last])"
     )
-
-
-def random_intercept(bar: Bar, variable: Variable, rows: Ints | None, residual: bool) -> RandomTerm:
-    """The random term (1 | g) on the rows used.
-
-    residual : the model has a residual variance of its own (gaussian with identity link)
-
-    Raises GlimmError for a single level, and for as many levels as rows beside a residual.
-    """
-    refs, levels = used_codes(variable, rows)
-    name = plain_name(bar.group) or bar.group
-    if len(levels) < 2:
-        raise GlimmError(
-            f"{bar.text}: column {name!r} has a single level {levels[0]!r} in the rows used, so there is no variance between levels to "
-            "estimate; use glimm.glm without the random term"
-        )
-    if residual and len(levels) == len(refs):
-        raise GlimmError(
-            f"{bar.text}: column {name!r} has as many levels as there are rows ({len(refs)}), so its random intercept cannot be told from "
-            "the residual; use glimm.glm without it, or a grouping with several rows per level"
-        )
-    return RandomTerm(name, level_array(levels), refs, np.ones((len(refs), 1), order="F"), ("Intercept",), bar.structure)

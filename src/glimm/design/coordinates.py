@@ -8,14 +8,23 @@ from __future__ import annotations
 import numpy as np
 
 from ..kernels.matrix import Floats
-from .records import Part
+from .records import Part, RandomTerm
 
 
 def to_named(part: Part) -> Floats:
     """(p, p) A with beta = A beta_work; covariances go as A V A'."""
-    a = np.diag(1.0 / part.scale)
-    if part.intercept is not None:
-        a[part.intercept] -= part.center / part.scale
+    return _back(part.center, part.scale, part.intercept)
+
+
+def effects_to_named(term: RandomTerm) -> Floats:
+    """(k, k) C with b = C b_work."""
+    return _back(term.center, term.scale, term.intercept)
+
+
+def _back(center: Floats, scale: Floats, intercept: int | None) -> Floats:
+    a = np.diag(1.0 / scale)
+    if intercept is not None:
+        a[intercept] -= center / scale
     return a
 
 

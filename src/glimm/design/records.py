@@ -42,9 +42,12 @@ class RandomTerm:
     group : name of the grouping factor
     levels : (J,) its levels, in the order of refs
     refs : (n,) int32 level of each row
-    z : (n, k) Fortran-ordered
+    z : (n, k) Fortran-ordered, columns as named
     names : k column names of z
     structure : name of the covariance structure
+    intercept : position of the constant column, or None
+    center, scale : (k,) the kernels work on (z - center) / scale; center is 0 unless the structure is us and has an intercept
+    spec : how new data are read in the same way; None for a random intercept
     """
 
     group: str
@@ -52,8 +55,11 @@ class RandomTerm:
     refs: Codes
     z: Floats
     names: tuple[str, ...]
-    structure: str = "us"
-    coords: Floats | None = None
+    structure: str
+    intercept: int | None
+    center: Floats
+    scale: Floats
+    spec: Any = None
 
 
 @dataclass(frozen=True, slots=True)

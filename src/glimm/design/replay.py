@@ -22,13 +22,13 @@ from .build import log_exposure
 from .records import Design, NewRows, RandomTerm
 
 
-def read_rows(design: Design, data: Any, offset: Any = None, exposure: Any = None) -> NewRows:
+def read_rows(design: Design, data: Any, offset: Any = None, exposure: Any = None, effects: bool = True) -> NewRows:
     """New data as `read_new` reads them, or the rows used where data is None.
 
     Raises GlimmError as `read_new` does, and for an offset or exposure without data: the rows used have their own.
     """
     if data is not None:
-        return read_new(design, data, offset, exposure)
+        return read_new(design, data, offset, exposure, effects)
     for role, given in (("offset", offset), ("exposure", exposure)):
         if given is not None:
             raise GlimmError(f"predict: {role}= goes with newdata=, and without newdata the rows used keep theirs: give the rows too")
@@ -37,11 +37,13 @@ def read_rows(design: Design, data: Any, offset: Any = None, exposure: Any = Non
     return NewRows(part.matrix, part.offset, everything, tuple(t.refs for t in part.random), tuple(t.z for t in part.random))
 
 
-def read_new(design: Design, data: Any, offset: Any = None, exposure: Any = None) -> NewRows:
+def read_new(design: Design, data: Any, offset: Any = None, exposure: Any = None, effects: bool = True) -> NewRows:
     """New data as the design's mean model needs them, one entry per row.
 
     data : any kind of frame; only the predictors (and offset or exposure columns) are needed. A missing grouping column,
-    a missing or an unknown cluster give ref -1. offset, exposure : column names or arrays (n,), used in place of the fit's own.
+    a missing or an unknown cluster give ref -1; a row where a random slope's predictor is missing has NaN in z.
+    offset, exposure : column names or arrays (n,), used in place of the fit's own.
+    effects : whether the columns of random effects are needed
 
     Raises GlimmError for a column that is not there, for a factor's level that the fit has not seen, where the fit had an
     array for its offset or exposure and none is given, and for one that is not a positive (exposure) number per row.
@@ -63,7 +65,7 @@ def read_new(design: Design, data: Any, offset: Any = None, exposure: Any = None
             total, known = _add_array(role, given, frame, total, known)
     complete = complete & known
     refs = tuple(_refs(term, frame) for term in part.random)
-    z = tuple(np.ones((frame.n_rows, 1), order="F") for _ in part.random)
+    z = tuple(_effects(term, frame) for term in part.random) if effects else ()
     return NewRows(matrix.select(np.array(spec.keep, dtype=np.int64)), total, complete, refs, z)
 
 
@@ -118,6 +120,18 @@ def _number(variable: Variable) -> Floats:
     if variable.values is None:
         raise GlimmError(f"column {variable.name!r} must hold numbers, not {variable.levels[0]!r}")
     return variable.values
+
+
+def _effects(term: RandomTerm, frame: Frame) -> Floats:
+    """(n, k) columns of the random effects, NaN where one is missing."""
+    if term.spec is None:
+        return np.ones((frame.n_rows, 1), order="F")
+    spec: FixedSpec = term.spec
+    check_names(frame, spec.variables, f", needed for the random effects of {term.group}")
+    matrix, known = replay(spec, {name: frame.variable(name) for name in spec.variables}, frame.n_rows)
+    z = np.asfortranarray(matrix.dense())
+    z[~known] = np.nan
+    return z
 
 
 def _refs(term: RandomTerm, frame: Frame) -> Codes:

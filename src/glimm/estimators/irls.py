@@ -66,8 +66,10 @@ def start(design: Design, family: Family, link: Link, control: Control, rows: Ro
     return solve(least_squares.information, least_squares.score)
 
 
-def score_iterations(rows: Rows, family: Family, link: Link, beta: Floats, control: Control) -> Scoring:
+def score_iterations(rows: Rows, family: Family, link: Link, beta: Floats, control: Control, near: float | None = None) -> Scoring:
     """Fisher scoring from beta until the decrement says that the next step would change nothing that is reported.
+
+    near : stop at this decrement (log-likelihood units) where only a start for another search is needed
 
     Raises GlimmError if the starting values are outside the family's range.
     """
@@ -86,6 +88,8 @@ def score_iterations(rows: Rows, family: Family, link: Link, beta: Floats, contr
             return Scoring(beta, now, previous, passes, False)
         step = solve(now.information, now.score)
         decrement = float(step @ now.score)
+        if near is not None and decrement < near:
+            return Scoring(beta, now, decrement, passes, True)
         if last_round or (decrement < 1e-15 and decrement > 0.8 * previous):
             return Scoring(beta, now, decrement, passes, True)
         last_round = decrement < enough

@@ -5,130 +5,132 @@ Source: Bates, Maechler, Bolker and Walker (2015), J. Stat. Softw. 67(1), sectio
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..covariance.layout import Layout, whole
 from ..covariance.structures import structure
 from ..design.coordinates import to_named
-from ..design.records import Design, RandomTerm
+from ..design.records import Design
 from ..errors import GlimmError
 from ..family import Family
-from ..kernels import LinearMixed, LmmEvaluation, Rows, solve
+from ..kernels import Limits, LinearMixed, LmmEvaluation, Optimum, Rows
 from ..kernels.matrix import Floats
-from ..records import MixedRecord, Solution, SolutionCode
+from ..records import MixedRecord
 from ..version import VERSION
+from .boundary import Search, Settled, settle
 from .control import Control
-from .optimize import Bounds, Evaluation, Optimum, minimise
+from .ending import mixed_solution
 from .terms import TermRows, order_by_level
 
-FLOOR = 1e-4
-CAP = 4.0
+CAP = 10.0
 EXACT = 1e-13
+
+
+@dataclass(frozen=True, slots=True)
+class LinearProblem:
+    """One LMM ready for the kernels; `models` holds the cross-products for each order of the effects that was needed."""
+
+    design: Design
+    family: Family
+    reml: bool
+    control: Control
+    ordered: TermRows
+    models: dict[tuple[int, ...], LinearMixed]
+
+    def model(self, layout: Layout) -> LinearMixed:
+        """The cross-products with the effects in the layout's order."""
+        key = tuple(layout.order.tolist())
+        if key not in self.models:
+            part, design, ordered = self.design.mean, self.design, self.ordered
+            rows = Rows(
+                part.matrix, part.center, part.scale, design.y, design.size, part.offset, ordered.order, threads=self.control.n_threads
+            )
+            self.models[key] = LinearMixed(rows, ordered.starts, ordered.taken(layout.order), ordered.q)
+        return self.models[key]
+
+    def run(self, layout: Layout, x: Floats, limits: Limits) -> Optimum:
+        """Minimise the deviance over the layout's entries."""
+        return self.model(layout).search(x, layout.rows, layout.columns, self.reml, limits)
+
+    def slope(self, layout: Layout, x: Floats) -> Floats:
+        """Gradient of the deviance."""
+        gradient = self.model(layout).evaluate(layout.factor(x), self.reml, derivatives=True).gradient
+        return np.zeros(layout.size) if gradient is None else gradient[layout.places]
 
 
 def fit_lmm(design: Design, family: Family, reml: bool, control: Control) -> MixedRecord:
     """Fit a linear mixed model with one random term by ML or REML.
 
-    Returns the record; raises GlimmError if fewer rows than coefficients are left.
+    Returns the record; raises GlimmError if fewer rows than coefficients are left, or nothing varies.
     """
-    part, term = design.mean, design.mean.random[0]
-    n, p = design.n, part.matrix.p
+    return solve_lmm(prepare_lmm(design, family, reml, control))
+
+
+def prepare_lmm(design: Design, family: Family, reml: bool, control: Control) -> LinearProblem:
+    """What `solve_lmm` and `refit_lmm` work on."""
+    n, p = design.n, design.mean.matrix.p
     if n - p < 1:
         raise GlimmError(f"{n} rows for {p} coefficients: nothing is left to estimate variances from")
-    ordered = order_by_level(term)
-    offset = np.zeros(n) if part.offset is None else part.offset
-    ols, residual = _remove_fixed(design, offset, control.n_threads)
-    unit = float(np.sqrt(np.mean(residual**2)))
-    if unit <= EXACT * float(np.sqrt(np.mean((design.y - offset) ** 2))):
+    return LinearProblem(design, family, reml, control, order_by_level(design.mean.random[0]), {})
+
+
+def refit_lmm(problem: LinearProblem, y: Floats) -> MixedRecord:
+    """The same model of another response (n,): only what depends on it is done again."""
+    again = replace(problem, design=replace(problem.design, y=y))
+    for model in problem.models.values():
+        model.respond(y)
+    return solve_lmm(again)
+
+
+def solve_lmm(problem: LinearProblem) -> MixedRecord:
+    """Search, and the record of where it ended."""
+    term, ordered, control = problem.design.mean.random[0], problem.ordered, problem.control
+    layout = whole(structure(term.structure), ordered.q)
+    left, before = problem.model(layout).removed()
+    if left <= EXACT * before:
         raise GlimmError("the predictors fit every row exactly, so there is no variation left to estimate variances from: use glimm.glm")
-    rows = Rows(part.matrix, part.center, part.scale, residual / unit, design.size, order=ordered.order, threads=control.n_threads)
-    model = LinearMixed(rows, ordered.starts, ordered.z, ordered.q)
-    optimum, last = _search(model, design, term, ordered, reml, control)
-    theta = optimum.x
-    a = to_named(part)
-    ne = n - p if reml else n
-    s2 = unit**2 * last.r2 / ne
-    constant = 2.0 * ne * np.log(unit)
-    if reml:  # |X'V^-1X| of the columns as named
-        constant += 2.0 * float(np.sum(np.log(part.scale)))
-    t = structure(term.structure).factor(theta, ordered.q)
+    typical = 1.0 / np.sqrt(ordered.mean_square(problem.design.size))
+    start = np.where(layout.diagonal, typical[layout.rows], 0.0)
+    search = Search(problem.run, problem.slope, 0, typical, CAP, control.tol, control.max_iter)
+    settled = settle(search, layout, start)
+    last = problem.model(settled.layout).evaluate(settled.layout.factor(settled.optimum.x), problem.reml, blocks=True)
     if not last.ok:
         raise GlimmError("the random effects fit every row exactly, so there is no residual variation: use glimm.glm, or fewer terms")
-    u = last.u.reshape(-1, ordered.q)
+    return _record(problem, settled, last)
+
+
+def _record(problem: LinearProblem, settled: Settled, last: LmmEvaluation) -> MixedRecord:
+    design, ordered, layout, optimum = problem.design, problem.ordered, settled.layout, settled.optimum
+    part, q = design.mean, ordered.q
+    n, p, m = design.n, part.matrix.p, layout.size
+    ne = n - p if problem.reml else n
+    s2 = last.r2 / ne
+    constant = 2.0 * float(np.sum(np.log(part.scale))) if problem.reml else 0.0  # |X'V^-1X| of the columns as named
+    root = ordered.back @ layout.root(optimum.x)
+    theta = structure(part.random[0].structure).parameters(root)
+    assert last.u is not None
     assert last.inverse_blocks is not None
-    blocks = last.inverse_blocks.reshape(-1, ordered.q, ordered.q)
-    curvature = np.zeros((p + len(theta), p + len(theta)))
+    blocks = last.inverse_blocks.reshape(-1, q, q)
+    curvature = np.zeros((p + m, p + m))
     curvature[:p, :p] = last.information / s2
     curvature[p:, p:] = 0.5 * optimum.hessian
-    curvature[p:][optimum.floor] = 0.0
-    curvature[:, p:][:, optimum.floor] = 0.0
-    names = structure(term.structure).names(term.names, term.group)
     return MixedRecord(
         design=design,
-        family=family,
+        family=problem.family,
         linear=True,
-        reml=reml,
-        vector=np.concatenate([a @ (unit * last.beta + ols), theta]),
+        reml=problem.reml,
+        vector=np.concatenate([to_named(part) @ last.beta, theta]),
         blocks={"mean": slice(0, p), "theta": slice(p, p + len(theta)), "family": slice(p + len(theta), p + len(theta))},
         curvature=curvature,
-        effects=unit * u @ t.T,
-        posterior=s2 * np.einsum("ab,jbc,dc->jad", t, blocks, t),
+        layout=layout,
+        work_theta=optimum.x,
+        effects=last.u.reshape(-1, q) @ root.T,
+        posterior=s2 * (root @ blocks @ root.T),
         llf=-0.5 * (last.deviance + constant),
         scale=s2,
         points=0,
-        solution=mixed_solution(optimum, names),
+        solution=mixed_solution(optimum, layout, root, part.random[0]),
         version=VERSION,
     )
-
-
-def mixed_solution(optimum: Optimum, names: tuple[str, ...]) -> Solution:
-    """How a mixed model's search ended; names are those of the parameters from which `floor` was taken."""
-    active = tuple(name for name, at in zip(names, optimum.floor, strict=True) if at)
-    code: SolutionCode = "converged"
-    message = f"converged in {optimum.evaluations} evaluations"
-    if active:
-        code = "boundary"
-        message = f"the estimated variance of {', '.join(active)} is zero: clusters differ no more than chance within them explains"
-    if not optimum.converged:
-        code = "not_converged"
-        message = f"no convergence in {optimum.evaluations} evaluations (Newton decrement {optimum.decrement:.1e} in -2 log L)"
-    return Solution(code, message, optimum.evaluations, optimum.decrement, optimum.gradient, active)
-
-
-def _remove_fixed(design: Design, offset: Floats, threads: int) -> tuple[Floats, Floats]:
-    """Working weighted least-squares coefficients and y - offset - X b: large means leave the cross-products."""
-    part = design.mean
-    p = part.matrix.p
-    total = np.zeros(p)
-    residual = design.y - offset
-    for _ in range(2 if p else 0):
-        rows = Rows(part.matrix, part.center, part.scale, residual, design.size, threads=threads)
-        one = rows.glm(0, 0, np.zeros(p))
-        b = solve(one.information, one.score)
-        residual = residual - rows.eta(b)
-        total = total + b
-    return total, residual
-
-
-def _search(
-    model: LinearMixed, design: Design, term: RandomTerm, ordered: TermRows, reml: bool, control: Control
-) -> tuple[Optimum, LmmEvaluation]:
-    cov, q = structure(term.structure), ordered.q
-    theta = cov.start(1.0 / np.sqrt(ordered.mean_square(design.size)))
-    scales = cov.scales(q)
-    floor = np.where(scales, FLOOR * theta, -np.inf)
-
-    def evaluate(x: Floats) -> Evaluation:
-        e = model.evaluate(cov.factor(x, q), reml, derivatives=True)
-        if not e.ok:
-            return False, np.inf, np.zeros(len(x)), np.eye(len(x))
-        assert e.gradient is not None
-        assert e.hessian is not None
-        chain = cov.dfactor(x, q)
-        return True, e.deviance, chain @ e.gradient, chain @ e.hessian @ chain.T
-
-    everything = np.ones(len(theta), dtype=bool)
-    optimum = minimise(evaluate, theta, Bounds(floor, scales, CAP), everything, tol=control.tol, max_iter=control.max_iter)
-    optimum = replace(optimum, x=np.where(optimum.floor, 0.0, optimum.x))
-    return optimum, model.evaluate(cov.factor(optimum.x, q), reml, blocks=True)

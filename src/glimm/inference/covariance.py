@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from ..covariance.layout import jacobian
+from ..covariance.structures import structure
 from ..design.clusters import gather
-from ..design.coordinates import to_named
+from ..design.coordinates import effects_to_named, to_named
 from ..design.records import Clusters, Part
 from ..errors import GlimmError, NotYetError
 from ..estimators import gee as gee_estimator
@@ -85,13 +87,21 @@ def mixed_covariance(record: MixedRecord, vcov: Any) -> tuple[Floats, str]:
 
 
 def working_covariance(record: MixedRecord) -> Floats:
-    """(P, P) inverse curvature of (working beta, theta, psi); zero rows for parameters at a bound, NaN if there is no curvature."""
-    free = np.flatnonzero(np.any(record.curvature != 0.0, axis=1))
-    cov = np.zeros_like(record.curvature)
-    if not len(free):
-        return np.full_like(cov, np.nan)
-    cov[np.ix_(free, free)] = inverse_or_nan(record.curvature[np.ix_(free, free)])
-    return cov
+    """(P, P) inverse curvature of (working beta, work_theta, psi), NaN if there is no curvature."""
+    return inverse_or_nan(record.curvature)
+
+
+def theta_covariance(record: MixedRecord) -> Floats:
+    """(P, P) covariance of (working beta, theta, psi), theta as named; singular where the random effects have lost rank."""
+    cov, p, m = working_covariance(record), record.blocks["mean"].stop, record.layout.size
+    term = record.design.mean.random[0]
+    j = jacobian(structure(term.structure), record.layout, record.work_theta, effects_to_named(term))
+    k = len(j)
+    wide = np.zeros((len(cov) - m + k, len(cov)))
+    wide[:p, :p] = np.eye(p)
+    wide[p : p + k, p : p + m] = j
+    wide[p + k :, p + m :] = np.eye(len(cov) - p - m)
+    return np.asarray(wide @ cov @ wide.T)
 
 
 def glm_covariance(record: GlmRecord, vcov: Any) -> tuple[Floats, str]:

@@ -4,6 +4,7 @@ from .dense import inverse, inverse_or_nan, positive_definite, solve
 from .families import constant, jets, link, mean, psi_jets, unit_deviance, variance, working
 from .matrix import Block, Bools, Codes, Floats, Index, Ints, Matrix
 from .mixed import LinearMixed, LmmEvaluation, MixedEvaluation, MixedModel
+from .newton import Limits, Optimum, minimise
 from .rows import GeePass, GlmPass, PairSums, Rows, lag_sums, pair_sums
 
 __all__ = [
@@ -15,11 +16,13 @@ __all__ = [
     "GlmPass",
     "Index",
     "Ints",
+    "Limits",
     "LinearMixed",
     "LmmEvaluation",
     "Matrix",
     "MixedEvaluation",
     "MixedModel",
+    "Optimum",
     "PairSums",
     "Rows",
     "constant",
@@ -29,6 +32,7 @@ __all__ = [
     "lag_sums",
     "link",
     "mean",
+    "minimise",
     "pair_sums",
     "positive_definite",
     "psi_jets",

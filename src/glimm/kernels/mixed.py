@@ -1,4 +1,4 @@
-"""Mixed models of one random term: the blocked LMM evaluation, Laplace, and adaptive quadrature.
+"""Mixed models of one random term: the blocked LMM evaluation and search, Laplace, and adaptive quadrature.
 
 Vectors are (beta | entries of T column by column | psi), beta in working columns; objectives are -2 log L.
 """
@@ -12,17 +12,18 @@ import numpy as np
 from .families import floats, maybe
 from .matrix import Floats, Ints
 from .native import native
+from .newton import Limits, Optimum, optimum
 from .rows import Rows
 
 
 class LmmEvaluation(NamedTuple):
-    """Profiled deviance at T; beta (p,), u (J q,), X'V^-1X at sigma = 1, derivatives in the entries of T, blocks of M^-1 (J q q,)."""
+    """Profiled deviance at T; beta (p,), X'V^-1X at sigma = 1; derivatives in the entries of T, or u (J q,); blocks of M^-1 (J q q,)."""
 
     ok: bool
     deviance: float
     r2: float
     beta: Floats
-    u: Floats
+    u: Floats | None
     information: Floats
     gradient: Floats | None
     hessian: Floats | None
@@ -30,14 +31,14 @@ class LmmEvaluation(NamedTuple):
 
 
 class MixedEvaluation(NamedTuple):
-    """-2 log L at a vector (P,), gradient (P,), model Hessian (P, P), modes (J q,), blocks of M^-1 (J q q,), scores (J, P) on request."""
+    """-2 log L at a vector (P,), gradient (P,), model Hessian (P, P), modes (J q,); on request blocks of M^-1 (J q q,), scores (J, P)."""
 
     ok: bool
     deviance: float
     gradient: Floats
     hessian: Floats
     u: Floats
-    inverse_blocks: Floats
+    inverse_blocks: Floats | None
     scores: Floats | None
 
 
@@ -48,7 +49,8 @@ def _z(z: Floats | None) -> Floats | None:
 class LinearMixed:
     """The cross-products of an LMM, ready to be evaluated at any T.
 
-    rows : ordered by level; its y is the response with offset removed. starts : (J + 1,). z : (n, q) in the rows' own order, None for 1.
+    rows : ordered by level; inside, offset and least-squares fit are taken off the response.
+    starts : (J + 1,). z : (n, q) in the rows' own order, None for 1.
     """
 
     __slots__ = ("handle",)
@@ -60,6 +62,19 @@ class LinearMixed:
         """The profiled deviance at T (q, q lower)."""
         return LmmEvaluation(*self.handle.evaluate(floats(t), reml, derivatives, blocks))
 
+    def search(self, theta: Floats, rows: Ints, columns: Ints, reml: bool, limits: Limits) -> Optimum:
+        """Minimise the deviance over the entries (rows, columns) of T, the others being 0."""
+        return optimum(self.handle.search(floats(theta), rows, columns, reml, *limits.packed()))
+
+    def respond(self, y: Floats) -> None:
+        """Put another response in the place of the rows' own."""
+        self.handle.respond(floats(y))
+
+    def removed(self) -> tuple[float, float]:
+        """Root mean squares of what the least-squares fit leaves of the response, and of response - offset."""
+        out: tuple[float, float] = self.handle.removed()
+        return out
+
 
 class MixedModel:
     """A GLMM's rows by level, evaluated by Laplace or by quadrature; starts each inner iteration at the last modes."""
@@ -69,12 +84,28 @@ class MixedModel:
     def __init__(self, rows: Rows, starts: Ints, z: Floats | None, q: int, trials: Floats | None, weights: Floats | None) -> None:
         self.handle: Any = native().MixedModel(rows.handle, starts, _z(z), q, maybe(trials), maybe(weights), rows.threads)
 
-    def laplace(self, family: int, link: int, vector: Floats, order: int) -> MixedEvaluation:
+    def laplace(self, family: int, link: int, vector: Floats, order: int, blocks: bool = False) -> MixedEvaluation:
         """order 0: value; 1: with gradient; 2: with model Hessian."""
-        return MixedEvaluation(*self.handle.laplace(family, link, floats(vector), order))
+        return MixedEvaluation(*self.handle.laplace(family, link, floats(vector), order, blocks))
+
+    def laplace_hessian(self, family: int, link: int, vector: Floats) -> Floats | None:
+        """(P, P) exact Hessian of the Laplace objective; None where it cannot be evaluated."""
+        out: Floats | None = self.handle.laplace_hessian(family, link, floats(vector))
+        return out
 
     def quadrature(
-        self, family: int, link: int, vector: Floats, order: int, nodes: Floats, log_weights: Floats, scores: bool = False
+        self,
+        family: int,
+        link: int,
+        vector: Floats,
+        order: int,
+        nodes: Floats,
+        log_weights: Floats,
+        *,
+        scores: bool = False,
+        blocks: bool = False,
     ) -> MixedEvaluation:
         """nodes (K, q) for the weight exp(-x^2), log_weights (K,) = log w + |x|^2."""
-        return MixedEvaluation(*self.handle.quadrature(family, link, floats(vector), order, floats(nodes), floats(log_weights), scores))
+        return MixedEvaluation(
+            *self.handle.quadrature(family, link, floats(vector), order, floats(nodes), floats(log_weights), blocks, scores)
+        )

@@ -5,14 +5,14 @@ Standard errors by the delta method; for a marginal mean of a GLMM they include 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..covariance.structures import structure
 from ..design.records import NewRows
 from ..errors import GlimmError, NotYetError
-from ..inference.covariance import Inference, working_covariance
+from ..inference.covariance import Inference, theta_covariance
 from ..inference.wald import quantile
 from ..kernels import mean
 from ..kernels.matrix import Floats
@@ -68,6 +68,8 @@ def predict(record: Record, inference: Inference, new: NewRows, scale: str, targ
     beta = record.vector[record.blocks["mean"]]
     eta = new.matrix.times(beta) + (0.0 if new.offset is None else new.offset)
     unknown = 0
+    if isinstance(record, MixedRecord) and target != "typical":
+        new = replace(new, complete=new.complete & ~np.isnan(new.z[0]).any(axis=1), z=(np.nan_to_num(new.z[0]),))
     if isinstance(record, MixedRecord) and target == "conditional":
         refs, z = new.refs[0], new.z[0]
         known = refs >= 0
@@ -87,9 +89,9 @@ def predict(record: Record, inference: Inference, new: NewRows, scale: str, targ
     jacobian = by_eta[:, None] * ((new.matrix.dense() - part.center) / part.scale)
     cov = inference.work
     if by_sd is not None and isinstance(record, MixedRecord):
-        cov = working_covariance(record)
+        cov = theta_covariance(record)
         rest = np.zeros((len(eta), len(cov) - jacobian.shape[1]))
-        rest[:, : record.blocks["theta"].stop - record.blocks["theta"].start] = by_sd[:, None] * _dspread(record, new)
+        rest[:, : record.blocks["theta"].stop - record.blocks["theta"].start] = by_sd[:, None] * dspread(record, new)
         jacobian = np.hstack([jacobian, rest])
     variance = np.einsum("ij,jk,ik->i", jacobian, cov, jacobian)
     se = np.where(new.complete, np.sqrt(np.maximum(variance, 0.0)), np.nan)
@@ -104,22 +106,19 @@ def predict(record: Record, inference: Inference, new: NewRows, scale: str, targ
 
 def spread(record: MixedRecord, new: NewRows) -> Floats:
     """(n,) sd of z'b: |T'z|, times sigma in an LMM."""
-    factor, z = _factor(record), new.z[0]
     scale = np.sqrt(record.scale) if record.linear else 1.0
-    return np.asarray(scale * np.linalg.norm(z @ factor, axis=1))
+    return np.asarray(scale * np.linalg.norm(new.z[0] @ _factor(record), axis=1))
 
 
-def _dspread(record: MixedRecord, new: NewRows) -> Floats:
-    """(n, k) derivatives of the spread in theta."""
-    term = record.design.mean.random[0]
-    theta, q, z = record.vector[record.blocks["theta"]], new.z[0].shape[1], new.z[0]
-    t = _factor(record)
-    entries = structure(term.structure).dfactor(theta, q)
-    zt = z @ t
+def dspread(record: MixedRecord, new: NewRows) -> Floats:
+    """(n, k) derivatives of the spread in theta: z'dT T'z / |T'z|, times sigma in an LMM."""
+    term, z = record.design.mean.random[0], new.z[0]
+    theta = record.vector[record.blocks["theta"]]
+    zt = z @ _factor(record)
     norm = np.linalg.norm(zt, axis=1)
-    columns, rows = np.triu_indices(q)
-    by_entry = z[:, rows] * zt[:, columns] / np.where(norm == 0.0, np.inf, norm)[:, None]
-    return np.asarray(by_entry @ entries.T)
+    scale = np.sqrt(record.scale) if record.linear else 1.0
+    by_entry = np.einsum("na,kab,nb->nk", z, structure(term.structure).dfactor(theta, len(term.names)), zt, optimize=True)
+    return np.asarray(scale * by_entry / np.where(norm == 0.0, np.inf, norm)[:, None])
 
 
 def _factor(record: MixedRecord) -> Floats:

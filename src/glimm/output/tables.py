@@ -118,7 +118,8 @@ def varcorr(record: MixedRecord) -> pd.DataFrame:
         sd = np.sqrt(np.diag(sigma))
         for a, name in enumerate(term.names):
             row = {"group": term.group, "term": name, "variance": sigma[a, a], "std_dev": sd[a]}
-            row |= {f"corr_{term.names[b]}": sigma[a, b] / (sd[a] * sd[b]) for b in range(a)}
+            if term.structure != "diag":
+                row |= {f"corr_{term.names[b]}": sigma[a, b] / (sd[a] * sd[b]) if sd[a] * sd[b] > 0.0 else np.nan for b in range(a)}
             rows.append(row)
     if not record.family.scale_known:
         rows.append({"group": "Residual", "term": "", "variance": record.scale, "std_dev": np.sqrt(record.scale)})

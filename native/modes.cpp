@@ -1,0 +1,125 @@
+// The modes of all levels of one block together by Newton's method: the row stage sees one long array, levels that have
+// converged leave it.
+//
+// A step s from u is kept if h'(u + s).s >= -h'(u).s / 2 (>= 0 after a while), which for a log-concave h means progress without its
+// value; where h need not be log-concave its value decides.
+#include "mixed.hpp"
+
+namespace glimm {
+namespace {
+
+constexpr double kDone = 1e-12;    // decrement: quadratic convergence leaves about 1e-24 after the step
+constexpr int kPatient = 15, kMost = 300;
+
+bool log_concave(const Stage& s) { return s.family != kGaussian || s.link == kIdentity; }
+
+}  // namespace
+
+void Modes::evaluate(const MixedRows& data, const Stage& stage, const Vec& xb, const Vec& zt, const Vec& u, bool values) {
+  const int q = data.q;
+  const Index* starts = data.levels.starts;
+  Index i = 0;
+  for (Index j : active_) {
+    const double* uj = &u[j * q];
+    const Index a = starts[j], b = starts[j + 1];
+    if (q == 1) for (Index r = a; r < b; ++r) eta_[i + r - a] = xb[r - r0_] + zt[r - r0_] * uj[0];
+    else for (Index r = a; r < b; ++r) eta_[i + r - a] = xb[r - r0_] + dot(&zt[(r - r0_) * q], uj, q);
+    std::copy(&data.y[a], &data.y[a] + (b - a), &y_[i]);
+    if (!data.size.empty()) std::copy(&data.size[a], &data.size[a] + (b - a), &size_[i]);
+    i += b - a;
+  }
+  stage_jets(stage, i, y_.data(), data.size.empty() ? nullptr : size_.data(), eta_.data(), values ? l_.data() : nullptr, d1_.data(), d2_.data(), nullptr);
+}
+
+bool Modes::find(const MixedRows& data, const Stage& stage, Index block, const Vec& xb, const Vec& zt, Vec& u) {
+  const int q = data.q;
+  const bool values = !log_concave(stage);
+  const Index* starts = data.levels.starts;
+  begin_ = data.edges[block];
+  r0_ = data.first(block);
+  const Index end = data.edges[block + 1], count = end - begin_;
+  for (Vec* v : {&eta_, &y_, &size_, &l_, &d1_, &d2_}) v->resize(data.last(block) - r0_);
+  value_.assign(count, -HUGE_VAL);
+  slope_.assign(count, 0.0);
+  length_.assign(count, 0.0);  // 0: no step has been tried yet
+  step_.assign(count * q, 0.0);
+  from_.assign(count * q, 0.0);
+  restarted_.assign(count, 0);
+  active_.clear();
+  for (Index j = begin_; j < end; ++j) active_.push_back(j);
+  Vec curvature(q * q), g(q);
+  for (int it = 0; it < kMost && !active_.empty(); ++it) {
+    evaluate(data, stage, xb, zt, u, values);
+    still_.clear();
+    Index i = 0;
+    for (Index j : active_) {
+      const Index rows = starts[j + 1] - starts[j], k = j - begin_;
+      const double* zj = &zt[(starts[j] - r0_) * q];
+      double* uj = &u[j * q];
+      double* s = &step_[k * q];
+      double h = values ? -0.5 * dot(uj, uj, q) : 0.0;
+      if (q == 1) {
+        double g0 = -uj[0], c0 = 1.0;
+        for (Index r = 0; r < rows; ++r) {
+          g0 += zj[r] * d1_[i + r];
+          c0 -= d2_[i + r] * zj[r] * zj[r];
+        }
+        g[0] = g0;
+        curvature[0] = c0;
+      } else {
+        for (int a = 0; a < q; ++a) {
+          g[a] = -uj[a];
+          for (int c = 0; c <= a; ++c) curvature[a * q + c] = a == c ? 1.0 : 0.0;
+        }
+        for (Index r = 0; r < rows; ++r) {
+          const double* z = zj + r * q;
+          for (int a = 0; a < q; ++a) {
+            g[a] += z[a] * d1_[i + r];
+            const double wz = -d2_[i + r] * z[a];
+            for (int c = 0; c <= a; ++c) curvature[a * q + c] += wz * z[c];
+          }
+        }
+      }
+      for (Index r = 0; values && r < rows; ++r) h += l_[i + r];
+      i += rows;
+      double along = 0.0;
+      for (int a = 0; a < q; ++a) along += g[a] * s[a];
+      const bool finite = std::isfinite(along) && std::isfinite(g[0]) && !(values && !std::isfinite(h));
+      const bool first = length_[k] == 0.0;
+      const bool kept = first ? finite
+                        : values ? h >= value_[k] - 1e-11 * std::fabs(value_[k]) - 1e-13
+                                 : finite && along >= (it > kPatient ? -1e-14 : -0.5) * slope_[k];
+      if (!kept) {
+        if (first) {  // the start lies outside the family's range: begin at zero, once
+          if (restarted_[k]) return false;
+          restarted_[k] = 1;
+          std::fill(uj, uj + q, 0.0);
+        } else {
+          length_[k] *= 0.25;
+          if (length_[k] < 1e-10) return false;
+          for (int a = 0; a < q; ++a) uj[a] = from_[k * q + a] + length_[k] * s[a];
+        }
+        still_.push_back(j);
+        continue;
+      }
+      value_[k] = h;
+      length_[k] = 1.0;
+      if (!cholesky(curvature.data(), q, q))  // negative observed weights: an identity-scaled step towards the mode
+        for (int a = 0; a < q; ++a)
+          for (int c = 0; c <= a; ++c) curvature[a * q + c] = a == c ? 1.0 : 0.0;
+      std::copy(g.begin(), g.end(), s);
+      solve_lower(curvature.data(), q, q, s);
+      slope_[k] = dot(s, s, q);  // the decrement: g's
+      solve_lower_t(curvature.data(), q, q, s);
+      for (int a = 0; a < q; ++a) {
+        from_[k * q + a] = uj[a];
+        uj[a] += s[a];
+      }
+      if (slope_[k] >= kDone) still_.push_back(j);
+    }
+    active_.swap(still_);
+  }
+  return active_.empty();
+}
+
+}  // namespace glimm

@@ -1,0 +1,42 @@
+"""Quadrature points: K^q nodes of the Gauss-Hermite rule, how many are affordable, and how "auto" raises K."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+
+from ..errors import GlimmError
+from ..kernels.matrix import Floats
+
+POINTS = (1, 5, 9, 15, 25, 35, 51, 71, 101)
+MOST_NODES = 2000
+MOST_POINTS = 151
+MOST_EFFECTS = 3
+SETTLED = 0.01
+CHECK_POINTS = 9
+CHECK_SHIFT = 0.1
+
+
+def affordable(points: int, q: int) -> bool:
+    """Whether K^q nodes are within the limit, for up to three effects."""
+    return q <= MOST_EFFECTS and points**q <= MOST_NODES
+
+
+def checked_points(points: int, q: int) -> int:
+    """The points, if there is a rule of K^q nodes; raises GlimmError if not."""
+    if points > 1 and q > MOST_EFFECTS:
+        raise GlimmError(f"points={points}: quadrature is for up to {MOST_EFFECTS} random effects per cluster, here are {q}: use points=1")
+    most = min(MOST_POINTS, int(MOST_NODES ** (1 / q) + 1e-9))
+    if points > most:
+        raise GlimmError(f"points={points} is too many for {q} random effects per cluster: use at most {most}")
+    return points
+
+
+@cache
+def rule(points: int, q: int) -> tuple[Floats, Floats]:
+    """Gauss-Hermite nodes (K^q, q) for the weight exp(-|x|^2) and log w + |x|^2 (K^q,)."""
+    x, w = np.polynomial.hermite.hermgauss(points)
+    grids = np.meshgrid(*[x] * q, indexing="ij")
+    logs = np.meshgrid(*[np.log(w) + x * x] * q, indexing="ij")
+    return np.stack([g.ravel() for g in grids], axis=1), np.sum([g.ravel() for g in logs], axis=0)
