@@ -117,6 +117,9 @@ double shorten(const Vec& x, const Vec& step, const NewtonOptions& o) {
   return length;
 }
 
+// A standard deviation grows as its variance does to first order: from a small one the quadratic model reaches far too far.
+double moved_to(double x, double step, bool scale) { return scale && step > 0.0 && x > 0.0 ? std::sqrt(x * x + 2.0 * x * step) : x + step; }
+
 }  // namespace
 
 NewtonResult newton(const std::function<Evaluation(const Vec&)>& evaluate, Vec x, const NewtonOptions& o) {
@@ -148,7 +151,7 @@ NewtonResult newton(const std::function<Evaluation(const Vec&)>& evaluate, Vec x
         break;
       }
       const double length = shorten(x, step, o);
-      for (size_t i = 0; i < n; ++i) candidate[i] = std::max(x[i] + length * step[i], o.lower[i]);
+      for (size_t i = 0; i < n; ++i) candidate[i] = std::max(moved_to(x[i], length * step[i], o.scales[i]), o.lower[i]);
       next = evaluate(candidate);
       ++out.evaluations;
       accepted = usable(next) && next.value <= now.value + 1e-11 * std::fabs(now.value) + 1e-12;
