@@ -4,6 +4,7 @@
     glimm.glmm(formula with (1 | id), data, ...)       conditional on the cluster
     glimm.gee (formula, data, groups="id", ...)        average over the population
     glimm.compare(glm_fit, glmm_fit, gee_fit)          what each number means, side by side
+    glimm.read(path)                                   csv, tsv, parquet, Arrow -> pandas
 
 Importing loads numpy only; everything else is loaded on first use.
 """
@@ -27,6 +28,7 @@ _ROOMS = {
     "GlimmWarning": "errors",
     "NotYetError": "errors",
     "load_dataset": "datasets",
+    "read": "data.files",
 }
 
 _LATER = {
@@ -37,18 +39,18 @@ _LATER = {
     "missing_report": "fit.missing has the rows left out, by variable and by cluster",
     "impute": "rows with a missing value are left out (missing='drop') or refused (missing='error')",
     "pool": "fit each data set, and combine params and cov_params() by Rubin's rules",
-    "read": "read the file with pandas.read_csv(path) or polars.read_csv(path)",
     "frequency": "weights= are precision weights; repeat the rows, data.loc[data.index.repeat(data['w'])] in pandas",
     "sampling": "weights= are precision weights",
 }
 
 if TYPE_CHECKING:
     from .api import compare, gee, glm, glmm
+    from .data.files import read
     from .datasets import load_dataset
     from .errors import GlimmError, GlimmWarning, NotYetError
     from .estimators.control import Control
 
-__all__ = ["Control", "GlimmError", "GlimmWarning", "NotYetError", "__version__", "compare", "gee", "glm", "glmm", "load_dataset"]
+__all__ = ["Control", "GlimmError", "GlimmWarning", "NotYetError", "__version__", "compare", "gee", "glm", "glmm", "load_dataset", "read"]
 
 
 def __getattr__(name: str) -> Any:

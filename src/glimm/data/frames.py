@@ -95,11 +95,7 @@ def open_frame(data: Any) -> Frame:
     if isinstance(wrapped, nw.LazyFrame):
         raise GlimmError("the data are a lazy frame: call .collect() on it first")
     if not isinstance(wrapped, nw.DataFrame):
-        hint = (
-            ": read the file first, with pandas.read_csv(path) or polars.read_csv(path)"
-            if isinstance(data, str) or hasattr(data, "__fspath__")
-            else ""
-        )
+        hint = ": read the file first, with glimm.read(path)" if isinstance(data, str) or hasattr(data, "__fspath__") else ""
         raise GlimmError(f"data must be a pandas or polars DataFrame, a pyarrow Table or a dict of arrays, not {type(data).__name__}{hint}")
     if wrapped.implementation.is_polars():
         return _checked(Frame("polars", len(wrapped), tuple(wrapped.columns), data))
