@@ -9,7 +9,7 @@ SOURCES := $(wildcard native/*.cpp native/*.hpp) CMakeLists.txt pyproject.toml $
 .PHONY: demo test lint bench clean
 
 demo: $(STAMP)
-	$(BIN)/python -m glimm.demo
+	$(BIN)/python -m glimm demo
 
 test: lint
 	$(BIN)/python -m benchmarks.run --short

@@ -205,9 +205,9 @@ class Fit(ABC):
         new = read_rows(self.record.design, newdata, offset, exposure, effects=target != "typical")
         return tables.prediction(self.record, predict(self.record, self.inference, new, scale, target, interval, level), interval)
 
-    def summary(self) -> str:
-        """The fit in words and numbers: text, which a prompt shows as it is printed."""
-        return summary_text(self.model, self.record, self.inference)
+    def summary(self, *, level: float = 0.95) -> str:
+        """The fit in words and numbers: text, which a prompt shows as it is printed. level : of the confidence intervals."""
+        return summary_text(self.model, self.record, self.inference, level)
 
     def __repr__(self) -> str:
         d = self.record.design

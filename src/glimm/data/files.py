@@ -120,7 +120,7 @@ def _content(path: Any) -> tuple[str, bytes]:
 def _nearest(file: Path) -> str:
     """The end of a message about a file that is not there."""
     try:
-        near = get_close_matches(file.name, [entry.name for entry in file.parent.iterdir()], n=1, cutoff=0.6)
+        near = get_close_matches(file.name, [entry.name for entry in file.parent.iterdir()], n=1, cutoff=0.7)
     except OSError:
         return f": there is no directory {str(file.parent)!r}"
     return f": did you mean {str(file.with_name(near[0]))!r}?" if near else ": check the path"

@@ -35,15 +35,15 @@ class Summary(str):
         return str(self)
 
 
-def summary_text(model: str, record: Record, inference: Inference) -> Summary:
+def summary_text(model: str, record: Record, inference: Inference, level: float = 0.95) -> Summary:
     """The summary.
 
-    model : the model's name in words, for the title. Returns text of at most 100 columns.
+    model : the model's name in words, for the title; level : of the intervals. Returns text of at most 100 columns.
     """
     parts = [
         [*wrapped(model, WIDTH), "=" * min(len(model), WIDTH)],
         [line for label, text in header(record) for line in labelled(label, text, INDENT, WIDTH)],
-        coefficients(inference),
+        coefficients(inference, level),
         dropped(record),
         other_parameters(record),
         fit_lines(record),
@@ -107,19 +107,19 @@ def cluster_lines(record: Record) -> list[tuple[str, str]]:
     return lines
 
 
-def coefficients(inference: Inference) -> list[str]:
+def coefficients(inference: Inference, level: float) -> list[str]:
     """The table of coefficients and the line that names its standard errors."""
     if not inference.names:
         return ["no coefficients"]
     bse, statistic = inference.bse, inference.params / inference.bse
-    low, high = interval(inference, 0.95)
+    low, high = interval(inference, level)
     places = [decimals(se) for se in bse]
 
     def shown(values: object) -> list[str]:
         return point_aligned([number(float(v), k) for v, k in zip(np.asarray(values), places, strict=True)])
 
     limits = ["none" if a.strip() == "none" else f"{a} to {b}" for a, b in zip(shown(low), shown(high), strict=True)]
-    heads = ["term", "estimate", "std. error", "z" if inference.df is None else "t", "p", "95 % interval"]
+    heads = ["term", "estimate", "std. error", "z" if inference.df is None else "t", "p", f"{100.0 * level:g} % interval"]
     numbers = [
         shown(inference.params),
         shown(bse),

@@ -1,0 +1,251 @@
+"""The command line: results on standard output, everything else on standard error.
+
+exit status: 0 done; 1 something to mend; 2 wrong usage; 3 fitted but not converged; 130 interrupted; 141 the reader went away
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from difflib import get_close_matches
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+from .errors import GlimmError, GlimmWarning, NotYetError
+from .options import parse
+from .version import VERSION
+
+if TYPE_CHECKING:
+    import argparse
+
+    from .data.records import Formula
+    from .fit import Fit
+
+DONE, MEND, NOT_CONVERGED, INTERRUPTED, PIPE = 0, 1, 3, 130, 141
+SHARED: Final = ("family", "link", "weights", "offset", "exposure", "missing")
+GEE: Final = ("groups", "time", "corr", "moments")
+MIXED: Final = ("reml", "points")
+BELONGS: Final = MappingProxyType(
+    {
+        **dict.fromkeys(GEE, ("gee", "goes with --gee")),
+        **dict.fromkeys(MIXED, ("glmm", "goes with a mixed model, a formula such as 'y ~ x + (1 | id)'")),
+        **dict.fromkeys(("cluster", "small"), ("glm", "goes with a GLM; for clustered data see also --gee --groups COLUMN")),
+    }
+)
+"""Options of fit that one door has: the door, and what to say at another one."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status.
+
+    argv : the words after the program's name (default: those of the process)
+
+    >>> main(["fit", "resp ~ smok", "ohio"])
+    1
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        try:
+            arguments = parse(sys.argv[1:] if argv is None else argv)
+            with announced():
+                status = RUN[arguments.command](arguments)
+        except SystemExit as end:
+            status = int(end.code or 0)
+        except GlimmError as error:
+            say(str(error))
+            status = MEND
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in the buffer goes nowhere at exit
+        return PIPE
+    return status
+
+
+def say(text: str) -> None:
+    """One line on standard error."""
+    print(f"glimm: {' '.join(text.splitlines())}", file=sys.stderr)
+
+
+@contextmanager
+def announced(model: str = "") -> Iterator[None]:
+    """Warnings of glimm as lines on standard error, with the model's name if there are several; others as Python shows them."""
+    with warnings.catch_warnings():
+        others: Any = warnings.showwarning
+
+        def show(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
+            if issubclass(category, GlimmWarning):
+                say(f"warning: {model}{message}")
+            else:
+                others(message, category, *where, **more)
+
+        warnings.simplefilter("always", GlimmWarning)
+        warnings.showwarning = show
+        yield
+
+
+def run_fit(a: argparse.Namespace) -> int:
+    """glimm fit: one model. Returns the exit status."""
+    formula = _parts(a)
+    door = "gee" if a.gee else "glmm" if formula.bars else "glm"
+    _check_fit(a, door, formula)
+    more: dict[str, Any] = _given(a, *SHARED, *(GEE if door == "gee" else MIXED if door == "glmm" else ()), "vcov")
+    if a.cluster:
+        more["vcov"] = {"cluster": a.cluster, "small": bool(a.small)}
+    _check_report(a.report)
+    from . import api
+
+    fit: Fit = getattr(api, door)(a.formula, _data(a.data), control=_control(a), **more)
+    if a.json:
+        from .output.plain import fit_numbers
+
+        _print_json(fit_numbers(fit.record, fit.inference, a.level))
+    else:
+        print(fit.summary(level=a.level))
+    _write_report(fit, a.report)
+    return _status([fit])
+
+
+def run_compare(a: argparse.Namespace) -> int:
+    """glimm compare: the three models of one formula. Returns the exit status."""
+    formula = _parts(a)
+    if formula.bars and a.random:
+        a.parser.error(f"the formula has random effects of its own, {formula.bars[0].text}: leave them or --random out")
+    groups: str = a.groups or _only_group(formula)
+    if not groups:
+        a.parser.error("compare needs the clusters: --groups COLUMN")
+    fixed = " + ".join([f"{formula.response} ~ {formula.fixed}", *(f"offset({text})" for text in formula.offsets)])
+    quoted = groups if groups.isidentifier() else f"`{groups}`"
+    mixed = a.formula if formula.bars else f"{fixed} + ({a.random or 1} | {quoted})"
+    _check_report(a.report)
+    from . import api
+
+    data, shared = _data(a.data), {**_given(a, *SHARED), "control": _control(a)}
+    with announced("GEE: "):  # first, because it names a wrong --groups as such
+        marginal = api.gee(fixed, data, groups=groups, **shared, **_given(a, "time", "corr", "moments"))
+    with announced("GLM: "):
+        independent = api.glm(fixed, data, **shared)
+    with announced("mixed model: "):
+        conditional = api.glmm(mixed, data, **shared, **_given(a, *MIXED))
+    fits: list[Fit] = [independent, conditional, marginal]
+    comparison = api.compare(*fits)
+    if a.json:
+        from .output.plain import comparison_numbers
+
+        _print_json(comparison_numbers(comparison, [(fit.record, fit.inference) for fit in fits], VERSION))
+    else:
+        print(comparison)
+    _write_report(comparison, a.report)
+    return _status(fits)
+
+
+def run_demo(a: argparse.Namespace) -> int:
+    """glimm demo: the tour of the ohio data. Returns the exit status."""
+    from .demo import main as demo
+
+    demo([] if a.out is None else ["--out", str(a.out)])
+    return DONE
+
+
+RUN: Final = MappingProxyType({"fit": run_fit, "compare": run_compare, "demo": run_demo})
+
+
+def _parts(a: argparse.Namespace) -> Formula:
+    """The formula taken apart, before any data are read."""
+    from .data.formula import split
+
+    if "~" not in a.formula and "~" in a.data:
+        a.parser.error(f"the formula comes before the data: glimm {a.parser.prog.split()[-1]} {a.data!r} {a.formula}")
+    return split(a.formula)
+
+
+def _check_fit(a: argparse.Namespace, door: str, formula: Formula) -> None:
+    """Exit with status 2 for options that do not go together."""
+    if a.gee and formula.bars:
+        a.parser.error(f"--gee takes a formula without random effects: leave out {formula.bars[0].text}, or --gee for a mixed model")
+    if a.gee and not a.groups:
+        a.parser.error("--gee needs the clusters: --groups COLUMN")
+    for name, (home, why) in BELONGS.items():
+        if door != home and getattr(a, name) is not None:
+            a.parser.error(f"--{name if name != 'reml' or a.reml else 'ml'} {why}")
+    if a.small and not a.cluster:
+        a.parser.error("--small goes with --cluster COLUMN")
+    if a.cluster and a.vcov:
+        a.parser.error("--vcov and --cluster are two answers to one question: give one of them")
+
+
+def _only_group(formula: Formula) -> str:
+    """The grouping column of a formula's random effects, where there is one; otherwise nothing."""
+    from .data.text import plain_name
+
+    found = {plain_name(bar.group) or "" for bar in formula.bars}
+    return found.pop() if len(found) == 1 else ""
+
+
+def _given(a: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """The options that were given; the doors know the others' defaults."""
+    return {name: getattr(a, name) for name in names if getattr(a, name) is not None}
+
+
+def _control(a: argparse.Namespace) -> Any:
+    from .estimators.control import Control
+
+    return Control(**_given(a, "max_iter", "threads"))
+
+
+def _data(name: str) -> Any:
+    """A file, or a data set of the package where there is no file of its name."""
+    from .data.files import read
+    from .datasets import SOURCES, load_dataset
+
+    if name == "-" or Path(name).exists() or Path(name).name != name:
+        return read(name)
+    return load_dataset(name) if name in SOURCES or get_close_matches(name, SOURCES) else read(name)
+
+
+def _print_json(numbers: dict[str, Any]) -> None:
+    print(json.dumps(numbers, indent=2, allow_nan=False))
+
+
+def _check_report(path: str | None) -> None:
+    """Raise GlimmError before anything is fitted if a report could not be written."""
+    if path is None:
+        return
+    import glimm
+
+    if not callable(getattr(glimm, "report", None)):
+        raise NotYetError("--report is not in this release: leave it out, and send the output to a file")
+    where = Path(path)
+    if where.is_dir():
+        raise GlimmError(f"--report: {path!r} is a directory: name a file in it")
+    if not where.parent.is_dir():
+        raise GlimmError(f"--report: there is no directory {str(where.parent)!r}: make it first")
+    if not os.access(where if where.exists() else where.parent, os.W_OK):
+        raise GlimmError(f"--report: {path!r} cannot be written here: name another file")
+
+
+def _write_report(result: Any, path: str | None) -> None:
+    if path is not None:
+        import glimm
+
+        try:
+            getattr(glimm, "report")(result, path)  # noqa: B009
+        except OSError as error:
+            raise GlimmError(f"--report: {path!r} cannot be written: {error.strerror or error}") from None
+        say(f"report written to {path}")
+
+
+def _status(fits: Sequence[Fit]) -> int:
+    """The exit status of fits, after a line for each that is not converged."""
+    lost = [fit for fit in fits if not fit.converged]
+    for fit in lost:
+        say(f"{fit.model.partition(':')[0]}: {fit.record.solution.code.replace('_', ' ')}; do not use these numbers as they are")
+    return NOT_CONVERGED if lost else DONE

@@ -1,0 +1,181 @@
+"""The words of the command line: commands, options, help. What they do is in cli.py.
+
+words -> argparse.Namespace, or a usage message on standard error and exit status 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+from .errors import suggest
+from .version import VERSION
+
+_STATUS: Final = """\
+exit status: 0 done; 1 something in formula, data or options to mend, said in one line; 2 wrong usage; 3 fitted and printed, but not
+converged; 130 interrupted. Results go to standard output, messages and warnings to standard error.
+"""
+_TOP: Final = f"""\
+commands:
+  fit      one model of one data set: GLM, mixed model or GEE
+  compare  the three side by side, with what each number means
+  demo     the same question asked three ways of real data
+
+examples:
+  glimm fit "resp ~ age * smoke" ohio --family binomial
+  glimm fit "resp ~ age * smoke + (1 | id)" ohio --family binomial
+  glimm compare "resp ~ age * smoke" ohio --groups id --family binomial
+  glimm fit --help
+
+{_STATUS}"""
+_FIT: Final = f"""\
+The formula decides the model: with random effects, (1 | id), a mixed model; with --gee a GEE; otherwise a GLM.
+
+examples:
+  glimm fit "resp ~ age * smoke" ohio --family binomial --cluster id
+  glimm fit "resp ~ age + (1 | id)" ohio --family binomial --points 25
+  glimm fit "resp ~ age" ohio --gee --groups id --corr ar1 --family binomial
+  glimm fit "count ~ dose" - --family poisson --exposure days --json < trial.csv
+
+--json prints one object: model, target, formula, family, link, event, nobs, n_dropped, missing, groups, converged,
+solution {{code, message}}, method, se_kind, level, coefficients [{{term, estimate, std_error, statistic, p_value, conf_low,
+conf_high}}], dropped_terms, df_resid, scale, deviance, llf, aic, bic, reml, points, varcorr, corr, corr_params, version.
+What a model does not have is null.
+
+{_STATUS}"""
+_COMPARE: Final = f"""\
+Fits the formula as a GLM, as a mixed model with a random intercept of --groups, and as a GEE. A formula that has its own random
+effects keeps them in the mixed model, and leaves them out of the other two.
+
+examples:
+  glimm compare "resp ~ age * smoke" ohio --groups id --family binomial
+  glimm compare "resp ~ age + (1 | id)" ohio --family binomial --corr ar1 --report ohio.html
+
+--json prints one object: fits (as of glimm fit), table [{{fit, model, target, term, estimate, std_error, conf_low, conf_high,
+se_kind}}], notes, version.
+
+{_STATUS}"""
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The arguments, with `command`, its name, and `parser`, its parser; exits with status 2 for what cannot be understood."""
+    top = argparse.ArgumentParser(
+        prog="glimm",
+        usage="glimm COMMAND ...",
+        description="Regression on independent and on clustered data: GLM, mixed models and GEE from one formula.",
+        epilog=_TOP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    top.add_argument("--version", action="version", version=f"glimm {VERSION}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", help=argparse.SUPPRESS)
+    known = {name: add(commands) for name, add in (("fit", _add_fit), ("compare", _add_compare), ("demo", _add_demo))}
+    word = next((word for word in argv if not word.startswith("-")), None)
+    if word is not None and word not in known:
+        top.error(f"unknown command {word!r}: {suggest(word, known)}")
+    arguments, rest = top.parse_known_args(argv)
+    if word is None:
+        top.print_help(sys.stderr)
+        raise SystemExit(2)
+    if rest:
+        _unknown(known[word], rest)
+    return arguments
+
+
+def _unknown(parser: argparse.ArgumentParser, rest: list[str]) -> NoReturn:
+    """Refuse words that are left over, with the nearest option."""
+    option = rest[0].partition("=")[0]
+    if not option.startswith("-"):
+        parser.error(f"too many words, from {option!r} on: put quotation marks around the formula")
+    parser.error(f"unknown option {option}: {suggest(option, dict.fromkeys(re.findall(r'--[a-z-]+', parser.format_help())))}")
+
+
+def _add_fit(commands: Any) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = _command(commands, "fit", "Fit one model and print its summary.", _FIT)
+    _add_model(parser)
+    parser.add_argument("--vcov", metavar="V", help="standard errors: model, HC0 to HC3 (GLM); robust, model (GEE)")
+    parser.add_argument("--cluster", metavar="COLUMN", action="append", help="cluster-robust standard errors of a GLM; twice for two-way")
+    parser.add_argument("--small", action="store_const", const=True, help="with --cluster: the small-sample factor")
+    parser.add_argument("--gee", action="store_true", help="fit by generalised estimating equations; needs --groups")
+    _add_clustered(parser)
+    parser.add_argument("--level", type=_level, default=0.95, metavar="P", help="confidence level of the intervals (default: 0.95)")
+    parser.set_defaults(parser=parser)
+    return parser
+
+
+def _add_compare(commands: Any) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = _command(commands, "compare", "Fit GLM, mixed model and GEE, and print them side by side.", _COMPARE)
+    _add_model(parser)
+    parser.add_argument("--random", metavar="TERMS", help="random effects of --groups in the mixed model, such as '1 + x' (default: 1)")
+    _add_clustered(parser)
+    parser.set_defaults(parser=parser)
+    return parser
+
+
+def _add_demo(commands: Any) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = _command(commands, "demo", "The same question asked three ways of real data, with a picture.", "", "")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="where the picture goes (default: demo/ohio.png)")
+    parser.set_defaults(parser=parser)
+    return parser
+
+
+def _command(commands: Any, name: str, description: str, epilog: str, words: str = "FORMULA DATA ") -> Any:
+    return commands.add_parser(
+        name,
+        prog=f"glimm {name}",
+        usage=f"glimm {name} {words}[options]",
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    """Formula, data, and what every model has."""
+    parser.add_argument("formula", metavar="FORMULA", help="such as 'y ~ x * f', in quotation marks")
+    parser.add_argument(
+        "data", metavar="DATA", help="csv, tsv, parquet or Arrow file (may be gzipped), - for standard input, or ohio, classroom"
+    )
+    parser.add_argument("--family", metavar="F", help="gaussian (default), binomial, poisson")
+    parser.add_argument("--link", metavar="L", help="identity, log, logit, probit, cloglog (default: the family's own)")
+    parser.add_argument("--weights", metavar="COLUMN", help="precision weights")
+    parser.add_argument("--offset", metavar="COLUMN", help="known part of the linear predictor")
+    parser.add_argument("--exposure", metavar="COLUMN", help="its log is an offset")
+    parser.add_argument("--missing", choices=("drop", "error"), help="rows with missing values (default: drop, and say so)")
+    parser.add_argument("--max-iter", type=int, metavar="N", help="iterations at most")
+    parser.add_argument("--threads", type=int, metavar="N", help="threads at most; results do not depend on it")
+    parser.add_argument("--report", metavar="FILE", help="write a report there too, as HTML")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+
+
+def _add_clustered(parser: argparse.ArgumentParser) -> None:
+    """What mixed models and GEE have."""
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--reml", dest="reml", action="store_const", const=True, help="linear mixed model: restricted likelihood (default)")
+    how.add_argument("--ml", dest="reml", action="store_const", const=False, help="linear mixed model: maximum likelihood")
+    parser.add_argument("--points", type=_points, metavar="K", help="quadrature points of a mixed model: auto (default), 1 is Laplace")
+    parser.add_argument("--groups", metavar="COLUMN", help="the clusters")
+    parser.add_argument("--time", metavar="COLUMN", help="occasions inside a cluster, for the GEE")
+    parser.add_argument("--corr", metavar="NAME", help="the GEE's working correlation: independence, exchangeable (default), ar1")
+    parser.add_argument("--moments", metavar="NAME", help="the GEE's moment rule: standard (default), geepack")
+
+
+def _level(text: str) -> float:
+    try:
+        level = float(text)
+    except ValueError:
+        level = -1.0
+    if not 0.0 < level < 1.0:
+        raise argparse.ArgumentTypeError(f"must be between 0 and 1, for example 0.95, not {text!r}")
+    return level
+
+
+def _points(text: str) -> int | str:
+    if text == "auto" or text.isdecimal():
+        return text if text == "auto" else int(text)
+    raise argparse.ArgumentTypeError(f"must be auto or a whole number of at least 1 (1 is Laplace), not {text!r}")
