@@ -253,6 +253,7 @@ USAGE = {
     "no level": (("fit", "y ~ x", "data", "--level", "high"), "must be between 0 and 1"),
     "points": (("fit", "y ~ x + (1 | g)", "data", "--points", "many"), "--points: must be auto or a whole number"),
     "compare without groups": (("compare", "y ~ x", "data"), "compare needs the clusters: --groups COLUMN"),
+    "demo into a directory": (("demo", "--out", "."), "'.' is a directory"),
     "two random parts": (("compare", "y ~ x + (1 | g)", "data", "--random", "1"), "random effects of its own"),
 }
 
@@ -304,6 +305,8 @@ def test_warnings_and_failed_fits(run, tmp_path):
 
 def test_numbers_that_json_does_not_have_are_null(run, tmp_path):
     pd.DataFrame({"y": [1.0, 2.0], "x": [1.0, 2.0]}).to_csv(tmp_path / "two.csv", index=False)
+    err = run("fit", "y ~ x", str(tmp_path / "two.csv"))[2]
+    assert "RuntimeWarning" not in err
     said = json.loads(run("fit", "y ~ x", str(tmp_path / "two.csv"), "--json")[1], parse_constant=pytest.fail)
     assert None in said["coefficients"][0].values()
 
@@ -343,6 +346,10 @@ def test_an_interrupt_and_a_reader_that_leaves_are_quiet(csv):
     with open(write, "wb") as nobody:
         done = subprocess.run([*words, csv], stdout=nobody, stderr=subprocess.PIPE, check=False)
     assert (done.returncode, done.stderr) == (141, b"")
+    if Path("/dev/full").exists():
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run([*words, csv], stdout=full, stderr=subprocess.PIPE, check=False)
+        assert (done.returncode, done.stderr) == (1, b"glimm: standard output cannot be written: No space left on device\n")
 
 
 def test_the_entry_point_is_named():

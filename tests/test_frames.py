@@ -323,7 +323,7 @@ def test_only_the_columns_asked_for_are_read():
     ("data", "words"),
     [
         (pl.LazyFrame(DATA), r"lazy frame: call \.collect\(\)"),
-        ("ohio.csv", r"not str: read the file first, with pandas\.read_csv"),
+        ("ohio.csv", r"not str: read the file first, with glimm\.read"),
         ([1, 2], "must be a pandas or polars DataFrame, a pyarrow Table or a dict of arrays, not list"),
         (None, "not NoneType"),
         (np.zeros((2, 2)), "not ndarray"),

@@ -188,6 +188,7 @@ def test_paths_that_are_refused(tmp_path, put):
         (tmp_path / "zzz", "no file .*: check the path"),
         (tmp_path, "is a directory"),
         ("a\0b", "cannot be read"),
+        ("", "the path is empty"),
         ("https://example.org/a.csv", "download the file first"),
         (FRAME, "read takes the path of a file, or '-' for standard input, not DataFrame"),
     ):

@@ -65,9 +65,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in the buffer goes nowhere at exit
+        abandon()
         return PIPE
+    except OSError as error:
+        say(f"{error.filename or 'standard output'} cannot be written: {error.strerror or error}")
+        abandon()
+        return MEND
     return status
+
+
+def abandon() -> None:
+    """Send what is left in the buffer of standard output nowhere, so that it is not tried again at exit."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def say(text: str) -> None:
@@ -77,16 +87,13 @@ def say(text: str) -> None:
 
 @contextmanager
 def announced(model: str = "") -> Iterator[None]:
-    """Warnings of glimm as lines on standard error, with the model's name if there are several; others as Python shows them."""
+    """Warnings of glimm as lines on standard error, with the model's name if there are several; others, for programmers, are not shown."""
     with warnings.catch_warnings():
-        others: Any = warnings.showwarning
 
         def show(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
-            if issubclass(category, GlimmWarning):
-                say(f"warning: {model}{message}")
-            else:
-                others(message, category, *where, **more)
+            say(f"warning: {model}{message}")
 
+        warnings.simplefilter("ignore")
         warnings.simplefilter("always", GlimmWarning)
         warnings.showwarning = show
         yield
@@ -151,6 +158,8 @@ def run_demo(a: argparse.Namespace) -> int:
     """glimm demo: the tour of the ohio data. Returns the exit status."""
     from .demo import main as demo
 
+    if a.out is not None and a.out.is_dir():
+        a.parser.error(f"--out: {str(a.out)!r} is a directory: name a file in it")
     demo([] if a.out is None else ["--out", str(a.out)])
     return DONE
 

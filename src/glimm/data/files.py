@@ -104,6 +104,8 @@ def _content(path: Any) -> tuple[str, bytes]:
     given = os.fspath(path)
     if given == "-":
         return "standard input", sys.stdin.buffer.read()
+    if not given:
+        raise GlimmError("the path is empty: name a file, or '-' for standard input")
     if "://" in given:
         raise GlimmError(f"{given} is an address on the net: download the file first")
     file = Path(given).expanduser()
