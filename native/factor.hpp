@@ -4,6 +4,7 @@
 // the LMM fills it once with the prior weights, Laplace refills it with the working weights of its current mode.
 #pragma once
 #include <cstring>
+#include <type_traits>
 
 #include "rows.hpp"
 
@@ -34,6 +35,16 @@ class LogProduct {
   double sum_ = 0.0, product_ = 1.0;
 };
 
+// Calls work with q as a compile-time constant where it is small, 0 for any other: loops over effects then unroll.
+template <class Work> auto with_effects(int q, Work work) {
+  switch (q) {
+    case 1: return work(std::integral_constant<int, 1>{});
+    case 2: return work(std::integral_constant<int, 2>{});
+    case 3: return work(std::integral_constant<int, 3>{});
+    default: return work(std::integral_constant<int, 0>{});
+  }
+}
+
 class BlockedFactor {
  public:
   BlockedFactor(Index levels, int q, int extra)
@@ -49,18 +60,18 @@ class BlockedFactor {
   const double* solved(Index j) const { return &bt_[j * extra_ * q_]; }
 
   // Factor of block j for T (q x q lower, row-major), times its panels if asked; false if it is not positive definite.
-  bool factor_level(Index j, const double* t, bool panels) {
-    const int q = q_;
+  template <int Q> bool factor_level(Index j, const double* t, bool panels) {
+    const int q = Q ? Q : q_;
     double* l = &l_[j * q * q];
     const double* d = diagonal(j);
-    if (q == 1) {
+    if constexpr (Q == 1) {
       const double square = 1.0 + t[0] * t[0] * d[0];
       if (!(square > 0.0)) return false;
       l[0] = std::sqrt(square);
     } else {
-      double td[kStack];
+      double td[Q ? Q * Q : 1];
       Vec heap;
-      double* work = q * q <= kStack ? td : (heap.resize(q * q), heap.data());
+      double* work = Q ? td : (heap.resize(q * q), heap.data());
       for (int a = 0; a < q; ++a)  // D T
         for (int c = 0; c < q; ++c) {
           double s = 0.0;
@@ -89,11 +100,12 @@ class BlockedFactor {
   }
 
   // All blocks with their panels; false if some block is not positive definite.
-  bool factor(const double* t) {
+  template <int Q> bool factor(const double* t) {
+    const int q = Q ? Q : q_;
     LogProduct pivots;
     for (Index j = 0; j < levels_; ++j) {
-      if (!factor_level(j, t, true)) return false;
-      for (int a = 0; a < q_; ++a) pivots.add(chol(j)[a * q_ + a]);
+      if (!factor_level<Q>(j, t, true)) return false;
+      for (int a = 0; a < q; ++a) pivots.add(chol(j)[a * q + a]);
     }
     logdet_ = 2.0 * pivots.log();
     return true;
@@ -102,31 +114,33 @@ class BlockedFactor {
   double logdet() const { return logdet_; }
 
   // s (extra x extra, lower) -= panel' panel of level j
-  void subtract_panels(Index j, double* s) const {
+  template <int Q> void subtract_panels(Index j, double* s) const {
+    const int q = Q ? Q : q_;
     const double* v = solved(j);
     for (int e = 0; e < extra_; ++e)
-      for (int f = 0; f <= e; ++f) s[e * extra_ + f] -= dot(v + e * q_, v + f * q_, q_);
+      for (int f = 0; f <= e; ++f) s[e * extra_ + f] -= dot(v + e * q, v + f * q, q);
   }
 
   // (q x q, full) inverse of block j
-  void inverse_block(Index j, double* out) const {
-    const double* l = chol(j);
-    if (q_ == 1) {
+  template <int Q> void inverse_block(Index j, double* out) const {
+    const int q = Q ? Q : q_;
+    const double* l = &l_[j * q * q];
+    if constexpr (Q == 1) {
       out[0] = 1.0 / (l[0] * l[0]);
       return;
     }
-    std::fill(out, out + q_ * q_, 0.0);
-    for (int c = 0; c < q_; ++c) {  // rows of the symmetric inverse, one solve each
-      double* x = out + c * q_;
+    std::fill(out, out + q * q, 0.0);
+    for (int c = 0; c < q; ++c) {  // rows of the symmetric inverse, one solve each
+      double* x = out + c * q;
       x[c] = 1.0;
-      solve_lower(l, q_, q_, x);
-      solve_lower_t(l, q_, q_, x);
+      solve_lower(l, q, q, x);
+      solve_lower_t(l, q, q, x);
     }
   }
 
   // b (q x q) = L^-1 T'D and f (q x q) = D - b'b = Z'V^-1 Z of level j, V = I + Z Lambda Lambda'Z'
-  void information(Index j, const double* t, double* b, double* f) const {
-    const int q = q_;
+  template <int Q> void information(Index j, const double* t, double* b, double* f) const {
+    const int q = Q ? Q : q_;
     const double *d = diagonal(j), *l = chol(j);
     for (int c = 0; c < q; ++c)
       for (int a = 0; a < q; ++a) {
@@ -149,7 +163,6 @@ class BlockedFactor {
   }
 
  private:
-  static constexpr int kStack = 64;
   Index levels_;
   int q_, extra_;
   Vec d_, b_, l_, bt_;
@@ -164,21 +177,17 @@ class SigmaMoments {
  public:
   explicit SigmaMoments(int q) : q_(q), nt_(q * (q + 1) / 2), rr(q * q, 0.0), tensor_(static_cast<size_t>(nt_) * nt_, 0.0) {}
 
-  void add(const double* f, const double* r) {
-    if (q_ == 1) {
-      rr[0] += r[0] * r[0];
-      tensor_[0] += f[0] * r[0] * r[0];
-      return;
-    }
+  template <int Q> void add(const double* f, const double* r) {
+    const int q = Q ? Q : q_, nt = q * (q + 1) / 2;
     int row = 0;
-    for (int b = 0; b < q_; ++b)
+    for (int b = 0; b < q; ++b)
       for (int d = 0; d <= b; ++d, ++row) {
         const double product = r[b] * r[d];
-        rr[b * q_ + d] += product;
-        double* out = &tensor_[static_cast<size_t>(row) * nt_];
+        rr[b * q + d] += product;
+        double* out = &tensor_[static_cast<size_t>(row) * nt];
         int column = 0;
-        for (int a = 0; a < q_; ++a)
-          for (int c = 0; c <= a; ++c, ++column) out[column] += product * f[a * q_ + c];
+        for (int a = 0; a < q; ++a)
+          for (int c = 0; c <= a; ++c, ++column) out[column] += product * f[a * q + c];
       }
   }
 

@@ -58,8 +58,8 @@ void LaplaceMixed::foretell(const double* vector) {
 }
 
 // The row stage, third derivatives included, at the modes of block b, and its factor. False where there are no modes.
-bool LaplaceMixed::block(Index b, const Stage& stage, const double* vector, const Vec& t, Ask ask, Work& k) {
-  const int q = data_.q;
+template <int Q> bool LaplaceMixed::block(Index b, const Stage& stage, const double* vector, const Vec& t, Ask ask, Work& k) {
+  const int q = Q ? Q : data_.q;
   const Index r0 = data_.first(b), m = data_.last(b) - r0;
   data_.linear(b, vector, t.data(), k.xb, k.zt);
   if (!k.modes.find(data_, stage, b, k.xb, k.zt, u_)) return false;
@@ -79,14 +79,18 @@ bool LaplaceMixed::block(Index b, const Stage& stage, const double* vector, cons
         const double wz = -k.d2[i - r0] * z;
         for (int c = 0; c <= a; ++c) d[a * q + c] += wz * data_.z[i * q + c];
       }
-    if (!factor_.factor_level(j, t.data(), false)) return false;
+    if (!factor_.factor_level<Q>(j, t.data(), false)) return false;
   }
   return true;
 }
 
 MixedEvaluation LaplaceMixed::evaluate(const Stage& stage, const double* vector, Ask ask) {
+  return with_effects(data_.q, [&](auto size) { return evaluated<size()>(stage, vector, ask); });
+}
+
+template <int Q> MixedEvaluation LaplaceMixed::evaluated(const Stage& stage, const double* vector, Ask ask) {
   MixedEvaluation out;
-  const int p = data_.p, q = data_.q, nt = data_.nt, size_all = p + nt + (stage.has_psi() ? 1 : 0);
+  const int p = data_.p, q = Q ? Q : data_.q, nt = data_.nt, size_all = p + nt + (stage.has_psi() ? 1 : 0);
   const Index levels = data_.levels.count;
   const Index* starts = data_.levels.starts;
   const Vec t = unpack_t(vector + p, q);
@@ -97,7 +101,7 @@ MixedEvaluation LaplaceMixed::evaluate(const Stage& stage, const double* vector,
   parallel_blocks(data_.blocks(), data_.threads, [&](Index b) {
     static thread_local Work k;
     BlockSums& sums = parts[b];
-    sums.ok = block(b, stage, vector, t, ask, k);
+    sums.ok = block<Q>(b, stage, vector, t, ask, k);
     if (!sums.ok) return;
     const Index r0 = data_.first(b), m = data_.last(b) - r0;
     LogProduct pivots;
@@ -109,13 +113,13 @@ MixedEvaluation LaplaceMixed::evaluate(const Stage& stage, const double* vector,
       }
     sums.logdet = 2.0 * pivots.log();
     if (ask.blocks)
-      for (Index j = data_.edges[b]; j < data_.edges[b + 1]; ++j) factor_.inverse_block(j, &out.inverse_blocks[j * q * q]);
+      for (Index j = data_.edges[b]; j < data_.edges[b + 1]; ++j) factor_.inverse_block<Q>(j, &out.inverse_blocks[j * q * q]);
     if (ask.order == 0) return;
     sums.beta.assign(p, 0.0);
     sums.t.assign(q * q, 0.0);
     Vec inverse(q * q), lam(q), rhs(q), zq(q), tp(q * q);
     for (Index j = data_.edges[b]; j < data_.edges[b + 1]; ++j) {
-      factor_.inverse_block(j, inverse.data());
+      factor_.inverse_block<Q>(j, inverse.data());
       const double *u = &u_[j * q], *zs = &zs_[j * q], *d = factor_.diagonal(j);
       std::fill(rhs.begin(), rhs.end(), 0.0);
       std::fill(zq.begin(), zq.end(), 0.0);
@@ -194,7 +198,11 @@ MixedEvaluation LaplaceMixed::evaluate(const Stage& stage, const double* vector,
 // Tangents of the gradient along each parameter, level by level: e = d eta, du = M^-1 (...), then every quantity above.
 // The derivatives of d1, d2, d3 along eta (and psi) are central differences of the row stage over e.
 Vec LaplaceMixed::hessian(const Stage& stage, const double* vector) {
-  const int p = data_.p, q = data_.q, nt = data_.nt;
+  return with_effects(data_.q, [&](auto size) { return hessian_of<size()>(stage, vector); });
+}
+
+template <int Q> Vec LaplaceMixed::hessian_of(const Stage& stage, const double* vector) {
+  const int p = data_.p, q = Q ? Q : data_.q, nt = data_.nt;
   const bool has_psi = stage.has_psi();
   const int size_all = p + nt + (has_psi ? 1 : 0);
   const Index* starts = data_.levels.starts;
@@ -204,14 +212,14 @@ Vec LaplaceMixed::hessian(const Stage& stage, const double* vector) {
   constexpr double reach = 1e-3;
   parallel_blocks(data_.blocks(), data_.threads, [&](Index b) {
     Work k;
-    failed[b] = !block(b, stage, vector, t, Ask{1}, k);
+    failed[b] = !block<Q>(b, stage, vector, t, Ask{1}, k);
     if (failed[b]) return;
     const Index r0 = data_.first(b), m = data_.last(b) - r0, j0 = data_.edges[b], count = data_.edges[b + 1] - j0;
     Vec x(static_cast<size_t>(m) * p), inverse(count * q * q), lam(count * q), rhs(count * q), pz(m * q);
     data_.rows.fill(r0, m, x.data());
     for (Index j = 0; j < count; ++j) {
       double* inv = &inverse[j * q * q];
-      factor_.inverse_block(j + j0, inv);
+      factor_.inverse_block<Q>(j + j0, inv);
       for (Index i = starts[j + j0] - r0; i < starts[j + j0 + 1] - r0; ++i) {
         const double* z = &k.zt[i * q];
         for (int a = 0; a < q; ++a) pz[i * q + a] = dot(inv + a * q, z, q);

@@ -27,80 +27,83 @@ template <class Work> Vec over_rows(Index n, int threads, size_t size, Work work
 
 }  // namespace
 
-LinearMixed::LinearMixed(const Rows& rows, const Levels& levels, int threads)
-    : rows_(rows), levels_(levels), threads_(threads), p_(rows.p), q_(levels.q), edges_(cluster_blocks(levels.starts, levels.count)),
-      factor_(levels.count, levels.q, rows.p + 1) {
-  const int p = p_, e = p_ + 1, q = q_;
-  Rows natural = rows;
-  natural.order = nullptr;
+LinearMixed::LinearMixed(const Rows& rows, const std::int32_t* refs, Index levels, const double* z, int q, int threads)
+    : rows_(rows), refs_(refs), z_(z), levels_(levels), threads_(threads), p_(rows.p), q_(q), factor_(levels, q, rows.p + 1) {
+  const int p = p_, e = p_ + 1;
   xx_ = over_rows(rows.n, threads, static_cast<size_t>(p) * p + 1, [&](Index r0, Index m, Vec& sum) {
     Vec x(static_cast<size_t>(kRunRows) * p);
     for (Index r = r0; r < r0 + m; r += kRunRows) {
       const Index some = std::min(kRunRows, r0 + m - r);
-      natural.fill(r, some, x.data());
+      rows.fill(r, some, x.data());
       add_outer(sum.data(), p, x.data(), rows.size ? rows.size + r : nullptr, some);
     }
     for (Index i = r0; rows.size && i < r0 + m; ++i) sum.back() += std::log(rows.size[i]);
   });
   log_weights_ = xx_.back();
   xx_.pop_back();
-  const Index blocks = static_cast<Index>(edges_.size()) - 1;
-  parallel_blocks(blocks, threads, [&](Index b) {
-    Vec x, w, z;
-    over_runs(levels.starts, edges_[b], edges_[b + 1], [&](Index from, Index to, Index r0, Index m) {
-      x.resize(static_cast<size_t>(m) * p);
-      w.resize(m);
-      z.resize(static_cast<size_t>(m) * q);
-      rows.fill(r0, m, x.data());
-      for (Index i = 0; i < m; ++i) {
-        const Index at = rows.at(r0 + i);
-        w[i] = rows.size ? rows.size[at] : 1.0;
-        for (int a = 0; a < q; ++a) z[i * q + a] = levels.z ? levels.z[at * q + a] : 1.0;
-      }
-      for (Index j = from; j < to; ++j) {
-        double* d = factor_.diagonal(j);
-        double* panel = factor_.panel(j);
-        for (Index i = levels.starts[j] - r0; i < levels.starts[j + 1] - r0; ++i)
-          for (int a = 0; a < q; ++a) {
-            const double wz = w[i] * z[i * q + a];
-            const double* row = &x[i * p];
-            for (int c = 0; c <= a; ++c) d[a * q + c] += wz * z[i * q + c];
-            for (int c = 0; c < p; ++c) panel[c * q + a] += wz * row[c];
-          }
-      }
-    });
-  });
   cross_.assign(static_cast<size_t>(e) * e, 0.0);
   for (int a = 0; a < p; ++a)
     for (int c = 0; c <= a; ++c) cross_[a * e + c] = xx_[a * p + c];
   cholesky(xx_.data(), p, p);
-  respond(rows.y);
+  remove_fixed(rows.y);
+  cross_response();
+  with_effects(q, [&](auto size) { scatter<size()>(true); });
+}
+
+Vec LinearMixed::mean_square() const {
+  Vec out(q_, 0.0);
+  for (Index j = 0; j < levels_; ++j)
+    for (int a = 0; a < q_; ++a) out[a] += factor_.diagonal(j)[a * q_ + a];
+  for (double& v : out) v /= static_cast<double>(levels_);
+  return out;
+}
+
+// Rows as they stand, each to its level: one place in memory to go to, where gathering by level would be one per column.
+template <int Q> void LinearMixed::scatter(bool everything) {
+  const int p = p_, q = Q ? Q : q_;
+  Vec x(static_cast<size_t>(kRunRows) * p);
+  for (Index r0 = 0; r0 < rows_.n; r0 += kRunRows) {
+    const Index m = std::min(kRunRows, rows_.n - r0);
+    if (everything) rows_.fill(r0, m, x.data());
+    for (Index i = 0; i < m; ++i) {
+      const Index r = r0 + i, j = refs_[r];
+      const double w = rows_.size ? rows_.size[r] : 1.0;
+      double *d = factor_.diagonal(j), *panel = factor_.panel(j);
+      for (int a = 0; a < q; ++a) {
+        const double wz = w * (z_ ? z_[r * q + a] : 1.0);
+        panel[p * q + a] += wz * residual_[r];
+        if (!everything) continue;
+        for (int c = 0; c <= a; ++c) d[a * q + c] += wz * (z_ ? z_[r * q + c] : 1.0);
+        for (int c = 0; c < p; ++c) panel[c * q + a] += wz * x[i * p + c];
+      }
+    }
+  }
 }
 
 void LinearMixed::respond(const double* y) {
   remove_fixed(y);
   cross_response();
+  for (Index j = 0; j < levels_; ++j) std::fill(factor_.panel(j) + p_ * q_, factor_.panel(j) + (p_ + 1) * q_, 0.0);
+  with_effects(q_, [&](auto size) { scatter<size()>(false); });
 }
 
 // residual = (y - offset - X b) / unit, b by least squares in two rounds: the second takes off what rounding left.
 void LinearMixed::remove_fixed(const double* y) {
   const Index n = rows_.n;
-  Rows natural = rows_;
-  natural.order = nullptr;
   residual_.resize(n);
   ols_.assign(p_, 0.0);
   Vec step(p_, 0.0);
   for (int round = 0; round < 3; ++round) {  // the last only takes off the second round's fit
     Vec sums = over_rows(n, threads_, p_ + 1, [&](Index r0, Index m, Vec& sum) {
       Vec fitted(m), weighted(m);
-      natural.linear(r0, m, step.data(), fitted.data(), round == 0);
+      rows_.linear(r0, m, step.data(), fitted.data(), round == 0);
       for (Index i = 0; i < m; ++i) {
         const double r = (round == 0 ? y[r0 + i] : residual_[r0 + i]) - fitted[i];
         residual_[r0 + i] = r;
         weighted[i] = rows_.size ? rows_.size[r0 + i] * r : r;
         sum[p_] += r * r;
       }
-      if (round < 2) natural.transpose_times(r0, m, weighted.data(), sum.data());
+      if (round < 2) rows_.transpose_times(r0, m, weighted.data(), sum.data());
     });
     if (round == 0) before_ = std::sqrt(sums[p_] / static_cast<double>(n));
     unit_ = std::sqrt(sums[p_] / static_cast<double>(n));
@@ -115,39 +118,28 @@ void LinearMixed::remove_fixed(const double* y) {
 }
 
 void LinearMixed::cross_response() {
-  const int e = p_ + 1, q = q_;
-  const Index blocks = static_cast<Index>(edges_.size()) - 1;
-  Rows natural = rows_;
-  natural.order = nullptr;
-  const Vec last = over_rows(rows_.n, threads_, e, [&](Index r0, Index m, Vec& sum) {
+  const Vec last = over_rows(rows_.n, threads_, p_ + 1, [&](Index r0, Index m, Vec& sum) {
     Vec weighted(m);
     for (Index i = 0; i < m; ++i) {
       weighted[i] = (rows_.size ? rows_.size[r0 + i] : 1.0) * residual_[r0 + i];
       sum[p_] += weighted[i] * residual_[r0 + i];
     }
-    natural.transpose_times(r0, m, weighted.data(), sum.data());
+    rows_.transpose_times(r0, m, weighted.data(), sum.data());
   });
-  std::copy(last.begin(), last.end(), cross_.begin() + static_cast<size_t>(p_) * e);
-  parallel_blocks(blocks, threads_, [&](Index b) {
-    for (Index j = edges_[b]; j < edges_[b + 1]; ++j) {
-      double* panel = factor_.panel(j) + p_ * q;
-      std::fill(panel, panel + q, 0.0);
-      for (Index r = levels_.starts[j]; r < levels_.starts[j + 1]; ++r) {
-        const Index at = rows_.at(r);
-        const double wy = (rows_.size ? rows_.size[at] : 1.0) * residual_[at];
-        for (int a = 0; a < q; ++a) panel[a] += wy * (levels_.z ? levels_.z[at * q + a] : 1.0);
-      }
-    }
-  });
+  std::copy(last.begin(), last.end(), cross_.begin() + static_cast<size_t>(p_) * (p_ + 1));
 }
 
 LmmEvaluation LinearMixed::evaluate(const double* t, bool reml, bool derivatives, bool blocks) {
+  return with_effects(q_, [&](auto size) { return evaluated<size()>(t, reml, derivatives, blocks); });
+}
+
+template <int Q> LmmEvaluation LinearMixed::evaluated(const double* t, bool reml, bool derivatives, bool blocks) {
   LmmEvaluation out;
-  const int p = p_, q = q_, e = p + 1;
-  const Index levels = levels_.count, n = rows_.n;
-  if (!factor_.factor(t)) return out;
+  const int p = p_, q = Q ? Q : q_, e = p + 1;
+  const Index levels = levels_, n = rows_.n;
+  if (!factor_.factor<Q>(t)) return out;
   Vec s = cross_;
-  for (Index j = 0; j < levels; ++j) factor_.subtract_panels(j, s.data());
+  for (Index j = 0; j < levels; ++j) factor_.subtract_panels<Q>(j, s.data());
   Vec lead(static_cast<size_t>(p) * p);
   for (int a = 0; a < p; ++a)
     for (int c = 0; c <= a; ++c) lead[a * p + c] = s[a * e + c];
@@ -181,7 +173,7 @@ LmmEvaluation LinearMixed::evaluate(const double* t, bool reml, bool derivatives
   }
   if (blocks) {
     out.inverse_blocks.resize(levels * q * q);
-    for (Index j = 0; j < levels; ++j) factor_.inverse_block(j, &out.inverse_blocks[j * q * q]);
+    for (Index j = 0; j < levels; ++j) factor_.inverse_block<Q>(j, &out.inverse_blocks[j * q * q]);
   }
   if (!derivatives) return out;
 
@@ -190,7 +182,7 @@ LmmEvaluation LinearMixed::evaluate(const double* t, bool reml, bool derivatives
   SigmaMoments moments(q);
   Vec g(q * q, 0.0), b(q * q), f(q * q), c(q * p), r(q), rest(static_cast<size_t>(q) * q * p, 0.0);
   for (Index j = 0; j < levels; ++j) {
-    factor_.information(j, t, b.data(), f.data());
+    factor_.information<Q>(j, t, b.data(), f.data());
     const double *panel = factor_.panel(j), *solved = factor_.solved(j);
     for (int a = 0; a < q; ++a) r[a] = panel[p * q + a];
     for (int a = 0; a < q; ++a)
@@ -202,7 +194,7 @@ LmmEvaluation LinearMixed::evaluate(const double* t, bool reml, bool derivatives
         c[a * p + x] = v;
         r[a] -= v * beta[x];
       }
-    moments.add(f.data(), r.data());
+    moments.add<Q>(f.data(), r.data());
     for (int a = 0; a < q; ++a)
       for (int k = 0; k < q; ++k) {
         double* sum = &rest[static_cast<size_t>(a * q + k) * p];

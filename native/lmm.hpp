@@ -21,9 +21,10 @@ struct Entries {
 
 class LinearMixed {
  public:
-  // rows.y is the response, rows.size the prior weights; rows are ordered by level. Offset and weighted least-squares fit are
-  // taken off the response, and what is left is divided by its root mean square: large means leave the cross-products.
-  LinearMixed(const Rows& rows, const Levels& levels, int threads);
+  // rows.y is the response, rows.size the prior weights; refs (n) the level of each row, z (n x q) row-major or null for 1, all in
+  // the same order of rows, which may be any. Offset and weighted least-squares fit are taken off the response, and what is left is
+  // divided by its root mean square: large means leave the cross-products.
+  LinearMixed(const Rows& rows, const std::int32_t* refs, Index levels, const double* z, int q, int threads);
   // t: q x q lower, row-major. With derivatives: gradient and model Hessian in the entries of T, column by column.
   LmmEvaluation evaluate(const double* t, bool reml, bool derivatives, bool blocks);
   NewtonResult search(const Vec& theta, const Entries& entries, bool reml, const NewtonOptions& options);
@@ -32,15 +33,19 @@ class LinearMixed {
 
   double unit() const { return unit_; }     // root mean square of what was left
   double before() const { return before_; } // root mean square of response - offset
+  Vec mean_square() const;                  // (q) mean over levels of the diagonal of Z'WZ
 
  private:
+  template <int Q> LmmEvaluation evaluated(const double* t, bool reml, bool derivatives, bool blocks);
   void remove_fixed(const double* y);
   void cross_response();
+  template <int Q> void scatter(bool everything);
 
   Rows rows_;
-  Levels levels_;
+  const std::int32_t* refs_;
+  const double* z_;
+  Index levels_;
   int threads_, p_, q_;
-  std::vector<Index> edges_;
   Vec xx_, residual_, ols_;  // Cholesky factor of X'WX; what is left of the response, in the rows' own order
   double unit_ = 1.0, before_ = 0.0;
   Vec cross_;  // [X y]'W[X y], lower

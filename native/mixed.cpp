@@ -17,15 +17,16 @@ double MixedRows::constant(const Stage& stage) const {
 }
 
 void MixedRows::linear(Index b, const double* beta, const double* t, Vec& xb, Vec& zt) const {
+  with_effects(q, [&](auto size) { linear_of<size()>(b, beta, t, xb, zt); });
+}
+
+template <int Q> void MixedRows::linear_of(Index b, const double* beta, const double* t, Vec& xb, Vec& zt) const {
+  const int q = Q ? Q : this->q;
   const Index r0 = first(b), m = last(b) - r0;
   xb.resize(m);
   zt.resize(m * q);
   rows.linear(r0, m, beta, xb.data());
   const double* from = &z[r0 * q];
-  if (q == 1) {
-    for (Index i = 0; i < m; ++i) zt[i] = t[0] * from[i];
-    return;
-  }
   for (Index i = 0; i < m; ++i)
     for (int a = 0; a < q; ++a) {
       double s = 0.0;
@@ -36,6 +37,13 @@ void MixedRows::linear(Index b, const double* beta, const double* t, Vec& xb, Ve
 
 void MixedRows::add_model_hessian(Index b, const Stage& stage, const double* t, const double* w, const double* zs, const Vec& zt, const double* eta,
                                   BlockedFactor& factor, HessianSums& sums) const {
+  with_effects(q, [&](auto size) { add_model_hessian_of<size()>(b, stage, t, w, zs, zt, eta, factor, sums); });
+}
+
+template <int Q>
+void MixedRows::add_model_hessian_of(Index b, const Stage& stage, const double* t, const double* w, const double* zs, const Vec& zt, const double* eta,
+                                     BlockedFactor& factor, HessianSums& sums) const {
+  const int q = Q ? Q : this->q;
   const Index begin = first(b);
   Vec x, left(q * q), f(q * q);
   over_runs(levels.starts, edges[b], edges[b + 1], [&](Index from, Index to, Index r0, Index m) {
@@ -52,10 +60,10 @@ void MixedRows::add_model_hessian(Index b, const Stage& stage, const double* t, 
           const double* row = &x[(r - r0) * p];
           for (int c = 0; c < p; ++c) panel[c * q + a] += wz * row[c];
         }
-      factor.factor_level(j, t, true);
-      factor.subtract_panels(j, sums.xvx.data());
-      factor.information(j, t, left.data(), f.data());
-      sums.moments.add(f.data(), zs + j * q);
+      factor.factor_level<Q>(j, t, true);
+      factor.subtract_panels<Q>(j, sums.xvx.data());
+      factor.information<Q>(j, t, left.data(), f.data());
+      sums.moments.add<Q>(f.data(), zs + j * q);
     }
   });
   if (!stage.has_psi()) return;

@@ -51,16 +51,25 @@ class MixedRows {
                          BlockedFactor& factor, HessianSums& sums) const;
   // blockdiag(2 X'V^-1X, average information of T, curvature of psi)
   Vec model_hessian(const Stage&, const double* t, const std::vector<HessianSums>& parts) const;
+
+ private:
+  template <int Q> void linear_of(Index b, const double* beta, const double* t, Vec& xb, Vec& zt) const;
+  template <int Q>
+  void add_model_hessian_of(Index b, const Stage&, const double* t, const double* w, const double* zs, const Vec& zt, const double* eta,
+                            BlockedFactor& factor, HessianSums& sums) const;
 };
 
 // Modes of the spherical effects: u_j maximises sum l(y, xb + zt'u) - u'u / 2 over the rows of level j.
 class Modes {
  public:
   // Starts from u and leaves the modes there; false if some level has none.
-  bool find(const MixedRows& data, const Stage& stage, Index block, const Vec& xb, const Vec& zt, Vec& u);
+  bool find(const MixedRows& data, const Stage& stage, Index block, const Vec& xb, const Vec& zt, Vec& u) {
+    return with_effects(data.q, [&](auto size) { return found<size()>(data, stage, block, xb, zt, u); });
+  }
 
  private:
-  void evaluate(const MixedRows& data, const Stage& stage, const Vec& xb, const Vec& zt, const Vec& u, bool values);
+  template <int Q> bool found(const MixedRows& data, const Stage& stage, Index block, const Vec& xb, const Vec& zt, Vec& u);
+  template <int Q> void evaluate(const MixedRows& data, const Stage& stage, const Vec& xb, const Vec& zt, const Vec& u, bool values);
   Index begin_ = 0, r0_ = 0;
   std::vector<Index> active_, still_;
   std::vector<char> restarted_;
@@ -79,7 +88,9 @@ class LaplaceMixed {
   struct Work;
   struct Base { Vec vector, t, u, d, l, panels, zs; };  // where the last model Hessian was made: du = M^-1 (...) d vector
   void foretell(const double* vector);
-  bool block(Index b, const Stage&, const double* vector, const Vec& t, Ask ask, Work& work);
+  template <int Q> MixedEvaluation evaluated(const Stage&, const double* vector, Ask ask);
+  template <int Q> Vec hessian_of(const Stage&, const double* vector);
+  template <int Q> bool block(Index b, const Stage&, const double* vector, const Vec& t, Ask ask, Work& work);
 
   const MixedRows& data_;
   BlockedFactor factor_;

@@ -15,15 +15,14 @@ bool log_concave(const Stage& s) { return s.family != kGaussian || s.link == kId
 
 }  // namespace
 
-void Modes::evaluate(const MixedRows& data, const Stage& stage, const Vec& xb, const Vec& zt, const Vec& u, bool values) {
-  const int q = data.q;
+template <int Q> void Modes::evaluate(const MixedRows& data, const Stage& stage, const Vec& xb, const Vec& zt, const Vec& u, bool values) {
+  const int q = Q ? Q : data.q;
   const Index* starts = data.levels.starts;
   Index i = 0;
   for (Index j : active_) {
     const double* uj = &u[j * q];
     const Index a = starts[j], b = starts[j + 1];
-    if (q == 1) for (Index r = a; r < b; ++r) eta_[i + r - a] = xb[r - r0_] + zt[r - r0_] * uj[0];
-    else for (Index r = a; r < b; ++r) eta_[i + r - a] = xb[r - r0_] + dot(&zt[(r - r0_) * q], uj, q);
+    for (Index r = a; r < b; ++r) eta_[i + r - a] = xb[r - r0_] + dot(&zt[(r - r0_) * q], uj, q);
     std::copy(&data.y[a], &data.y[a] + (b - a), &y_[i]);
     if (!data.size.empty()) std::copy(&data.size[a], &data.size[a] + (b - a), &size_[i]);
     i += b - a;
@@ -31,8 +30,8 @@ void Modes::evaluate(const MixedRows& data, const Stage& stage, const Vec& xb, c
   stage_jets(stage, i, y_.data(), data.size.empty() ? nullptr : size_.data(), eta_.data(), values ? l_.data() : nullptr, d1_.data(), d2_.data(), nullptr);
 }
 
-bool Modes::find(const MixedRows& data, const Stage& stage, Index block, const Vec& xb, const Vec& zt, Vec& u) {
-  const int q = data.q;
+template <int Q> bool Modes::found(const MixedRows& data, const Stage& stage, Index block, const Vec& xb, const Vec& zt, Vec& u) {
+  const int q = Q ? Q : data.q;
   const bool values = !log_concave(stage);
   const Index* starts = data.levels.starts;
   begin_ = data.edges[block];
@@ -47,9 +46,9 @@ bool Modes::find(const MixedRows& data, const Stage& stage, Index block, const V
   restarted_.assign(count, 0);
   active_.clear();
   for (Index j = begin_; j < end; ++j) active_.push_back(j);
-  Vec curvature(q * q), g(q);
+  Vec heap(Q ? 0 : q + q * q);
   for (int it = 0; it < kMost && !active_.empty(); ++it) {
-    evaluate(data, stage, xb, zt, u, values);
+    evaluate<Q>(data, stage, xb, zt, u, values);
     still_.clear();
     Index i = 0;
     for (Index j : active_) {
@@ -58,26 +57,18 @@ bool Modes::find(const MixedRows& data, const Stage& stage, Index block, const V
       double* uj = &u[j * q];
       double* s = &step_[k * q];
       double h = values ? -0.5 * dot(uj, uj, q) : 0.0;
-      if (q == 1) {
-        double g0 = -uj[0], c0 = 1.0;
-        for (Index r = 0; r < rows; ++r) {
-          g0 += zj[r] * d1_[i + r];
-          c0 -= d2_[i + r] * zj[r] * zj[r];
-        }
-        g[0] = g0;
-        curvature[0] = c0;
-      } else {
+      double gs[Q ? Q : 1], cs[Q ? Q * Q : 1];  // on the stack where q is known
+      double *g = Q ? gs : heap.data(), *curvature = Q ? cs : heap.data() + q;
+      for (int a = 0; a < q; ++a) {
+        g[a] = -uj[a];
+        for (int c = 0; c <= a; ++c) curvature[a * q + c] = a == c ? 1.0 : 0.0;
+      }
+      for (Index r = 0; r < rows; ++r) {
+        const double* z = zj + r * q;
         for (int a = 0; a < q; ++a) {
-          g[a] = -uj[a];
-          for (int c = 0; c <= a; ++c) curvature[a * q + c] = a == c ? 1.0 : 0.0;
-        }
-        for (Index r = 0; r < rows; ++r) {
-          const double* z = zj + r * q;
-          for (int a = 0; a < q; ++a) {
-            g[a] += z[a] * d1_[i + r];
-            const double wz = -d2_[i + r] * z[a];
-            for (int c = 0; c <= a; ++c) curvature[a * q + c] += wz * z[c];
-          }
+          g[a] += z[a] * d1_[i + r];
+          const double wz = -d2_[i + r] * z[a];
+          for (int c = 0; c <= a; ++c) curvature[a * q + c] += wz * z[c];
         }
       }
       for (Index r = 0; values && r < rows; ++r) h += l_[i + r];
@@ -104,13 +95,13 @@ bool Modes::find(const MixedRows& data, const Stage& stage, Index block, const V
       }
       value_[k] = h;
       length_[k] = 1.0;
-      if (!cholesky(curvature.data(), q, q))  // negative observed weights: an identity-scaled step towards the mode
+      if (!cholesky(curvature, q, q))  // negative observed weights: an identity-scaled step towards the mode
         for (int a = 0; a < q; ++a)
           for (int c = 0; c <= a; ++c) curvature[a * q + c] = a == c ? 1.0 : 0.0;
-      std::copy(g.begin(), g.end(), s);
-      solve_lower(curvature.data(), q, q, s);
+      std::copy(g, g + q, s);
+      solve_lower(curvature, q, q, s);
       slope_[k] = dot(s, s, q);  // the decrement: g's
-      solve_lower_t(curvature.data(), q, q, s);
+      solve_lower_t(curvature, q, q, s);
       for (int a = 0; a < q; ++a) {
         from_[k * q + a] = uj[a];
         uj[a] += s[a];
@@ -121,5 +112,10 @@ bool Modes::find(const MixedRows& data, const Stage& stage, Index block, const V
   }
   return active_.empty();
 }
+
+template bool Modes::found<0>(const MixedRows&, const Stage&, Index, const Vec&, const Vec&, Vec&);
+template bool Modes::found<1>(const MixedRows&, const Stage&, Index, const Vec&, const Vec&, Vec&);
+template bool Modes::found<2>(const MixedRows&, const Stage&, Index, const Vec&, const Vec&, Vec&);
+template bool Modes::found<3>(const MixedRows&, const Stage&, Index, const Vec&, const Vec&, Vec&);
 
 }  // namespace glimm

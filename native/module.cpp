@@ -292,10 +292,11 @@ NB_MODULE(GLIMM_MODULE, m) {
   }, nb::arg("pearson"), nb::arg("starts"), nb::arg("time").none(), nb::arg("max_lag"));
 
   nb::class_<LinearMixed>(m, "LinearMixed")
-      .def("__init__", [](LinearMixed* self, const HeldRows& r, Integers starts, std::optional<Square> z, int q, int threads) {
-        new (self) LinearMixed(r.rows, HeldLevels(starts, z, q).levels, threads);
-      }, nb::arg("rows"), nb::arg("starts"), nb::arg("z").none(), nb::arg("q"), nb::arg("threads"), nb::keep_alive<1, 2>(), nb::keep_alive<1, 3>(),
-         nb::keep_alive<1, 4>())
+      .def("__init__", [](LinearMixed* self, const HeldRows& r, Codes refs, Index levels, std::optional<Square> z, int q, int threads) {
+        new (self) LinearMixed(r.rows, refs.data(), levels, z ? z->data() : nullptr, q, threads);
+      }, nb::arg("rows"), nb::arg("refs"), nb::arg("levels"), nb::arg("z").none(), nb::arg("q"), nb::arg("threads"), nb::keep_alive<1, 2>(),
+         nb::keep_alive<1, 3>(), nb::keep_alive<1, 5>())
+      .def("mean_square", [](LinearMixed& self) { return array(self.mean_square()); })
       .def("evaluate", [](LinearMixed& self, Square t, bool reml, bool derivatives, bool blocks) {
         LmmEvaluation e = self.evaluate(t.data(), reml, derivatives, blocks);
         return nb::make_tuple(e.ok, e.deviance, e.r2, maybe(std::move(e.beta)), maybe(std::move(e.u)), maybe_square(std::move(e.information)),

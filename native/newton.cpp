@@ -5,6 +5,10 @@
 namespace glimm {
 namespace {
 
+// Near the end of a long search changes of the gradient are gathered: a poor model of the Hessian converges linearly only.
+constexpr int kPatient = 8;
+constexpr double kNear = 1e-2;
+
 bool usable(const Evaluation& e) {
   if (!e.ok || !std::isfinite(e.value)) return false;
   for (double v : e.gradient) if (!std::isfinite(v)) return false;
@@ -133,11 +137,12 @@ NewtonResult newton(const std::function<Evaluation(const Vec&)>& evaluate, Vec x
   out.hessian = now.hessian;
   bool ok = usable(now);
   for (int it = 0; ok && it < o.max_iter; ++it) {
-    out.hessian = now.hessian;
+    const bool gather = it >= kPatient && out.decrement < kNear;
+    if (!gather) out.hessian = now.hessian;
     if (!moved.empty()) {
       Vec change(n);
       for (size_t i = 0; i < n; ++i) change[i] = now.gradient[i] - before[i];
-      out.hessian = secant(now.hessian, moved, change);
+      out.hessian = secant(out.hessian, moved, change);
     }
     std::vector<int> moving;
     for (size_t i = 0; i < n; ++i)

@@ -152,8 +152,8 @@ MixedEvaluation QuadratureMixed::evaluate(const Stage& stage, const double* vect
           zs[a] += data_.z[i * q + a] * d1[i - begin];
           for (int c = 0; c <= a; ++c) d[a * q + c] -= d2[i - begin] * data_.z[i * q + a] * data_.z[i * q + c];
         }
-      if (!factor_.factor_level(j, t.data(), false)) return;
-      if (ask.blocks) factor_.inverse_block(j, &out.inverse_blocks[j * q * q]);
+      if (!factor_.factor_level<0>(j, t.data(), false)) return;
+      if (ask.blocks) factor_.inverse_block<0>(j, &out.inverse_blocks[j * q * q]);
     }
     total.ok = true;
     NodeLoop loop(data_, stage, rule);

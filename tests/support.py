@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 import glimm
-from glimm.inference.covariance import named, working_covariance
+from glimm.inference.covariance import named, theta_covariance
 
 HERE = Path(__file__).parent / "reference"
 
@@ -237,7 +237,7 @@ def by_level(fit, entry: dict, key: str) -> tuple[np.ndarray, np.ndarray]:
 
 def vector_covariance(fit) -> np.ndarray:
     """Covariance of (coefficients, theta, psi) of a GLMM."""
-    return named(fit.record.design.mean, working_covariance(fit.record))
+    return named(fit.record.design.mean, theta_covariance(fit.record))
 
 
 def assert_effects(fit, entry: dict, spread: float, tolerance: float) -> None:

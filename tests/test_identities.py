@@ -50,15 +50,15 @@ def test_one_point_quadrature_is_laplace(frame, family):
     design = build_design(Spec("glmm", f"{y} ~ x + f + (1 | g)", *resolve(family)), frame)
     laplace = fit_glmm(design, resolve(family)[0], 1, Control())
     from glimm.estimators.points import rule
-    from glimm.estimators.terms import order_by_level
+    from glimm.estimators.terms import by_level
     from glimm.kernels import MixedModel, Rows
 
-    part, ordered = design.mean, order_by_level(design.mean.random[0])
-    rows = Rows(part.matrix, part.center, part.scale, design.y, design.size, part.offset, ordered.order)
+    part, (order, starts) = design.mean, by_level(design.mean.random[0])
+    rows = Rows(part.matrix, part.center, part.scale, design.y, design.size, part.offset, order)
     x = laplace.vector.copy()
     x[: part.matrix.p] = x[: part.matrix.p] * part.scale
     x[part.intercept] += part.center @ laplace.vector[: part.matrix.p]
-    model = MixedModel(rows, ordered.starts, ordered.z, 1, None, None)
+    model = MixedModel(rows, starts, None, 1, None, None)
     one = model.quadrature(resolve(family)[0].kernel, part.link.kernel, x, 1, *rule(1, 1))
     assert -0.5 * one.deviance == pytest.approx(laplace.llf, abs=1e-10)
 

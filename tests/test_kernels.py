@@ -135,7 +135,7 @@ def factor(theta):
 @pytest.mark.parametrize("reml", [False, True])
 def test_lmm_deviance_is_the_dense_normal_likelihood(small, reml):
     y = small["eta"] + np.random.default_rng(1).normal(size=len(small["eta"]))
-    model = LinearMixed(rows_of(small, y, small["weights"]), small["starts"], small["z"], 2)
+    model = LinearMixed(rows_of(small, y, small["weights"]), small["refs"].astype(np.int32), 25, small["z"], 2)
     t = factor([0.8, 0.2, 0.6])
     e = model.evaluate(t, reml)
     sigma2 = e.r2 / (len(y) - 3 if reml else len(y))
@@ -146,7 +146,7 @@ def test_lmm_deviance_is_the_dense_normal_likelihood(small, reml):
 @pytest.mark.parametrize("reml", [False, True])
 def test_lmm_gradient_equals_differences(small, reml):
     y = small["eta"] + np.random.default_rng(1).normal(size=len(small["eta"]))
-    model = LinearMixed(rows_of(small, y, small["weights"]), small["starts"], small["z"], 2)
+    model = LinearMixed(rows_of(small, y, small["weights"]), small["refs"].astype(np.int32), 25, small["z"], 2)
     theta = np.array([0.8, 0.2, 0.6])
     e = model.evaluate(factor(theta), reml, derivatives=True)
     np.testing.assert_allclose(e.gradient, differences(lambda v: model.evaluate(factor(v), reml).deviance, theta), atol=1e-6)
@@ -223,7 +223,7 @@ def test_sums_do_not_depend_on_threads():
         m = MixedModel(rows, starts, None, 1, None, None)
         q = m.quadrature(1, 2, v, 2, *rule(5, 1))
         p = m.laplace(1, 2, v, 2)
-        lmm = LinearMixed(rows, starts, None, 1).evaluate(np.array([[0.5]]), True, derivatives=True)
+        lmm = LinearMixed(rows, refs.astype(np.int32), 9_000, None, 1).evaluate(np.array([[0.5]]), True, derivatives=True)
         results.append([g.loglik, *g.score, *g.information.ravel(), *e.bread.ravel(), *e.score, q.deviance, *q.gradient, *q.hessian.ravel(),
                         p.deviance, *p.gradient, *p.hessian.ravel(), lmm.deviance, *lmm.gradient])  # fmt: skip
     assert results[0] == results[1] == results[2]

@@ -10,7 +10,9 @@ One point is Laplace. "integral" is the integral itself: the trapezoid rule on a
 and wider grid ("integral_change" is the difference). vector = (beta | T by column | log sigma).
 
 Every entry says its columns as expressions of the data's columns. Fits maximise the K^q-point sum over (beta, T[, log sigma]) with
-BFGS and Newton steps with 6th order differences; se is from the Hessian in these parameters jointly.
+BFGS and Newton steps with 6th order differences; se is from the Hessian in these parameters jointly. For q > 1 the sum depends a
+little on the basis of the effects: fits under us take the one in which the columns of Z are orthonormal over the rows, Z R^-1 with
+R'R = Z'Z / n, and are stored for the effects as named.
 """
 
 import itertools
@@ -258,6 +260,15 @@ def at_fixed_vectors(name):
     return out | {"note": NOTE}
 
 
+def rotated(d, vector, back):
+    """The vector with T for the effects back b: the lower triangle of back T T' back'."""
+    _, t, _ = d.unpack(vector)
+    columns, rows = np.triu_indices(d.q)
+    out = vector.copy()
+    out[d.p : d.p + len(rows)] = np.linalg.cholesky(back @ t @ t.T @ back.T)[rows, columns]
+    return out
+
+
 def fitted(name, points):
     model, formula, start, structure, _ = FITS[name]
     d = Data(MODELS[model])
@@ -267,9 +278,21 @@ def fitted(name, points):
         if structure == "diag":
             theta = np.diag(theta)[np.triu_indices(d.q)]
         start = [*laplace["coef"].values(), *theta] + ([np.log(laplace["sigma"])] if d.gaussian else [])
+    back = np.eye(d.q)
+    if structure == "us":
+        back = np.linalg.inv(np.linalg.cholesky(d.z.T @ d.z / len(d.z)).T)
+        d.z = d.z @ back
+        start = rotated(d, np.asarray(start, dtype=float), np.linalg.inv(back))
     v, cov, best, step, vector = fit(d, start, points, structure)
-    _, t, _ = d.unpack(vector)
     c = Cluster(d, vector)
+    _, t, _ = d.unpack(vector)
+    t = back @ t
+    if structure == "us":
+        v, h = rotated(d, v, back), 1e-6 * np.abs(v).max()
+        jacobian = np.column_stack(
+            [(rotated(d, vector + h * e, back) - rotated(d, vector - h * e, back)) / (2 * h) for e in np.eye(len(v))]
+        )
+        cov = jacobian @ cov @ jacobian.T
     inverse = np.linalg.inv(c.chol @ np.swapaxes(c.chol, 1, 2))
     effects, spread = c.modes @ t.T, np.sqrt(np.einsum("ab,jbc,ac->ja", t, inverse, t))
     levels = [str(int(level)) for level in d.levels]

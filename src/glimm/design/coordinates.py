@@ -18,7 +18,7 @@ def to_named(part: Part) -> Floats:
 
 def effects_to_named(term: RandomTerm) -> Floats:
     """(k, k) C with b = C b_work."""
-    return _back(term.center, term.scale, term.intercept)
+    return np.asarray(_back(term.center, term.scale, term.intercept) @ term.mix)
 
 
 def _back(center: Floats, scale: Floats, intercept: int | None) -> Floats:

@@ -14,7 +14,7 @@ from ..data.matrices import build
 from ..data.records import Bar, Variable
 from ..data.text import plain_name
 from ..errors import GlimmError
-from ..kernels.matrix import Ints
+from ..kernels.matrix import Codes, Floats, Ints
 from . import rank
 from .records import RandomTerm
 from .words import in_words
@@ -40,9 +40,9 @@ def random_term(bar: Bar, grouping: Variable, variables: Mapping[str, Variable],
         )
     name = bar.structure if bar.correlated else "diag"
     if bar.expression == "1":
-        _check_residual(bar, group, len(levels), 1, len(refs), residual)
+        _check_residual(bar, group, refs, 1, residual)
         ones = np.ones((len(refs), 1), order="F")
-        return RandomTerm(group, level_array(levels), refs, ones, ("Intercept",), name, 0, np.zeros(1), np.ones(1))
+        return RandomTerm(group, level_array(levels), refs, ones, ("Intercept",), name, 0, np.zeros(1), np.ones(1), np.eye(1))
     fixed = build(bar.expression, variables, rows, len(refs))
     names, intercept = fixed.spec.names, fixed.spec.intercept
     if not names:
@@ -61,26 +61,35 @@ def random_term(bar: Bar, grouping: Variable, variables: Mapping[str, Variable],
             f"{bar.text}: the column {names[position]} {'equals ' + why[2:] if why.startswith('= ') else why}, so the effects of {group!r} "
             "cannot be told apart: leave one out"
         )
-    _check_residual(bar, group, len(levels), len(names), len(refs), residual)
+    _check_residual(bar, group, refs, len(names), residual)
     z = np.asfortranarray(fixed.matrix.dense())
     moved = name == "us" and intercept is not None
     center = decided.center if moved else np.zeros(len(names))
-    scale = np.sqrt(np.mean((z - center) ** 2, axis=0))
+    scale = decided.scale.copy() if moved or intercept is None else np.sqrt(np.mean(z**2, axis=0))
     if intercept is not None:
         center[intercept], scale[intercept] = 0.0, 1.0
-    return RandomTerm(group, level_array(levels), refs, z, names, name, intercept if moved else None, center, scale, fixed.spec)
+    done = name != "us" or (moved and len(names) == 2 and abs(z[:, 1].mean() - center[1]) <= 1e-12 * abs(center[1]) + 1e-9 * scale[1])
+    mix = np.eye(len(names)) if done else orthonormal((z - center) / scale)
+    return RandomTerm(group, level_array(levels), refs, z, names, name, intercept if moved else None, center, scale, mix, fixed.spec)
 
 
-def _check_residual(bar: Bar, group: str, levels: int, effects: int, rows: int, residual: bool) -> None:
-    """Raise GlimmError where effects and residual share the rows: at least as many effects as rows."""
-    if not residual or levels * effects < rows:
+def orthonormal(z: Floats) -> Floats:
+    """(k, k) R^-1 with z = Q R, Q'Q / n = I: columns in which effects are on one footing, however z is coded."""
+    r = np.asarray(np.linalg.qr(z, mode="r"), dtype=np.float64)
+    r *= np.where(np.diag(r) < 0.0, -1.0, 1.0)[:, None]
+    return np.asarray(np.linalg.inv(r) * np.sqrt(len(z)))
+
+
+def _check_residual(bar: Bar, group: str, refs: Codes, effects: int, residual: bool) -> None:
+    """Raise GlimmError where effects and residual share every row: no level has more rows than effects."""
+    if not residual or int(np.bincount(refs).max()) > effects:
         return
-    if effects == 1 and levels == rows:
+    if effects == 1:
         raise GlimmError(
-            f"{bar.text}: column {group!r} has as many levels as there are rows ({rows}), so its random effect cannot be told from "
+            f"{bar.text}: column {group!r} has as many levels as there are rows ({len(refs)}), so its random effect cannot be told from "
             "the residual; use glimm.glm without it, or a grouping with several rows per level"
         )
     raise GlimmError(
-        f"{bar.text}: {levels} levels of {group!r} times {effects} effects are {levels * effects}, but there are {rows} rows, so the "
-        f"effects cannot be told from the residual: use fewer effects, such as (1 | {bar.group}), or a grouping with more rows per level"
+        f"{bar.text}: no level of {group!r} has more rows than the {effects} effects that each gets, so the effects cannot be told from "
+        f"the residual: use fewer effects, such as (1 | {bar.group}), or a grouping with more rows per level"
     )

@@ -46,7 +46,8 @@ class RandomTerm:
     names : k column names of z
     structure : name of the covariance structure
     intercept : position of the constant column, or None
-    center, scale : (k,) the kernels work on (z - center) / scale; center is 0 unless the structure is us and has an intercept
+    center, scale, mix : (k,), (k,), (k, k) the kernels work on ((z - center) / scale) mix, under us with orthonormal columns, else only
+    scaled: any other change of basis would change what independent effects are
     spec : how new data are read in the same way; None for a random intercept
     """
 
@@ -59,6 +60,7 @@ class RandomTerm:
     intercept: int | None
     center: Floats
     scale: Floats
+    mix: Floats
     spec: Any = None
 
 

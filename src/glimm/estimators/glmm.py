@@ -18,7 +18,7 @@ from ..design.records import Design, RandomTerm
 from ..errors import GlimmError
 from ..family import Family
 from ..kernels import Limits, MixedEvaluation, MixedModel, Optimum, Rows, inverse, mean, minimise, positive_definite
-from ..kernels.matrix import Floats
+from ..kernels.matrix import Floats, Ints
 from ..records import MixedRecord, Solution
 from ..version import VERSION
 from .boundary import Search, Settled, settle
@@ -27,7 +27,7 @@ from .ending import mixed_solution
 from .irls import mean_rows, score_iterations, start
 from .points import CHECK_POINTS, CHECK_SHIFT, MOST_EFFECTS, POINTS, SETTLED, affordable, checked_points, rule
 from .separation import bounded, separated, separated_rows
-from .terms import TermRows, order_by_level
+from .terms import Effects, by_level, working_effects
 
 CAP = 4.0
 DIFFERENCE = 3e-3
@@ -44,7 +44,9 @@ class Problem:
     design: Design
     family: Family
     term: RandomTerm
-    ordered: TermRows
+    effects: Effects
+    order: Ints
+    starts: Ints
     control: Control
     models: dict[tuple[int, ...], MixedModel]
 
@@ -62,16 +64,15 @@ class Problem:
         """The rows with the effects in the layout's order."""
         key = tuple(layout.order.tolist())
         if key not in self.models:
-            design, part, ordered = self.design, self.design.mean, self.ordered
-            threads = self.control.n_threads
-            rows = Rows(part.matrix, part.center, part.scale, design.y, design.size, part.offset, ordered.order, threads)
-            arranged = [None if a is None else a[ordered.order] for a in (design.trials, design.weights)]
-            self.models[key] = MixedModel(rows, ordered.starts, ordered.taken(layout.order), ordered.q, *arranged)
+            design, part, threads = self.design, self.design.mean, self.control.n_threads
+            rows = Rows(part.matrix, part.center, part.scale, design.y, design.size, part.offset, self.order, threads)
+            arranged = [None if a is None else a[self.order] for a in (design.trials, design.weights)]
+            self.models[key] = MixedModel(rows, self.starts, self.effects.taken(layout.order), self.effects.q, *arranged)
         return self.models[key]
 
     def spread_out(self, layout: Layout, x: Floats) -> tuple[Floats, Floats]:
         """The kernel's vector (beta | all entries of T | psi), and the positions of x in it."""
-        p, m, q = self.p, layout.size, self.ordered.q
+        p, m, q = self.p, layout.size, self.effects.q
         entries = q * (q + 1) // 2
         places = np.concatenate([np.arange(p), p + layout.places, np.arange(p + entries, p + entries + len(x) - p - m)])
         vector = np.zeros(entries + len(x) - m)
@@ -84,7 +85,7 @@ class Problem:
         if points == 1:
             e = self.model(layout).laplace(*self.kernels, vector, order, blocks)
         else:
-            e = self.model(layout).quadrature(*self.kernels, vector, order, *rule(points, self.ordered.q), blocks=blocks)
+            e = self.model(layout).quadrature(*self.kernels, vector, order, *rule(points, self.effects.q), blocks=blocks)
         if order == 0 or not e.ok:
             return e
         return e._replace(gradient=e.gradient[places], hessian=e.hessian[np.ix_(places, places)] if order > 1 else e.hessian)
@@ -108,7 +109,7 @@ class Problem:
     @property
     def typical(self) -> Floats:
         """(k,) standard deviations that move the linear predictor by one unit."""
-        z = self.ordered.z
+        z = self.effects.z
         return np.ones(1) if z is None else 1.0 / np.sqrt((z**2).mean(axis=0))
 
 
@@ -119,8 +120,8 @@ def fit_glmm(design: Design, family: Family, points: int | str, control: Control
     Returns the record; raises GlimmError for too many points, or means that are impossible from the start.
     """
     term = design.mean.random[0]
-    problem = Problem(design, family, term, order_by_level(term), control, {})
-    q = problem.ordered.q
+    problem = Problem(design, family, term, working_effects(term), *by_level(term), control, {})
+    q = problem.effects.q
     used = 1 if isinstance(points, str) else checked_points(points, q)
     layout = whole(structure(term.structure), q)
     x = _feasible(problem, layout, _start(problem, layout))
@@ -170,7 +171,7 @@ def _feasible(problem: Problem, layout: Layout, x: Floats) -> Floats:
 
 def _auto(problem: Problem, layout: Layout, x: Floats) -> tuple[Settled, int, str]:
     """Raise K until two successive rises change -2 log L by less than 0.01 and every estimate by less than 0.01 standard errors."""
-    q = problem.ordered.q
+    q = problem.effects.q
     found, calm, used = settle(problem.search(1), layout, x), 0, 1
     for points in POINTS[1:]:
         if not affordable(points, q):
@@ -218,7 +219,7 @@ def _curvature(problem: Problem, found: Settled, points: int) -> Floats:
 
 def _record(problem: Problem, found: Settled, points: int, note: str) -> MixedRecord:
     design, layout, optimum = problem.design, found.layout, found.optimum
-    p, m, q = problem.p, layout.size, problem.ordered.q
+    p, m, q = problem.p, layout.size, problem.effects.q
     curvature = _curvature(problem, found, points)
     last = problem.evaluate(layout, optimum.x, points, 2, blocks=True)
     if not last.ok:
@@ -227,7 +228,7 @@ def _record(problem: Problem, found: Settled, points: int, note: str) -> MixedRe
             f"use link={problem.family.default_link!r} or points=1"
         )
     assert last.inverse_blocks is not None
-    root = problem.ordered.back @ layout.root(found.theta(p))
+    root = problem.effects.back @ layout.root(found.theta(p))
     theta = structure(problem.term.structure).parameters(root)
     blocks = last.inverse_blocks.reshape(-1, q, q)
     k = len(theta)
@@ -266,7 +267,7 @@ def _solution(problem: Problem, found: Settled, root: Floats, curvature: Floats,
     design, family, p = problem.design, problem.family, problem.p
     drifting = 0
     if not bounded(family, design.mean.link):
-        mu = _conditional_means(problem, found.optimum.x[:p], last.u.reshape(-1, problem.ordered.q) @ root.T)
+        mu = _conditional_means(problem, found.optimum.x[:p], last.u.reshape(-1, problem.effects.q) @ root.T)
         drifting = separated_rows(design, family, mu, 0.5 * last.hessian[:p, :p], -0.5 * last.gradient[:p])
     if drifting:
         solution = replace(solution, code="separated", message=separated(family, drifting, design.n))

@@ -22,7 +22,7 @@ from ..version import VERSION
 from .boundary import Search, Settled, settle
 from .control import Control
 from .ending import mixed_solution
-from .terms import TermRows, order_by_level
+from .terms import Effects, working_effects
 
 CAP = 10.0
 EXACT = 1e-13
@@ -36,18 +36,16 @@ class LinearProblem:
     family: Family
     reml: bool
     control: Control
-    ordered: TermRows
+    effects: Effects
     models: dict[tuple[int, ...], LinearMixed]
 
     def model(self, layout: Layout) -> LinearMixed:
         """The cross-products with the effects in the layout's order."""
         key = tuple(layout.order.tolist())
         if key not in self.models:
-            part, design, ordered = self.design.mean, self.design, self.ordered
-            rows = Rows(
-                part.matrix, part.center, part.scale, design.y, design.size, part.offset, ordered.order, threads=self.control.n_threads
-            )
-            self.models[key] = LinearMixed(rows, ordered.starts, ordered.taken(layout.order), ordered.q)
+            part, term, effects = self.design.mean, self.design.mean.random[0], self.effects
+            rows = Rows(part.matrix, part.center, part.scale, self.design.y, self.design.size, part.offset, threads=self.control.n_threads)
+            self.models[key] = LinearMixed(rows, term.refs, len(term.levels), effects.taken(layout.order), effects.q)
         return self.models[key]
 
     def run(self, layout: Layout, x: Floats, limits: Limits) -> Optimum:
@@ -73,7 +71,7 @@ def prepare_lmm(design: Design, family: Family, reml: bool, control: Control) ->
     n, p = design.n, design.mean.matrix.p
     if n - p < 1:
         raise GlimmError(f"{n} rows for {p} coefficients: nothing is left to estimate variances from")
-    return LinearProblem(design, family, reml, control, order_by_level(design.mean.random[0]), {})
+    return LinearProblem(design, family, reml, control, working_effects(design.mean.random[0]), {})
 
 
 def refit_lmm(problem: LinearProblem, y: Floats) -> MixedRecord:
@@ -86,12 +84,12 @@ def refit_lmm(problem: LinearProblem, y: Floats) -> MixedRecord:
 
 def solve_lmm(problem: LinearProblem) -> MixedRecord:
     """Search, and the record of where it ended."""
-    term, ordered, control = problem.design.mean.random[0], problem.ordered, problem.control
-    layout = whole(structure(term.structure), ordered.q)
+    term, control = problem.design.mean.random[0], problem.control
+    layout = whole(structure(term.structure), problem.effects.q)
     left, before = problem.model(layout).removed()
     if left <= EXACT * before:
         raise GlimmError("the predictors fit every row exactly, so there is no variation left to estimate variances from: use glimm.glm")
-    typical = 1.0 / np.sqrt(ordered.mean_square(problem.design.size))
+    typical = 1.0 / np.sqrt(problem.model(layout).mean_square())
     start = np.where(layout.diagonal, typical[layout.rows], 0.0)
     search = Search(problem.run, problem.slope, 0, typical, CAP, control.tol, control.max_iter)
     settled = settle(search, layout, start)
@@ -102,13 +100,13 @@ def solve_lmm(problem: LinearProblem) -> MixedRecord:
 
 
 def _record(problem: LinearProblem, settled: Settled, last: LmmEvaluation) -> MixedRecord:
-    design, ordered, layout, optimum = problem.design, problem.ordered, settled.layout, settled.optimum
-    part, q = design.mean, ordered.q
+    design, layout, optimum = problem.design, settled.layout, settled.optimum
+    part, q = design.mean, problem.effects.q
     n, p, m = design.n, part.matrix.p, layout.size
     ne = n - p if problem.reml else n
     s2 = last.r2 / ne
     constant = 2.0 * float(np.sum(np.log(part.scale))) if problem.reml else 0.0  # |X'V^-1X| of the columns as named
-    root = ordered.back @ layout.root(optimum.x)
+    root = problem.effects.back @ layout.root(optimum.x)
     theta = structure(part.random[0].structure).parameters(root)
     assert last.u is not None
     assert last.inverse_blocks is not None

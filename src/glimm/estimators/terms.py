@@ -1,4 +1,4 @@
-"""The rows of a random term in the order of its levels: level j is rows order[starts[j]:starts[j + 1]]."""
+"""The columns of a random term as the kernels take them, and its rows in the order of levels."""
 
 from __future__ import annotations
 
@@ -13,24 +13,12 @@ from ..kernels.matrix import Floats, Ints
 
 
 @dataclass(frozen=True, slots=True)
-class TermRows:
-    """order (n,), starts (J + 1,), z (n, q) working columns in the design's row order or None for a random intercept.
+class Effects:
+    """z (n, q) working columns in the design's row order, row-major, or None for a random intercept; back (q, q) C, b_named = C b_work."""
 
-    back : (q, q) C, b_named = C b_work
-    """
-
-    order: Ints
-    starts: Ints
     z: Floats | None
     q: int
     back: Floats
-
-    def mean_square(self, size: Floats | None) -> Floats:
-        """(q,) mean over levels of the sum of size z^2: what a level knows of its effects."""
-        levels = len(self.starts) - 1
-        if self.z is None:
-            return np.array([(float(self.starts[-1]) if size is None else float(size.sum())) / levels])
-        return np.asarray(((1.0 if size is None else size[:, None]) * self.z**2).sum(axis=0) / levels)
 
     def taken(self, order: Ints) -> Floats | None:
         """z with its columns in another order."""
@@ -39,9 +27,23 @@ class TermRows:
         return np.ascontiguousarray(self.z[:, order])
 
 
-def order_by_level(term: RandomTerm) -> TermRows:
-    """Rows by level, stable in their own order."""
-    order, starts = gather(term.refs, len(term.levels))
-    plain = term.names == ("Intercept",)
-    z = None if plain else np.ascontiguousarray((term.z - term.center) / term.scale)
-    return TermRows(order, starts, z, len(term.names), effects_to_named(term))
+def working_effects(term: RandomTerm) -> Effects:
+    """((z - center) / scale) mix."""
+    back = effects_to_named(term)
+    if term.names == ("Intercept",):
+        return Effects(None, 1, back)
+    k = len(term.names)
+    z = np.empty((len(term.refs), k))
+    for c in range(k):
+        if c == term.intercept:
+            z[:, c] = 1.0
+        else:
+            np.subtract(term.z[:, c], term.center[c], out=z[:, c])
+            z[:, c] /= term.scale[c]
+    plain = np.array_equal(term.mix, np.eye(len(term.mix)))
+    return Effects(z if plain else np.ascontiguousarray(z @ term.mix), k, back)
+
+
+def by_level(term: RandomTerm) -> tuple[Ints, Ints]:
+    """(order (n,), starts (J + 1,)): level j is rows order[starts[j]:starts[j + 1]], stable in their own order."""
+    return gather(term.refs, len(term.levels))

@@ -45,8 +45,8 @@ class Matrix:
     blocks: tuple[Block, ...]
 
     def dense(self) -> Floats:
-        """(n, p) the matrix written out: for small uses (predictions, tests), never inside a fit."""
-        out = np.zeros((self.n, self.p))
+        """(n, p) the matrix written out, column by column: for small uses (predictions, tests), never inside a fit."""
+        out = np.zeros((self.n, self.p), order="F")
         for block in self.blocks:
             if block.codes is None:
                 out[:, block.positions[0]] = 1.0 if block.values is None else block.values

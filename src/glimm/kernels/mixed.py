@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .families import floats, maybe
-from .matrix import Floats, Ints
+from .matrix import Codes, Floats, Ints
 from .native import native
 from .newton import Limits, Optimum, optimum
 from .rows import Rows
@@ -49,14 +49,19 @@ def _z(z: Floats | None) -> Floats | None:
 class LinearMixed:
     """The cross-products of an LMM, ready to be evaluated at any T.
 
-    rows : ordered by level; inside, offset and least-squares fit are taken off the response.
-    starts : (J + 1,). z : (n, q) in the rows' own order, None for 1.
+    rows : in any order; inside, offset and least-squares fit are taken off the response.
+    refs : (n,) int32 level of each row, levels : how many there are. z : (n, q), None for 1.
     """
 
     __slots__ = ("handle",)
 
-    def __init__(self, rows: Rows, starts: Ints, z: Floats | None, q: int) -> None:
-        self.handle: Any = native().LinearMixed(rows.handle, starts, _z(z), q, rows.threads)
+    def __init__(self, rows: Rows, refs: Codes, levels: int, z: Floats | None, q: int) -> None:
+        self.handle: Any = native().LinearMixed(rows.handle, refs, levels, _z(z), q, rows.threads)
+
+    def mean_square(self) -> Floats:
+        """(q,) mean over levels of the sum of size z^2: what a level knows of its effects."""
+        out: Floats = self.handle.mean_square()
+        return out
 
     def evaluate(self, t: Floats, reml: bool, derivatives: bool = False, blocks: bool = False) -> LmmEvaluation:
         """The profiled deviance at T (q, q lower)."""
