@@ -197,12 +197,13 @@ template <class F> struct Run {
       w[i] = k * F::information(eta[i], precision);
     }
   }
+  template <bool Slopes>
   static void node_loop(double precision, int nodes, double y, double w, const double* GLIMM_RESTRICT eta, double* GLIMM_RESTRICT l_sum,
                         double* GLIMM_RESTRICT d1) {
     for (int k = 0; k < nodes; ++k) {
       const Jet j = F::jet(y, eta[k], precision);
       l_sum[k] += w * j.l;
-      d1[k] = w * j.d1;
+      if (Slopes) d1[k] = w * j.d1;
     }
   }
   static void jets(const Stage& s, Index n, const double* y, const double* size, const double* eta, double* l, double* d1, double* d2, double* d3) {
@@ -220,21 +221,29 @@ template <class F> struct Run {
   static void nodes(const Stage& s, Index rows, int nodes, const double* y, const double* size, const double* eta, double* l_sum, double* d1) {
     const double precision = precision_of(s);
     std::fill(l_sum, l_sum + nodes, 0.0);
-    for (Index i = 0; i < rows; ++i) node_loop(precision, nodes, y[i], size ? size[i] : 1.0, eta + i * nodes, l_sum, d1 + i * nodes);
+    for (Index i = 0; i < rows; ++i) {
+      const double w = size ? size[i] : 1.0;
+      if (d1) node_loop<true>(precision, nodes, y[i], w, eta + i * nodes, l_sum, d1 + i * nodes);
+      else node_loop<false>(precision, nodes, y[i], w, eta + i * nodes, l_sum, nullptr);
+    }
   }
 };
 
 // Logistic nodes without weights: one exp per row and node, the logs by running products.
+template <bool Slopes>
 void logit_nodes(Index rows, int nodes, const double* y, const double* eta, double* GLIMM_RESTRICT l_sum, double* d1,
                  double* GLIMM_RESTRICT product) {
   for (int k = 0; k < nodes; ++k) { l_sum[k] = 0.0; product[k] = 1.0; }
   for (Index i = 0; i < rows; ++i) {
     const double yi = y[i];
     const double* GLIMM_RESTRICT e = eta + i * nodes;
-    double* GLIMM_RESTRICT d = d1 + i * nodes;
+    double* GLIMM_RESTRICT d = Slopes ? d1 + i * nodes : nullptr;
     for (int k = 0; k < nodes; ++k) {
-      const double x = vexp(-std::fabs(e[k])), q = 1.0 / (1.0 + x), p = e[k] >= 0.0 ? q : x * q;
-      d[k] = yi - p;
+      const double x = vexp(-std::fabs(e[k]));
+      if (Slopes) {
+        const double q = 1.0 / (1.0 + x);
+        d[k] = yi - (e[k] >= 0.0 ? q : x * q);
+      }
       product[k] *= 1.0 + x;
       l_sum[k] += yi * e[k] - (e[k] > 0.0 ? e[k] : 0.0);
     }
@@ -279,7 +288,8 @@ void stage_working(const Stage& s, Index n, const double* y, const double* size,
 }
 
 void stage_nodes(const Stage& s, Index rows, int nodes, const double* y, const double* size, const double* eta, double* l_sum, double* d1, double* scratch) {
-  if (s.family == kBinomial && s.link == kLogit && !size) return logit_nodes(rows, nodes, y, eta, l_sum, d1, scratch);
+  if (s.family == kBinomial && s.link == kLogit && !size)
+    return d1 ? logit_nodes<true>(rows, nodes, y, eta, l_sum, d1, scratch) : logit_nodes<false>(rows, nodes, y, eta, l_sum, nullptr, scratch);
   for_pair(s, [&](auto run) { run.nodes(s, rows, nodes, y, size, eta, l_sum, d1); });
 }
 

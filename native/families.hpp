@@ -30,7 +30,7 @@ void stage_working(const Stage&, Index n, const double* y, const double* size, c
 void stage_psi(const Stage&, Index n, const double* y, const double* size, const double* eta,
                double* l_psi, double* d1_psi, double* w_psi);
 
-// Rows x nodes (eta row-major, `nodes` columns): sums over rows of l for each node, and d1 for each row and node.
+// Rows x nodes (eta row-major, `nodes` columns): sums over rows of l for each node, and d1 (unless null) for each row and node.
 void stage_nodes(const Stage&, Index rows, int nodes, const double* y, const double* size, const double* eta,
                  double* l_sum, double* d1, double* scratch);
 

@@ -45,21 +45,25 @@ void MixedRows::add_model_hessian_of(Index b, const Stage& stage, const double* 
                                      BlockedFactor& factor, HessianSums& sums) const {
   const int q = Q ? Q : this->q;
   const Index begin = first(b);
-  Vec x, left(q * q), f(q * q);
+  Vec x, left(q * q), f(q * q), sum(static_cast<size_t>(q) * p);
   over_runs(levels.starts, edges[b], edges[b + 1], [&](Index from, Index to, Index r0, Index m) {
     x.resize(static_cast<size_t>(m) * p);
     rows.fill(r0, m, x.data());
     const double* weight = w + (r0 - begin);
     add_outer(sums.xvx.data(), p, x.data(), weight, m);
     for (Index j = from; j < to; ++j) {
-      double* panel = factor.panel(j);
-      std::fill(panel, panel + p * q, 0.0);
-      for (Index r = levels.starts[j]; r < levels.starts[j + 1]; ++r)
+      std::fill(sum.begin(), sum.end(), 0.0);
+      for (Index r = levels.starts[j]; r < levels.starts[j + 1]; ++r) {
+        const double* row = &x[(r - r0) * p];
         for (int a = 0; a < q; ++a) {
           const double wz = weight[r - r0] * z[r * q + a];
-          const double* row = &x[(r - r0) * p];
-          for (int c = 0; c < p; ++c) panel[c * q + a] += wz * row[c];
+          double* to = &sum[static_cast<size_t>(a) * p];
+          for (int c = 0; c < p; ++c) to[c] += wz * row[c];
         }
+      }
+      double* panel = factor.panel(j);
+      for (int a = 0; a < q; ++a)
+        for (int c = 0; c < p; ++c) panel[c * q + a] = sum[static_cast<size_t>(a) * p + c];
       factor.factor_level<Q>(j, t, true);
       factor.subtract_panels<Q>(j, sums.xvx.data());
       factor.information<Q>(j, t, left.data(), f.data());

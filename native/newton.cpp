@@ -6,7 +6,7 @@ namespace glimm {
 namespace {
 
 // Near the end of a long search changes of the gradient are gathered: a poor model of the Hessian converges linearly only.
-constexpr int kPatient = 8;
+constexpr int kPatient = 0;
 constexpr double kNear = 1e-2;
 
 bool usable(const Evaluation& e) {

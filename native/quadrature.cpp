@@ -50,7 +50,7 @@ class NodeLoop {
       total_[k] = rule_.log_weights[k] - 0.5 * square;
     }
     eta_.resize(static_cast<size_t>(m) * count);
-    s_.resize(eta_.size());
+    if (derivatives) s_.resize(eta_.size());
     for (Index i = 0; i < m; ++i) {
       double* e = &eta_[i * count];
       const double base = xb[i];
@@ -61,7 +61,8 @@ class NodeLoop {
         for (int k = 0; k < count; ++k) e[k] += z * va[k];
       }
     }
-    stage_nodes(stage_, m, count, &data_.y[r0], data_.size_at(r0), eta_.data(), lp_.data(), s_.data(), product_.data());
+    stage_nodes(stage_, m, count, &data_.y[r0], data_.size_at(r0), eta_.data(), lp_.data(), derivatives ? s_.data() : nullptr,
+                product_.data());
     double top = -HUGE_VAL, sum = 0.0, log_det = 0.0;
     for (int k = 0; k < count; ++k) top = std::max(top, total_[k] += lp_[k]);
     for (int k = 0; k < count; ++k) sum += product_[k] = std::exp(total_[k] - top);

@@ -20,7 +20,9 @@ FLOOR = 1e-3
 PROBE = 1e-2
 RELEASE = 0.1
 NEGATIVE = 1e-6
-ROUNDS = 8
+ROUNDS = 30
+BURST = 12
+WEAK = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,34 +55,59 @@ class Settled:
 
 
 def settle(search: Search, layout: Layout, x: Floats) -> Settled:
-    """Minimise; set to zero what runs there, and let go what should not have been."""
-    floor, evaluations = FLOOR, 0
-    for left in range(ROUNDS, 0, -1):
-        optimum = search.run(layout, x, limits(search, layout, len(x), floor))
+    """Minimise; set to zero what runs there, and let go what should not have been.
+
+    A long run is interrupted to take the effects in the order of pivots: a small entry on the diagonal of T above large ones makes
+    the coordinates bad, and where the last pivot is small the search goes on without it.
+    """
+    floor, evaluations, left, tried = FLOOR, 0, search.max_iter, False
+    for _ in range(ROUNDS):
+        burst = left if layout.independent or layout.rank == 1 else min(BURST, left)
+        optimum = search.run(layout, x, limits(search, layout, len(x), floor, burst))
         evaluations += optimum.evaluations
+        left -= max(optimum.evaluations - 1, 1)
         held = optimum.floor[search.first : search.first + layout.size]
-        if held.any() and left > 1:
+        if not held.any() and optimum.converged:
+            freed = None
+            if layout.rank < layout.k:
+                freed = released(search, layout, optimum.x)
+                evaluations += 1
+            if freed is None:
+                break
+            layout, x = freed
+            floor *= 1e-3
+        elif left <= 0 or not np.isfinite(optimum.value):
+            break
+        elif held.any():
             layout, x = reduced(search, layout, optimum.x, held)
-            continue
-        if layout.rank == layout.k or left == 1 or not optimum.converged:
-            break
-        evaluations += 1
-        freed = released(search, layout, optimum.x)
-        if freed is None:
-            break
-        layout, x = freed
-        floor *= 1e-3
+        else:
+            layout, x, weakest = pivoted_order(search, layout, optimum.x)
+            if weakest < WEAK and not tried:
+                tried = True
+                held = (layout.rows == layout.columns) & (layout.columns == layout.rank - 1)
+                layout, x = reduced(search, layout, x, held)
     return Settled(replace(optimum, evaluations=evaluations), layout)
 
 
-def limits(search: Search, layout: Layout, size: int, floor: float) -> Limits:
+def pivoted_order(search: Search, layout: Layout, x: Floats) -> tuple[Layout, Floats, float]:
+    """The same matrix with the effects in the order of its pivots, and the last pivot's share of the first."""
+    size = search.typical[layout.order]
+    t = layout.factor(x[search.first : search.first + layout.size]) / size[:, None]
+    pivots, low = pivoted(t @ t.T, layout.rank)
+    ordered = trapezoid(layout.order[pivots], layout.rank)
+    values = (low * size[pivots][:, None])[ordered.rows, ordered.columns]
+    last = layout.rank - 1
+    return ordered, _with(search, x, layout.size, values), float(low[last, last] / low[0, 0])
+
+
+def limits(search: Search, layout: Layout, size: int, floor: float, max_iter: int) -> Limits:
     """Standard deviations stay above a share of their typical size."""
     scales = np.zeros(size, dtype=bool)
     lower = np.full(size, -np.inf)
     theta = slice(search.first, search.first + layout.size)
     scales[theta] = layout.diagonal
     lower[theta] = np.where(layout.diagonal, floor * search.typical[layout.order][layout.rows], -np.inf)
-    return Limits(lower, scales, np.ones(size, dtype=bool), search.cap, search.tol, search.max_iter)
+    return Limits(lower, scales, np.ones(size, dtype=bool), search.cap, search.tol, max_iter)
 
 
 def reduced(search: Search, layout: Layout, x: Floats, held: Bools) -> tuple[Layout, Floats]:

@@ -32,13 +32,15 @@ from .terms import Effects, by_level, working_effects
 CAP = 4.0
 DIFFERENCE = 3e-3
 NEAR = 1e-2
+ROUGH = 1e-2
+MANY_LEVELS, FEW_LEVELS = 4000, 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One GLMM ready for the kernels: vectors are (working beta | theta of a layout | psi).
 
-    models : the rows for each order of the effects that was needed
+    models : the rows for each order of the effects that was needed; correction : (P, P) to add to the model of the Hessian, if known
     """
 
     design: Design
@@ -49,6 +51,7 @@ class Problem:
     starts: Ints
     control: Control
     models: dict[tuple[int, ...], MixedModel]
+    correction: Floats | None = None
 
     @property
     def p(self) -> int:
@@ -96,7 +99,11 @@ class Problem:
         def run(layout: Layout, x: Floats, limits: Limits) -> Optimum:
             def evaluate(v: Floats) -> tuple[bool, float, Floats, Floats]:
                 e = self.evaluate(layout, v, points, 2)
-                return (e.ok, e.deviance, e.gradient, e.hessian) if e.ok else (False, np.inf, np.zeros(len(v)), np.eye(len(v)))
+                if not e.ok:
+                    return False, np.inf, np.zeros(len(v)), np.eye(len(v))
+                lacks = self.correction
+                hessian = e.hessian if lacks is None or len(lacks) != len(v) else e.hessian + lacks
+                return True, e.deviance, e.gradient, hessian
 
             return minimise(evaluate, x, limits)
 
@@ -124,7 +131,12 @@ def fit_glmm(design: Design, family: Family, points: int | str, control: Control
     q = problem.effects.q
     used = 1 if isinstance(points, str) else checked_points(points, q)
     layout = whole(structure(term.structure), q)
-    x = _feasible(problem, layout, _start(problem, layout))
+    few = _fewer_levels(problem)
+    x = _feasible(few, layout, _start(few, layout))
+    if few is not problem:
+        rough = settle(replace(few.search(1), tol=ROUGH), layout, x)
+        x = _feasible(problem, layout, _back_to(layout, rough, x, problem.p))
+        problem = replace(problem, correction=_correction(few, rough, len(problem.order) / len(few.order)))
     note = ""
     if isinstance(points, str) and q <= MOST_EFFECTS:
         found, used, note = _auto(problem, layout, x)
@@ -140,15 +152,44 @@ def fit_glmm(design: Design, family: Family, points: int | str, control: Control
     return _record(problem, found, used, note)
 
 
+def _fewer_levels(problem: Problem) -> Problem:
+    """The same problem on every so-manieth level, where there are many: a search there costs little and saves half of the other."""
+    levels = len(problem.starts) - 1
+    if levels < MANY_LEVELS:
+        return problem
+    chosen = np.arange(0, levels, levels // FEW_LEVELS)
+    sizes = np.diff(problem.starts)[chosen]
+    starts = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
+    positions = np.repeat(problem.starts[chosen] - starts[:-1], sizes) + np.arange(starts[-1])
+    return replace(problem, order=problem.order[positions], starts=starts, models={})
+
+
+def _back_to(layout: Layout, rough: Settled, x: Floats, p: int) -> Floats:
+    """A start for the whole layout: where the search on fewer levels ended, or x where it lost rank."""
+    return rough.optimum.x if rough.layout.size == layout.size else np.concatenate([rough.optimum.x[:p], x[p:]])
+
+
+def _correction(few: Problem, rough: Settled, times: float) -> Floats | None:
+    """What the model of the Hessian lacks, as seen on fewer levels."""
+    x = rough.optimum.x
+    vector, places = few.spread_out(rough.layout, x)
+    exact = few.model(rough.layout).laplace_hessian(*few.kernels, vector)
+    model = few.evaluate(rough.layout, x, 1, 2)
+    if exact is None or not model.ok:
+        return None
+    return np.asarray(times * (exact[np.ix_(places, places)] - model.hessian))
+
+
 def _start(problem: Problem, layout: Layout) -> Floats:
     """The GLM's coefficients, effects of half a unit on the scale of the linear predictor, the residual spread."""
     design, family, part = problem.design, problem.family, problem.design.mean
-    rows = mean_rows(design, problem.control.n_threads)
+    order = None if len(problem.order) == design.n else problem.order
+    rows = mean_rows(design, problem.control.n_threads, order)
     scoring = score_iterations(rows, family, part.link, start(design, family, part.link, problem.control, rows), problem.control, NEAR)
     psi = np.zeros(0)
     size = 0.5
     if not family.scale_known:
-        residual = np.sqrt(max(-2.0 * scoring.last.loglik / design.n, 1e-300))
+        residual = np.sqrt(max(-2.0 * scoring.last.loglik / rows.n, 1e-300))
         psi = np.array([np.log(residual) - 0.2])
         size = 0.5 * residual if part.link.name == "identity" else 0.2
     theta = np.where(layout.diagonal, size * problem.typical[layout.rows], 0.0)

@@ -12,7 +12,7 @@ from ..errors import GlimmError
 from ..family import Family, Link
 from ..kernels import GlmPass, Rows, positive_definite, solve
 from ..kernels import link as link_eta
-from ..kernels.matrix import Floats
+from ..kernels.matrix import Floats, Ints
 from .control import Control
 
 CANONICAL = {("gaussian", "identity"), ("binomial", "logit"), ("poisson", "log")}
@@ -31,10 +31,10 @@ class Scoring:
     converged: bool
 
 
-def mean_rows(design: Design, threads: int) -> Rows:
-    """The mean model's rows in the design's own order."""
+def mean_rows(design: Design, threads: int, order: Ints | None = None) -> Rows:
+    """The mean model's rows in the design's own order, or those that `order` takes."""
     part = design.mean
-    return Rows(part.matrix, part.center, part.scale, design.y, design.size, part.offset, threads=threads)
+    return Rows(part.matrix, part.center, part.scale, design.y, design.size, part.offset, order, threads)
 
 
 def start(design: Design, family: Family, link: Link, control: Control, rows: Rows) -> Floats:

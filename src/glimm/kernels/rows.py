@@ -45,7 +45,7 @@ class PairSums(NamedTuple):
 class Rows:
     """Rows ready for the kernels: matrix, response, size and offset, optionally in another order.
 
-    order : (n,) row visited at each position, or None
+    order : row visited at each position, as many positions as rows or fewer; None for all as they stand
     """
 
     __slots__ = ("handle", "n", "p", "threads")
@@ -62,11 +62,11 @@ class Rows:
         threads: int = 1,
     ) -> None:
         blocks = [(np.ascontiguousarray(b.positions, dtype=np.int64), maybe(b.values), b.codes) for b in matrix.blocks]
-        arrays = [y, size, offset, order, *(b.values for b in matrix.blocks), *(b.codes for b in matrix.blocks)]
+        arrays = [y, size, offset, *(b.values for b in matrix.blocks), *(b.codes for b in matrix.blocks)]
         assert all(a is None or len(a) == matrix.n for a in arrays)
-        self.n, self.p, self.threads = matrix.n, matrix.p, threads
+        self.n, self.p, self.threads = matrix.n if order is None else len(order), matrix.p, threads
         self.handle: Any = native().Rows(
-            matrix.n, matrix.p, blocks, floats(center), floats(scale), maybe(y), maybe(size), maybe(offset), order
+            self.n, matrix.p, blocks, floats(center), floats(scale), maybe(y), maybe(size), maybe(offset), order
         )
 
     def glm(self, family: int, link: int, beta: Floats) -> GlmPass:
