@@ -17,7 +17,7 @@ The same question is asked in three ways, which differ in what they do about tha
 """
 PICTURE = """\
 The picture shows the mixed model without the interaction, so that every child has the same slope in log odds:
-one grey curve per child (many children share a curve), in blue the average over all children."""
+one grey curve per child (many children share a curve), in blue the average over the population of children."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -45,13 +45,9 @@ def draw(ohio: Any, out: Path) -> str:
     """Write the picture to `out`; returns what to tell the reader."""
     import glimm
 
-    from .plots.curves import curves
-
     mixed = glimm.glmm("resp ~ age + smoke + (1 | id)", ohio, family="binomial")
     try:
-        figure = curves(
-            mixed.record,
-            ohio,
+        figure = mixed.plot(
             "age",
             to_axis=lambda age: age + 9.0,
             x_label="age in years",

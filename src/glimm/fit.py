@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, final
@@ -19,12 +20,15 @@ from .kernels.matrix import Floats
 from .marginal.predict import check, predict
 from .output import tables
 from .output.summary import summary_text
+from .plots.picture import Wish, picture
+from .plots.words import Wording
 from .records import GeeRecord, GlmRecord, MixedRecord, Record
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from .data.records import Missing
+    from .plots.draw import Picture
 
 LATER: Final = MappingProxyType(
     {
@@ -39,7 +43,6 @@ LATER: Final = MappingProxyType(
         "effect": "take differences of predict(newdata, target='marginal')",
         "slope": "take differences of predict(newdata, target='marginal')",
         "means": "average predict(newdata, target='marginal')",
-        "plot": "plot predict(newdata)",
         "check": "plot resid() against fittedvalues, and read record.solution",
     }
 )
@@ -204,6 +207,40 @@ class Fit(ABC):
         target = check(self.record, scale, target, interval)
         new = read_rows(self.record.design, newdata, offset, exposure, effects=target != "typical")
         return tables.prediction(self.record, predict(self.record, self.inference, new, scale, target, interval, level), interval)
+
+    def plot(
+        self,
+        variable: str,
+        *,
+        clusters: str | None = "real",
+        at: Mapping[str, Any] | None = None,
+        to_axis: Callable[[Floats], Any] | None = None,
+        x_label: str | None = None,
+        y_label: str | None = None,
+        title: str | None = None,
+        one: str | None = None,
+        many: str | None = None,
+        seed: int = 0,
+    ) -> Picture:
+        """The picture of one predictor: the population average in bold and, in a mixed model, curves of single clusters in grey.
+
+        variable : any predictor; numbers give curves over their range, factors (and numbers with two values) categories.
+        clusters : "real", at their predicted effects, of more than 600 a sample of 200; "draws", 100 from the estimated distribution
+        of the random effects with this seed; None. GLM and GEE have no curve of one cluster: the average with its 95 % band.
+        at : other predictors held at a value, {"smoke": 1}; else their own values in each row, or in each cluster (mixed models:
+        its mean, or most frequent level). to_axis : from the predictor's units to the axis', such as lambda age: age + 9.
+        one, many : what a cluster is called, "child" and "children"; labels and title : in your own words.
+
+        Returns a matplotlib Figure that a notebook shows; save it with .savefig(path). Raises GlimmError for what is no
+        predictor, naming those there are, and ImportError where matplotlib is missing.
+
+        >>> import glimm
+        >>> fit = glimm.glmm("pass ~ hours + (1 | pupil)", glimm.load_dataset("classroom"), family="binomial")
+        >>> fit.plot("hours", many="pupils").axes[0].get_ylabel()
+        'probability of pass = 1'
+        """
+        wish = Wish(clusters, at, to_axis, Wording(x_label, y_label, title, one, many), seed)
+        return picture(self.record, self.inference, variable, wish)
 
     def summary(self, *, level: float = 0.95) -> str:
         """The fit in words and numbers: text, which a prompt shows as it is printed. level : of the confidence intervals."""

@@ -1,0 +1,1 @@
+"""Pictures of fits; matplotlib is loaded by `draw`, on first use."""

@@ -1,182 +1,214 @@
-"""One thin curve per cluster and, on top, their average over the population: conditional and marginal in one picture.
+"""Arrays of a picture: the population average over one predictor, and the curves of single clusters around it.
 
-cluster j: h(x'beta + b_j) over a grid of one predictor; bold: the mean over clusters of E_b h(x_j'beta + b), which is flatter.
+average: mean over rows or clusters of E_b h(x'beta + z'b), with a delta-method band; cluster j: h(x_j'beta + z_j'b_j).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..data.frames import open_frame
-from ..data.records import ARRAY, Variable
+from ..covariance.structures import structure
 from ..design.records import NewRows
-from ..design.replay import read_new
-from ..errors import GlimmError, suggest
-from ..family import LINKS
-from ..inference.covariance import infer
+from ..errors import GlimmError
+from ..inference.covariance import Inference
+from ..inference.wald import quantile
 from ..kernels import link as link_eta
+from ..kernels import mean
 from ..kernels.matrix import Floats, Ints
-from ..marginal.predict import predict
+from ..marginal.average import average as average_over
+from ..marginal.predict import spread
 from ..records import MixedRecord, Record
+from .axis import Axis, check_at, make_axis
+from .rows import Profiles, moved, of_clusters, own_rows, varying
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+MOST_CURVES, SAMPLE, DRAWS = 600, 200, 100
+MOST_PROFILES = 50_000
+ENTRIES = 4_000_000
 
-STEPS = 41
+Kind = Literal["real", "draws", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Average:
+    """The population average over the axis.
+
+    mean : (g,); low, high : (g,) its 95 % band, None for a mixed model
+    counted : rows or clusters averaged over; whole : whether that is all of them
+    """
+
+    mean: Floats
+    low: Floats | None
+    high: Floats | None
+    counted: int
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Clusters:
+    """Curves of single clusters.
+
+    each : (K, g) on the scale of the mean, with levels (K,) of the clusters (None for draws); total : clusters of the fit
+    steps : (2, g - 1) smallest and largest change of the linear predictor between neighbouring values of the axis, and
+    change : smallest and largest from the first value to the last, over all clusters or draws
+    middle : the one of `each` whose effects are the most ordinary
+    """
+
+    kind: Kind
+    each: Floats
+    levels: NDArray[Any] | None
+    total: int
+    steps: Floats
+    change: tuple[float, float]
+    middle: int
 
 
 @dataclass(frozen=True, slots=True)
 class Curves:
-    """Fitted means over a grid of one predictor.
+    """What a picture shows.
 
-    x : (g,) the grid; each : (J, g) one curve per cluster, at its own effect and its own other predictors
-    average : (g,) marginal means averaged over the clusters; clusters : (J,) their levels
-    rows : (J,) the row of the data that each one's other predictors are from
+    clusters : None where there are none; held : other predictors at one value; varying : the rest differ inside clusters
     """
 
-    x: Floats
-    each: Floats
-    average: Floats
-    clusters: Any
-    rows: Ints
+    axis: Axis
+    average: Average
+    clusters: Clusters | None
+    held: Mapping[str, Any]
+    varying: bool = False
 
 
-def compute(record: Record, data: Any, variable: str, grid: Any = None) -> Curves:
-    """The curves of a mixed model.
-
-    data : the frame that was fitted; variable : a numeric predictor; grid : its values, by default 41 from smallest to largest.
-    A cluster's other predictors are those of its first row used; they stay as they are while the variable moves.
-
-    Raises GlimmError for a fit without random effects, other data, an unknown predictor and a predictor that is not a number.
-    """
-    if not isinstance(record, MixedRecord):
-        raise GlimmError("curves: one curve per cluster needs a mixed model, a fit of glimm.glmm(...)")
-    frame, design = open_frame(data), record.design
-    if frame.n_rows != design.missing.n_rows:
-        raise GlimmError(
-            f"curves: the data have {frame.n_rows} rows, but the model was fitted to {design.missing.n_rows}: give the same data"
-        )
-    columns = {name: frame.variable(name) for name in design.spec.variables}
-    values = numeric(record, columns, variable)
-    if grid is None:
-        used = values[design.rows]
-        x = np.linspace(used.min(), used.max(), STEPS)
-    else:
-        x = np.asarray(grid, dtype=np.float64)
-    term = design.mean.random[0]
-    first = np.unique(term.refs, return_index=True)[1]
-    new = moved(record, columns, variable, x, first)
-    inference = infer(record, "model")
-    shape = len(first), len(x)
-    each = predict(record, inference, new, "response", "conditional", None, 0.95).estimate.reshape(shape)
-    marginal = predict(record, inference, new, "response", "marginal", None, 0.95).estimate.reshape(shape)
-    return Curves(x, each, marginal.mean(axis=0), term.levels, design.rows[first])
-
-
-def numeric(record: MixedRecord, columns: dict[str, Variable], variable: str) -> Floats:
-    """The values of a predictor that the model uses as a number; raises GlimmError, with the known names, for any other."""
-    factors = {name for spec in record.design.spec.fixed.factors.values() if spec.levels for name in spec.variables}
-    known = [name for name, column in columns.items() if column.values is not None and name not in factors]
-    if variable in known:
-        values = columns[variable].values
-        assert values is not None
-        return values
-    if variable in columns:
-        raise GlimmError(
-            f"curves: {variable!r} is a factor, and a curve runs over a numeric predictor: "
-            + (suggest(variable, known) if known else "there is none")
-        )
-    raise GlimmError(
-        f"curves: no predictor {variable!r} in the model: " + (suggest(variable, known) if known else "no predictor is numeric")
-    )
-
-
-def moved(record: MixedRecord, columns: dict[str, Variable], variable: str, x: Floats, first: Ints) -> NewRows:
-    """Each cluster's row once per value of x: cluster by cluster, x changing fastest."""
-    design, at = record.design, np.repeat(first, len(x))
-    new = _reread(record, columns, at, {variable: np.tile(x, len(first))})
-    offset, term = new.offset, design.mean.random[0]
-    if ARRAY in (design.spec.offset, design.spec.exposure):
-        assert design.mean.offset is not None
-        known = _reread(record, columns, first, {}).offset
-        assert known is not None
-        assert offset is not None
-        offset = offset + np.repeat(design.mean.offset[first] - known, len(x))
-    return replace(new, refs=(term.refs[at],), z=(term.z[at],), offset=offset)
-
-
-def _reread(record: MixedRecord, columns: dict[str, Variable], at: Ints, changed: dict[str, Floats]) -> NewRows:
-    """Rows `at` of those used, some columns changed; an offset or exposure that was an array counts as 0."""
-    rows, spec = record.design.rows[at], record.design.spec
-    data: dict[str, Any] = dict(changed)
-    for name, column in columns.items():
-        if name in changed:
-            continue
-        if column.values is not None:
-            data[name] = column.values[rows]
-        else:
-            assert column.codes is not None
-            data[name] = [column.levels[code] for code in column.codes[rows]]
-    offset = np.zeros(len(at)) if spec.offset == ARRAY else None
-    exposure = np.ones(len(at)) if spec.exposure == ARRAY else None
-    return read_new(record.design, data, offset, exposure)
-
-
-def curves(
+def compute(
     record: Record,
-    data: Any,
+    inference: Inference,
     variable: str,
     *,
-    to_axis: Callable[[Floats], Floats] | None = None,
-    x_label: str | None = None,
-    y_label: str | None = None,
-    title: str | None = None,
-    one: str | None = None,
-    many: str | None = None,
-) -> Figure:
-    """The picture: one thin grey curve per cluster, the average over the population in bold on top.
+    clusters: str | None = "real",
+    at: Mapping[str, Any] | None = None,
+    grid: Any = None,
+    seed: int = 0,
+) -> Curves:
+    """The arrays of a picture of one predictor.
 
-    to_axis : from the predictor's scale to that of the axis, such as lambda age: age + 9; labels and title : in your own words
-    one, many : what a cluster is called, such as "child" and "children". Returns a matplotlib Figure; save it with .savefig(path).
+    clusters : curves of "real" ones, of "draws" from the estimated distribution of the random effects, or None
+    at : other predictors that stay at one value; without it they are each row's own (GLM, GEE), or each cluster's own mean
+    and most frequent level (mixed models). grid : values of a numeric axis
 
-    Raises GlimmError as `compute` does, and ImportError where matplotlib is missing.
+    Raises GlimmError for what is no predictor, and for draws of a fit without random effects.
     """
-    from .draw import Labels, picture
-
-    c = compute(record, data, variable)
-    group = record.design.mean.random[0].group
-    one, many = one or f"level of {group}", many or f"levels of {group}"
-    x = c.x if to_axis is None else np.asarray(to_axis(c.x), dtype=np.float64)
-    headline, detail = finding(c, record.design.mean.link.name, one, many)
-    labels = Labels(title or headline, detail, x_label or variable, y_label or mean_label(record), one, many)
-    return picture(x, c.each, c.average, labels, record.family.support == "binomial")
-
-
-def mean_label(record: Record) -> str:
-    """What is on the y axis."""
-    response = record.design.response
-    if response.kind == "binary":
-        return f"probability of {response.name} = {response.success}"
-    return f"probability of {response.name}" if response.kind == "trials" else f"mean of {response.name}"
+    if clusters not in ("real", "draws", None):
+        raise GlimmError(f"plot: clusters must be 'real', 'draws' or None, not {clusters!r}")
+    if clusters == "draws" and not isinstance(record, MixedRecord):
+        raise GlimmError("plot: clusters='draws' draws random effects, and this model has none: fit glimm.glmm(...), or leave clusters out")
+    design = record.design
+    axis = make_axis(design, variable, grid)
+    held = check_at(design, variable, at)
+    if not isinstance(record, MixedRecord):
+        return Curves(axis, averaged(record, inference, own_rows(design, axis, held, MOST_PROFILES), axis), None, at or {})
+    profiles = of_clusters(design, axis, held, MOST_PROFILES)
+    shown = None
+    if clusters is not None:
+        shown = real(record, profiles, axis) if clusters == "real" else draws(record, profiles, axis, seed)
+    rest = varying(design, (name for name in design.columns if name != variable and name not in held))
+    return Curves(axis, averaged(record, inference, profiles, axis), shown, at or {}, rest)
 
 
-def finding(c: Curves, link: str, one: str, many: str) -> tuple[str, str]:
-    """What the picture shows, in a sentence, and the numbers behind it: changes from the first to the last x on the link's scale."""
-    scale = {"logit": "log odds", "log": "the log", "probit": "probits", "cloglog": "the complementary log-log", "identity": "the mean"}[
-        link
-    ]
-    with np.errstate(divide="ignore"):
-        change = link_eta(LINKS[link].kernel, c.each[:, -1]) - link_eta(LINKS[link].kernel, c.each[:, 0])
-        of_average = float(np.subtract(*link_eta(LINKS[link].kernel, c.average[[-1, 0]])))
-    low, high = float(change.min()), float(change.max())
-    own = f"{low:+.2f} for every {one}" if f"{low:.2f}" == f"{high:.2f}" else f"between {low:+.2f} and {high:+.2f} for one {one}"
-    detail = f"Change in {scale} from left to right: {own}, {of_average:+.2f} for the average over all {many}."
-    same_way = low * high > 0.0 and low * of_average > 0.0
-    visibly = abs(of_average) < 0.95 * min(abs(low), abs(high)) and f"{of_average:.2f}" not in (f"{low:.2f}", f"{high:.2f}")
-    if same_way and visibly:
-        return f"In {scale}, the average over {many} is flatter than the curve of any {one}", detail
-    return f"One curve per {one}, and the average over {many}", detail
+def blocks(record: Record, profiles: Profiles, axis: Axis) -> Iterator[tuple[slice, NewRows]]:
+    """The profiles' rows, some thousand profiles at a time."""
+    size = max(1, ENTRIES // (len(axis.x) * max(8, record.design.mean.matrix.p)))
+    for start in range(0, len(profiles.weight), size):
+        which = slice(start, start + size)
+        yield which, moved(record.design, profiles, which, axis)
+
+
+def fixed(record: Record, new: NewRows) -> Floats:
+    """(n,) x'beta + offset."""
+    eta = new.matrix.times(record.vector[record.blocks["mean"]])
+    return eta if new.offset is None else eta + new.offset
+
+
+def averaged(record: Record, inference: Inference, profiles: Profiles, axis: Axis) -> Average:
+    """The weighted mean of the profiles' marginal means at each value of the axis.
+
+    The band is that of g(average), carried to the mean: with one profile it is predict's confidence interval.
+    """
+    part, g = record.design.mean, len(axis.x)
+    total, slope = np.zeros(g), np.zeros((g, part.matrix.p))
+    for which, new in blocks(record, profiles, axis):
+        eta, weight = fixed(record, new), profiles.weight[which]
+        if isinstance(record, MixedRecord):
+            m = average_over(part.link, eta, spread(record, new))[0]
+        else:
+            m, by_eta = mean(part.link.kernel, eta)[:2]
+            x = ((new.matrix.dense() - part.center) / part.scale).reshape(-1, g, part.matrix.p)
+            slope += np.einsum("i,ig,igp->gp", weight, by_eta.reshape(-1, g), x)
+        total += weight @ m.reshape(-1, g)
+    whole = float(profiles.weight.sum())
+    estimate = total / whole
+    if isinstance(record, MixedRecord):
+        return Average(estimate, None, None, int(whole), profiles.all)
+    kernel = part.link.kernel
+    eta = link_eta(kernel, estimate)
+    se = np.sqrt(np.maximum(np.einsum("gp,pq,gq->g", slope, inference.work, slope), 0.0)) / whole
+    by_eta = np.abs(mean(kernel, eta)[1])
+    half = quantile(0.95, inference.df) * se / np.where(by_eta == 0.0, np.inf, by_eta)
+    return Average(estimate, mean(kernel, eta - half)[0], mean(kernel, eta + half)[0], int(whole), profiles.all)
+
+
+def real(record: MixedRecord, profiles: Profiles, axis: Axis) -> Clusters:
+    """Curves of the fit's clusters at their predicted effects; of more than 600, 200 evenly spaced by their first effect."""
+    levels, effects = record.design.mean.random[0].levels, record.effects
+    total = len(levels)
+    shown = np.arange(total)
+    if total > MOST_CURVES:
+        ranked = np.argsort(effects[:, 0], kind="stable")
+        shown = np.sort(ranked[np.linspace(0, total - 1, SAMPLE).round().astype(np.int64)])
+    each, steps, change = _follow(record, profiles, axis, profiles.of, effects, shown)
+    return Clusters("real", each, levels[shown], total, steps, change, most_ordinary(effects[shown]))
+
+
+def draws(record: MixedRecord, profiles: Profiles, axis: Axis, seed: int) -> Clusters:
+    """Curves of clusters drawn from b ~ N(0, sigma^2 T T'); their other predictors are those of evenly spaced clusters."""
+    term = record.design.mean.random[0]
+    factor = structure(term.structure).factor(record.vector[record.blocks["theta"]], len(term.names))
+    root = np.sqrt(record.scale) if record.linear else 1.0
+    effects = root * np.random.default_rng(seed).normal(size=(DRAWS, len(term.names))) @ factor.T
+    of = profiles.of[np.linspace(0, len(profiles.of) - 1, DRAWS).round().astype(np.int64)]
+    each, steps, change = _follow(record, profiles, axis, of, effects, np.arange(DRAWS))
+    return Clusters("draws", each, None, len(term.levels), steps, change, most_ordinary(effects))
+
+
+def most_ordinary(effects: Floats) -> int:
+    """The row of effects (J, k) that is nearest to the medians."""
+    spread_of = effects.std(axis=0)
+    distance = (effects - np.median(effects, axis=0)) / np.where(spread_of == 0.0, 1.0, spread_of)
+    return int(np.argmin(np.sum(distance**2, axis=1)))
+
+
+def _follow(
+    record: MixedRecord, profiles: Profiles, axis: Axis, of: Ints, effects: Floats, shown: Ints
+) -> tuple[Floats, Floats, tuple[float, float]]:
+    """Curves of the clusters shown, and the extremes of the changes of all: cluster j has profile of[j] and effects[j]."""
+    g = len(axis.x)
+    each, keep = np.empty((len(shown), g)), np.full(len(of), -1)
+    keep[shown] = np.arange(len(shown))
+    steps, ends = np.array([np.full(g - 1, np.inf), np.full(g - 1, -np.inf)]), [np.inf, -np.inf]
+    by_profile = np.argsort(of, kind="stable")
+    for which, new in blocks(record, profiles, axis):
+        base, z = fixed(record, new).reshape(-1, g), new.z[0].reshape(-1, g, effects.shape[1])
+        first, last = np.searchsorted(of[by_profile], [which.start, which.start + len(base)])
+        members = by_profile[first:last]
+        for some in np.array_split(members, 1 + len(members) * g // ENTRIES):
+            if not len(some):
+                continue
+            at = of[some] - which.start
+            eta = base[at] + np.einsum("jgk,jk->jg", z[at], effects[some])
+            step, change = np.diff(eta, axis=1), eta[:, -1] - eta[:, 0]
+            steps = np.array([np.minimum(steps[0], step.min(axis=0)), np.maximum(steps[1], step.max(axis=0))])
+            ends = [min(ends[0], float(change.min())), max(ends[1], float(change.max()))]
+            drawn = keep[some] >= 0
+            each[keep[some][drawn]] = mean(record.design.mean.link.kernel, eta[drawn].ravel())[0].reshape(-1, g)
+    return each, steps, (ends[0], ends[1])
