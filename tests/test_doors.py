@@ -87,11 +87,6 @@ def test_later_names_of_the_package(name):
         getattr(glimm, name)
 
 
-def test_report_is_a_later_name_too():
-    with pytest.raises(AttributeError, match=r"glimm\.report is not in this release"):  # the attribute may be the room by now
-        glimm.__getattr__("report")
-
-
 @pytest.mark.parametrize("name", LATER)
 def test_later_names_of_fits(name, fits):
     for fit in fits:

@@ -5,6 +5,7 @@
     glimm.gee (formula, data, groups="id", ...)        average over the population
     glimm.compare(glm_fit, glmm_fit, gee_fit)          what each number means, side by side
     glimm.read(path)                                   csv, tsv, parquet, Arrow -> pandas
+    glimm.report(fit, "report.html")                   one page: what was done, tables, pictures, how to do it again
 
 Importing loads numpy only; everything else is loaded on first use.
 """
@@ -23,6 +24,7 @@ _ROOMS = {
     "glmm": "api",
     "gee": "api",
     "compare": "api",
+    "report": "api",
     "Control": "estimators.control",
     "GlimmError": "errors",
     "GlimmWarning": "errors",
@@ -33,7 +35,6 @@ _ROOMS = {
 
 _LATER = {
     "lrt": "compare llf, or aic, of two fits by maximum likelihood",
-    "report": "write fit.summary() or str(glimm.compare(...)) to a file",
     "table": "glimm.compare(...) has the fits side by side, and their numbers in .table",
     "advise": "glimm.compare(...) says what each model assumes",
     "missing_report": "fit.missing has the rows left out, by variable and by cluster",
@@ -44,13 +45,26 @@ _LATER = {
 }
 
 if TYPE_CHECKING:
-    from .api import compare, gee, glm, glmm
+    from .api import compare, gee, glm, glmm, report
     from .data.files import read
     from .datasets import load_dataset
     from .errors import GlimmError, GlimmWarning, NotYetError
     from .estimators.control import Control
 
-__all__ = ["Control", "GlimmError", "GlimmWarning", "NotYetError", "__version__", "compare", "gee", "glm", "glmm", "load_dataset", "read"]
+__all__ = [
+    "Control",
+    "GlimmError",
+    "GlimmWarning",
+    "NotYetError",
+    "__version__",
+    "compare",
+    "gee",
+    "glm",
+    "glmm",
+    "load_dataset",
+    "read",
+    "report",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from numbers import Integral
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -24,8 +26,11 @@ from .estimators.lmm import fit_lmm
 from .family import resolve
 from .fit import Fit, GeeFit, GlmFit, GlmmFit
 from .inference.covariance import HC
+from .output.reproduce import keep
 
 if TYPE_CHECKING:
+    from os import PathLike
+
     from .output.compare import Comparison
 
 F = TypeVar("F", bound=Fit)
@@ -62,13 +67,14 @@ def glm(
     >>> fit.params.round(3).to_dict()
     {'Intercept': -1.901, 'age': -0.141, 'smoke': 0.314, 'age:smoke': 0.071}
     """
+    given = dict(locals())
     _later("glm", zero=zero, dispersion=dispersion, penalty=penalty)
     clusters = _clusters_of(vcov)
     control = _control(control)
     spec = _spec("glm", formula, family, link, weights, offset, exposure, missing, clusters=clusters)
     design = build_design(spec, data)
     require_rows(design)
-    return _announced(GlmFit(fit_glm(design, spec.family, control), vcov))
+    return _announced(GlmFit(replace(fit_glm(design, spec.family, control), call=keep(glm, given)), vcov))
 
 
 def glmm(
@@ -104,6 +110,7 @@ def glmm(
     >>> fit.varcorr()["std_dev"].round(2).tolist()
     [2.17]
     """
+    given = dict(locals())
     _later("glmm", zero=zero, dispersion=dispersion, residual=residual)
     if not isinstance(vcov, str | Mapping):
         raise GlimmError(f"vcov must be 'model' for a mixed model, not {type(vcov).__name__}")
@@ -124,8 +131,8 @@ def glmm(
         )
     design = build_design(spec, data)
     if linear:
-        return _announced(GlmmFit(fit_lmm(design, spec.family, reml is None or bool(reml), control), vcov))
-    return _announced(GlmmFit(fit_glmm(design, spec.family, points, control), vcov))
+        return _announced(GlmmFit(replace(fit_lmm(design, spec.family, reml is None or bool(reml), control), call=keep(glmm, given)), vcov))
+    return _announced(GlmmFit(replace(fit_glmm(design, spec.family, points, control), call=keep(glmm, given)), vcov))
 
 
 def gee(
@@ -159,6 +166,7 @@ def gee(
     >>> fit.corr_params.round(3).to_dict()
     {'alpha': 0.354}
     """
+    given = dict(locals())
     _later("gee", dropout=dropout)
     if not isinstance(vcov, str | Mapping):
         raise GlimmError(f"vcov must be 'robust' or 'model' for a GEE, not {type(vcov).__name__}")
@@ -178,7 +186,7 @@ def gee(
     design = build_design(spec, data)
     require_rows(design)
     name = next(iter(design.clusters))
-    return _announced(GeeFit(fit_gee(design, spec.family, name, corr, moments, control), vcov))
+    return _announced(GeeFit(replace(fit_gee(design, spec.family, name, corr, moments, control), call=keep(gee, given)), vcov))
 
 
 def compare(*fits: Fit, effect: Any = None) -> Comparison:
@@ -204,6 +212,38 @@ def compare(*fits: Fit, effect: Any = None) -> Comparison:
         if not isinstance(fit, Fit):
             raise GlimmError(f"compare takes fits of glimm.glm, glimm.glmm and glimm.gee, not {type(fit).__name__}")
     return build([(fit.record, fit.inference) for fit in fits])
+
+
+def report(fit: Fit | Comparison, path: str | PathLike[str]) -> Path:
+    """Write a fit or a comparison as one page of HTML that needs nothing else: what was done, tables, pictures, how to do it again.
+
+    fit : of glimm.glm, glimm.glmm or glimm.gee, or what glimm.compare gives; path : of the .html file, overwritten if it is there
+
+    Returns the path. Raises GlimmError for anything else, a path that is no .html file, and a directory that does not exist.
+    Without matplotlib the page says what to install for pictures.
+
+    >>> import glimm, tempfile
+    >>> fit = glimm.glm("resp ~ age", glimm.load_dataset("ohio"), family="binomial")
+    >>> glimm.report(fit, tempfile.mkdtemp() + "/wheeze.html").name
+    'wheeze.html'
+    """
+    from .output import page
+    from .output.compare import Comparison
+    from .plots import gallery
+
+    out = page.check_path(path)
+    if isinstance(fit, Fit):
+        shown = page.Shown(*gallery.of_fit(fit.record, fit.inference))
+        text = page.fit_page(fit.model, fit.record, fit.inference, shown)
+    elif isinstance(fit, Comparison):
+        found, notes = gallery.averages([(f"({m.number}) {m.name}", m.record, fit.inference_of(m)) for m in fit.models])
+        pictures, more = gallery.of_comparison(fit.models[0].record, found)
+        tables = [page.averages(a.axis.variable, (a.axis.names, a.axis.x), a.names, a.values, gallery.detail(a)) for a in found]
+        text = page.comparison_page(fit, tables, page.Shown(pictures, (*notes, *more)))
+    else:
+        raise GlimmError(f"report takes a fit, or what glimm.compare gives, not {type(fit).__name__}")
+    out.write_text(text, encoding="utf-8")
+    return out
 
 
 def _spec(
@@ -278,4 +318,4 @@ def _announced(fit: F) -> F:
     return fit
 
 
-__all__ = ["Control", "compare", "gee", "glm", "glmm"]
+__all__ = ["Control", "compare", "gee", "glm", "glmm", "report"]

@@ -19,7 +19,7 @@ from .inference.wald import p_values
 from .kernels.matrix import Floats
 from .marginal.predict import check, predict
 from .output import tables
-from .output.summary import summary_text
+from .output.summary import Summary, summary_text
 from .plots.picture import Wish, picture
 from .plots.words import Wording
 from .records import GeeRecord, GlmRecord, MixedRecord, Record
@@ -242,9 +242,15 @@ class Fit(ABC):
         wish = Wish(clusters, at, to_axis, Wording(x_label, y_label, title, one, many), seed)
         return picture(self.record, self.inference, variable, wish)
 
-    def summary(self, *, level: float = 0.95) -> str:
-        """The fit in words and numbers: text, which a prompt shows as it is printed. level : of the confidence intervals."""
+    def summary(self, *, level: float = 0.95) -> Summary:
+        """The fit in words and numbers: text, which a prompt shows as it is printed and a notebook as HTML.
+
+        level : of the confidence intervals
+        """
         return summary_text(self.model, self.record, self.inference, level)
+
+    def _repr_html_(self) -> str:
+        return self.summary()._repr_html_()
 
     def __repr__(self) -> str:
         d = self.record.design

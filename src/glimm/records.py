@@ -37,6 +37,21 @@ class Solution:
 
 
 @dataclass(frozen=True, slots=True)
+class Call:
+    """The call that made a fit, in words.
+
+    arguments : (name, Python source) of all but the defaults; columns : of the data, named by arguments
+    arrays : arguments that were given as arrays, whose source is their own name
+    """
+
+    door: str = ""
+    formula: str = ""
+    arguments: tuple[tuple[str, str], ...] = ()
+    columns: tuple[str, ...] = ()
+    arrays: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class GlmRecord:
     """A fitted GLM. bread : (p, p) inverse expected information of the working coefficients at dispersion 1; eta : (n,)."""
 
@@ -51,6 +66,7 @@ class GlmRecord:
     scale: float
     solution: Solution
     version: str
+    call: Call = Call()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +97,7 @@ class MixedRecord:
     points: int
     solution: Solution
     version: str
+    call: Call = Call()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +116,7 @@ class GeeRecord:
     scale: float
     solution: Solution
     version: str
+    call: Call = Call()
 
 
 Record = GlmRecord | MixedRecord | GeeRecord

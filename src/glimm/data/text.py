@@ -139,3 +139,12 @@ def plain_name(expression: str) -> str | None:
     if len(text) > 2 and text[0] == text[-1] == "`" and "`" not in text[1:-1]:
         return text[1:-1]
     return text if _NAME.fullmatch(text) and text not in ("True", "False", "None") else None
+
+
+def string(text: str) -> str:
+    """Text as Python source, in double quotes where that needs no escape.
+
+    >>> print(string("hours"), string("it's"), string('a "b"'))
+    "hours" "it's" 'a "b"'
+    """
+    return f'"{text}"' if repr(text) == f"'{text}'" and '"' not in text else repr(text)

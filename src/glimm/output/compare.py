@@ -19,14 +19,17 @@ from ..inference.covariance import Inference, cluster_covariance, infer, row_cod
 from ..kernels.matrix import Floats, Ints
 from ..records import GeeRecord, GlmRecord, MixedRecord, Record
 from . import tables, words
-from .side_by_side import Column, Model, text
+from .html import fragment
+from .terminal import render
+from .sections import Section
+from .side_by_side import WIDTH, Column, Model, sections
 from .text import listed
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Fits side by side. `print(comparison)` shows it; `comparison.table` is a tidy frame.
+    """Fits side by side. `print(comparison)` shows it, a notebook as HTML; `comparison.table` is a tidy frame.
 
     models : one per fit; columns : one per fit and kind of standard errors; notes : what the reader must know, in sentences
     """
@@ -35,11 +38,23 @@ class Comparison:
     columns: tuple[Column, ...]
     notes: tuple[str, ...]
 
+    @property
+    def sections(self) -> tuple[Section, ...]:
+        """What the text and the HTML come from."""
+        return sections(self.models, self.columns, self.notes)
+
     def __str__(self) -> str:
-        return text(self.models, self.columns, self.notes)
+        return render(self.sections, WIDTH)
 
     def __repr__(self) -> str:
         return str(self)
+
+    def _repr_html_(self) -> str:
+        return fragment(self.sections)
+
+    def inference_of(self, model: Model) -> Inference:
+        """The standard errors that a fit's last column shows: of a GLM beside clustered fits, the cluster-robust ones."""
+        return next(c.inference for c in reversed(self.columns) if c.model is model)
 
     @property
     def table(self) -> Any:

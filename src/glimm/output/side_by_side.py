@@ -1,6 +1,6 @@
-"""A comparison as text, at most 120 columns: a column of numbers and words per fit, then why the numbers differ.
+"""A comparison in sections: a column of numbers and words per fit, then why the numbers differ.
 
-Blocks of up to four columns stand under each other when there are more fits than fit beside each other.
+As text at most 120 columns wide, in blocks of columns under each other where there are too many; as HTML in a notebook.
 """
 
 from __future__ import annotations
@@ -10,20 +10,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import final
 
-import numpy as np
-
 from ..covariance.working import working
 from ..inference.covariance import Inference
 from ..inference.wald import interval
 from ..marginal.attenuation import Attenuated, attenuate, intercept_sd
 from ..records import GeeRecord, MixedRecord, Record
 from . import tables, words
-from .text import broken, decimals, figures, listed, number, table, wrapped
+from .sections import Heading, Items, Row, Section, SideBySide
+from .text import decimals, figures, listed, number
 
 WIDTH = 120
-GAP = 2
-NARROW, WIDE = 21, 34
-LONGEST_TERM = 28
 
 
 @final
@@ -45,19 +41,12 @@ class Column:
     inference: Inference
 
 
-Row = tuple[str, list[str]]
-
-
-def text(models: Sequence[Model], columns: Sequence[Column], notes: Sequence[str]) -> str:
+def sections(models: Sequence[Model], columns: Sequence[Column], notes: Sequence[str]) -> tuple[Section, ...]:
     """The whole comparison."""
-    sections = [coefficient_rows(columns), meaning_rows(columns), other_rows(columns), account_rows(columns)]
-    parts = [heading(models), *blocks(columns, [s for s in sections if s])]
-    sentences = [*notes, *explanations(models, columns)]
-    parts.append([("- " if k == 0 else "  ") + line for s in sentences for k, line in enumerate(wrapped(s, WIDTH - 2))])
-    return "\n\n".join("\n".join(part) for part in parts if part)
+    return (heading(models), body(columns), Items((*notes, *explanations(models, columns))))
 
 
-def heading(models: Sequence[Model]) -> list[str]:
+def heading(models: Sequence[Model]) -> Heading:
     """Title, event and the formulas."""
     design = models[0].record.design
     title = f"Comparison of {len(models)} fits of {design.response.name}"
@@ -65,12 +54,15 @@ def heading(models: Sequence[Model]) -> list[str]:
     if len(kinds) == 1:
         family, link = next(iter(kinds))
         title += f": {family}, {link} link"
-    lines = [title, "=" * min(len(title), WIDTH)]
-    if design.response.event:
-        lines.append(design.response.event)
-    for m in models:
-        lines += wrapped(f"({m.number}) {m.name}: {m.record.design.spec.formula.text}", WIDTH)
-    return lines
+    event = (design.response.event,) if design.response.event else ()
+    return Heading(title, (*event, *(f"({m.number}) {m.name}: {m.record.design.spec.formula.text}" for m in models)))
+
+
+def body(columns: Sequence[Column]) -> SideBySide:
+    """The table: coefficients, other parameters, meanings, the account of rows."""
+    groups = (coefficient_rows(columns), meaning_rows(columns), other_rows(columns), account_rows(columns))
+    heads = tuple(f"({c.model.number}) {c.model.name}" for c in columns)
+    return SideBySide("estimate\n(95 % interval)", heads, tuple(tuple(group) for group in groups if group))
 
 
 def coefficient_rows(columns: Sequence[Column]) -> list[Row]:
@@ -85,7 +77,7 @@ def coefficient_rows(columns: Sequence[Column]) -> list[Row]:
     for term in terms:
         held = [cells[k, term] for k in range(len(columns)) if (k, term) in cells]
         places = decimals(min((se for _, se, _, _ in held if math.isfinite(se) and se > 0.0), default=math.nan))
-        rows.append((term, [_cell(cells.get((k, term)), places) for k in range(len(columns))]))
+        rows.append((term, tuple(_cell(cells.get((k, term)), places) for k in range(len(columns)))))
     return rows
 
 
@@ -104,7 +96,7 @@ def other_rows(columns: Sequence[Column]) -> list[Row]:
     for k, c in enumerate(columns):
         for name, value in other_parameters(c.model.record):
             found.setdefault(name, {})[k] = figures(value)
-    return [(name, [held.get(k, "") for k in range(len(columns))]) for name, held in found.items()]
+    return [(name, tuple(held.get(k, "") for k in range(len(columns)))) for name, held in found.items()]
 
 
 def other_parameters(record: Record) -> list[tuple[str, float]]:
@@ -134,7 +126,7 @@ def meaning_rows(columns: Sequence[Column]) -> list[Row]:
         ("standard errors", lambda c: c.inference.label),
         ("estimated by", lambda c: words.short_method(c.model.record)),
     ]
-    return [(label, [f(c) for c in columns]) for label, f in say]
+    return [(label, tuple(f(c) for c in columns)) for label, f in say]
 
 
 def account_rows(columns: Sequence[Column]) -> list[Row]:
@@ -148,7 +140,7 @@ def account_rows(columns: Sequence[Column]) -> list[Row]:
     ]
     if not any("cluster" in c.inference.label or words.grouping(c.model.record) for c in columns):
         say = [row for row in say if "clusters" not in row[0]]
-    rows = [(label, [f(c) for c in columns]) for label, f in say]
+    rows = [(label, tuple(f(c) for c in columns)) for label, f in say]
     return [row for row in rows if any(row[1])]
 
 
@@ -162,29 +154,6 @@ def _clusters(column: Column) -> str:
 def _clusters_lost(column: Column) -> str:
     group = words.grouping(column.model.record)
     return "" if group is None else words.cluster_losses(column.model.record.design.missing, group.name)
-
-
-def blocks(columns: Sequence[Column], sections: Sequence[Sequence[Row]]) -> list[list[str]]:
-    """Tables of as many columns as fit into the width, all about equally many; a rule above each section."""
-    rows = [row for section in sections for row in section]
-    rules = [sum(len(section) for section in sections[:k]) for k in range(len(sections))]
-    labels = [broken(label, LONGEST_TERM) for label, _ in rows]
-    corner = "estimate\n(95 % interval)"
-    left = max(len(line) for label in [corner, *labels] for line in label.split("\n"))
-    numbers = [line for _, cells in rows for cell in cells if "\n" in cell for line in cell.split("\n")]
-    most = max(1, (WIDTH - left) // (max([NARROW, *map(len, numbers)]) + GAP))
-    out = []
-    for at in np.array_split(np.arange(len(columns)), math.ceil(len(columns) / most)):
-        width = min(WIDE, (WIDTH - left) // len(at) - GAP)
-        heads = [_fill(f"({columns[k].model.number}) {columns[k].model.name}", width) for k in at]
-        cells = [[_fill(row[1][k], width) for row in rows] for k in at]
-        out.append(table([corner, *heads], [labels, *cells], [False] * (len(at) + 1), rules))
-    return out
-
-
-def _fill(cell: str, width: int) -> str:
-    """A cell of words wrapped to its column; numbers come with their own lines."""
-    return cell if "\n" in cell else "\n".join(wrapped(cell, width))
 
 
 def explanations(models: Sequence[Model], columns: Sequence[Column]) -> list[str]:

@@ -1,6 +1,6 @@
-"""A fit as text: what was fitted to what, how, the coefficients, the other parameters, what a coefficient means.
+"""A fit in sections: what was fitted to what, how, the coefficients, the other parameters, what a coefficient means.
 
-label:   words, at most 100 columns wide; then tables.
+As text at most 100 columns wide; as HTML in a notebook.
 """
 
 from __future__ import annotations
@@ -8,31 +8,43 @@ from __future__ import annotations
 import math
 from typing import final
 
-import numpy as np
-
 from ..covariance.working import working
 from ..data.records import Factor
 from ..inference.covariance import Inference
 from ..inference.criteria import criteria
 from ..inference.wald import interval, p_values
+from ..kernels.matrix import Floats
 from ..records import GeeRecord, GlmRecord, MixedRecord, Record
 from . import tables, words
-from .text import broken, counted, decimals, figures, labelled, listed, number, p_value, point_aligned, table, wrapped
+from .html import fragment
+from .terminal import render
+from .sections import Column, Facts, Heading, Lines, Paragraph, Section, Table, interval_cell
+from .text import counted, decimals, figures, listed, number, p_value
 
 WIDTH = 100
-INDENT = 17
-SHORTEST_TERM = 12
 MOST_LEVELS = 8
 
 
 @final
 class Summary(str):
-    """Text that a prompt shows as it is printed, without print()."""
+    """Text that a prompt shows as it is printed, without print(), and a notebook as HTML.
 
-    __slots__ = ()
+    sections : what both come from
+    """
+
+    sections: tuple[Section, ...]
+
+    def __new__(cls, text: str, sections: tuple[Section, ...] = ()) -> Summary:
+        """The text with its sections."""
+        made = super().__new__(cls, text)
+        made.sections = sections
+        return made
 
     def __repr__(self) -> str:
         return str(self)
+
+    def _repr_html_(self) -> str:
+        return fragment(self.sections)
 
 
 def summary_text(model: str, record: Record, inference: Inference, level: float = 0.95) -> Summary:
@@ -40,19 +52,17 @@ def summary_text(model: str, record: Record, inference: Inference, level: float 
 
     model : the model's name in words, for the title; level : of the intervals. Returns text of at most 100 columns.
     """
-    parts = [
-        [*wrapped(model, WIDTH), "=" * min(len(model), WIDTH)],
-        [line for label, text in header(record) for line in labelled(label, text, INDENT, WIDTH)],
-        coefficients(inference, level),
-        dropped(record),
-        other_parameters(record),
-        fit_lines(record),
-        wrapped(words.meaning(record, inference), WIDTH),
-    ]
-    return Summary("\n\n".join("\n".join(part) for part in parts if part))
+    sections = (Heading(model), header(record), *results(record, inference, level), Paragraph(words.meaning(record, inference)))
+    return Summary(render(sections, WIDTH), sections)
 
 
-def header(record: Record) -> list[tuple[str, str]]:
+def results(record: Record, inference: Inference, level: float) -> list[Section]:
+    """The numbers: coefficients, columns left out, other parameters, likelihood and the like."""
+    found: list[Section | None] = [coefficients(inference, level), dropped(record), other_parameters(record), fit_lines(record)]
+    return [section for section in found if section is not None]
+
+
+def header(record: Record) -> Facts:
     """Label and words: what was fitted, to which rows, how, and how that ended."""
     design, missing = record.design, record.design.missing
     lines = [("formula", design.spec.formula.text), ("family", f"{record.family.name}, {design.mean.link.name} link")]
@@ -65,7 +75,7 @@ def header(record: Record) -> list[tuple[str, str]]:
     lines += cluster_lines(record)
     lines.append(("method", words.method(record)))
     lines += [("solution", text) for text in words.remarks(record)]
-    return lines
+    return Facts(tuple(lines))
 
 
 def extras(record: Record) -> list[tuple[str, str]]:
@@ -107,84 +117,86 @@ def cluster_lines(record: Record) -> list[tuple[str, str]]:
     return lines
 
 
-def coefficients(inference: Inference, level: float) -> list[str]:
+def coefficients(inference: Inference, level: float = 0.95) -> Table | Paragraph:
     """The table of coefficients and the line that names its standard errors."""
     if not inference.names:
-        return ["no coefficients"]
+        return Paragraph("no coefficients")
     bse, statistic = inference.bse, inference.params / inference.bse
     low, high = interval(inference, level)
     places = [decimals(se) for se in bse]
 
-    def shown(values: object) -> list[str]:
-        return point_aligned([number(float(v), k) for v, k in zip(np.asarray(values), places, strict=True)])
+    def shown(values: Floats) -> tuple[str, ...]:
+        return tuple(number(float(v), k) for v, k in zip(values, places, strict=True))
 
-    limits = ["none" if a.strip() == "none" else f"{a} to {b}" for a, b in zip(shown(low), shown(high), strict=True)]
-    heads = ["term", "estimate", "std. error", "z" if inference.df is None else "t", "p", f"{100.0 * level:g} % interval"]
-    numbers = [
-        shown(inference.params),
-        shown(bse),
-        point_aligned([number(float(s), 2) for s in statistic]),
-        [p_value(float(p)) for p in p_values(statistic, inference.df)],
-        limits,
-    ]
-    taken = sum(2 + max(len(head), *map(len, column)) for head, column in zip(heads[1:], numbers, strict=True))
-    columns = [[broken(name, max(WIDTH - taken, SHORTEST_TERM)) for name in inference.names], *numbers]
-    lines = table(heads, columns, [False, True, True, True, True, True])
+    columns = (
+        Column("term", inference.names),
+        Column("estimate", shown(inference.params), "number"),
+        Column("std. error", shown(bse), "number"),
+        Column("z" if inference.df is None else "t", tuple(number(float(s), 2) for s in statistic), "number"),
+        Column("p", tuple(p_value(float(p)) for p in p_values(statistic, inference.df)), "right"),
+        Column(f"{100.0 * level:g} % interval", tuple(map(interval_cell, shown(low), shown(high))), "interval"),
+    )
+    return Table("coefficients", columns, (se_words(inference),))
+
+
+def se_words(inference: Inference) -> str:
+    """Which standard errors, and which distribution they are referred to."""
     reference = "normal reference" if inference.df is None else f"t reference with {inference.df:g} degrees of freedom"
-    return [*lines, f"standard errors: {inference.label}; {reference}"]
+    return f"standard errors: {inference.label}; {reference}"
 
 
-def dropped(record: Record) -> list[str]:
+def dropped(record: Record) -> Lines | None:
     """Columns left out of the model, and what each equals."""
-    out = record.design.mean.dropped
     lines = []
-    for name, why in out.items():
-        lines += wrapped(f"left out: {name}, which {'equals ' + why[2:] if why.startswith('= ') else why.removeprefix(name + ' ')}", WIDTH)
-    return lines
+    for name, why in record.design.mean.dropped.items():
+        equals = "equals " + why[2:] if why.startswith("= ") else why.removeprefix(name + " ")
+        lines.append((("left out", f"{name}, which {equals}"),))
+    return Lines(tuple(lines)) if lines else None
 
 
-def other_parameters(record: Record) -> list[str]:
+def other_parameters(record: Record) -> Table | Lines | None:
     """Random effects of a mixed model, working correlation of a GEE."""
     if isinstance(record, MixedRecord):
         return random_effects(record)
     if isinstance(record, GeeRecord):
         names = working(record.corr).names()
         values = [f"{name} = {figures(float(a))}" for name, a in zip(names, record.alpha, strict=True)]
-        text = f"working correlation: {record.corr}, {', '.join(values)}" if values else f"working correlation: {record.corr}, no parameter"
-        return [text, f"dispersion: {figures(record.scale)}"]
-    return []
+        correlation = f"{record.corr}, {', '.join(values) if values else 'no parameter'}"
+        return Lines(((("working correlation", correlation),), (("dispersion", figures(record.scale)),)))
+    return None
 
 
-def random_effects(record: MixedRecord) -> list[str]:
+def random_effects(record: MixedRecord) -> Table:
     """Variances, standard deviations and correlations; the residual last, where there is one."""
     rows = tables.varcorr(record).to_dict("records")
-    correlated = any(key.startswith("corr_") for row in rows for key in map(str, row))
-    heads = ["random effect", "term", "variance", "std. dev."] + (["correlations"] if correlated else [])
-    correlations = [
-        " ".join(number(float(v), 2) for key, v in row.items() if str(key).startswith("corr_") and not math.isnan(float(v))) for row in rows
-    ]
     columns = [
-        [str(row["group"]) for row in rows],
-        [str(row["term"]) for row in rows],
-        point_aligned([figures(float(row["variance"])) for row in rows]),
-        point_aligned([figures(float(row["std_dev"])) for row in rows]),
+        Column("random effect", tuple(str(row["group"]) for row in rows)),
+        Column("term", tuple(str(row["term"]) for row in rows)),
+        Column("variance", tuple(figures(float(row["variance"])) for row in rows), "number"),
+        Column("std. dev.", tuple(figures(float(row["std_dev"])) for row in rows), "number"),
     ]
-    lines = table(heads, columns + ([correlations] if correlated else []), [False, False, True, True, *([False] if correlated else [])])
+    if any(key.startswith("corr_") for row in rows for key in map(str, row)):
+        correlations = [
+            " ".join(number(float(v), 2) for key, v in row.items() if str(key).startswith("corr_") and not math.isnan(float(v)))
+            for row in rows
+        ]
+        columns.append(Column("correlations", tuple(correlations)))
     terms = record.design.mean.random
-    return [*lines, *(f"{term.group}: {counted(len(term.levels), 'level')}, {counted(len(term.refs), 'row')}" for term in terms)]
+    notes = tuple(f"{term.group}: {counted(len(term.levels), 'level')}, {counted(len(term.refs), 'row')}" for term in terms)
+    return Table("random effects", tuple(columns), notes)
 
 
-def fit_lines(record: Record) -> list[str]:
+def fit_lines(record: Record) -> Lines:
     """Likelihood and criteria, dispersion, deviance: what the model has of them."""
     if isinstance(record, GeeRecord):
-        return ["a GEE has no likelihood, so no log-likelihood, AIC or BIC"]
-    lines = []
+        return Lines(((("", "a GEE has no likelihood, so no log-likelihood, AIC or BIC"),),))
+    lines: list[tuple[tuple[str, str], ...]] = []
     if isinstance(record, GlmRecord):
         df = record.design.n - record.design.mean.matrix.p
         where = "fixed by the family" if record.family.scale_known else "Pearson chi-squared / residual degrees of freedom"
-        lines.append(f"dispersion: {figures(record.scale)} ({where})")
-        lines.append(f"deviance: {figures(record.deviance)} on {df} residual degrees of freedom")
+        lines.append((("dispersion", f"{figures(record.scale)} ({where})"),))
+        lines.append((("deviance", f"{figures(record.deviance)} on {df} residual degrees of freedom"),))
     numbers = criteria(record)
     name = "REML log-likelihood" if isinstance(record, MixedRecord) and record.reml else "log-likelihood"
-    lines.append(f"{name}: {number(numbers['llf'], 2)}   AIC: {number(numbers['aic'], 2)}   BIC: {number(numbers['bic'], 2)}")
-    return lines
+    lines.append(tuple((label, number(numbers[key], 2)) for label, key in ((name, "llf"), ("AIC", "aic"), ("BIC", "bic"))))
+    return Lines(tuple(lines))

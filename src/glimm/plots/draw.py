@@ -17,7 +17,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import FuncFormatter
 
 from ..kernels.matrix import Floats
 
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from .words import Labels
 
 WIDTH, HEIGHT, DPI = 6.6, 4.7, 200
-GREY, DARK, INK, BLUE = (0.25, 0.25, 0.25), "#4d4d4d", "#1a1a1a", "#0067a5"
+GREY, DARK, INK, PLAIN, BLUE = (0.25, 0.25, 0.25), "#4d4d4d", "#1a1a1a", "#1b1b1b", "#0067a5"
 STYLES: Final = (
     (BLUE, 3.4, "solid"),
-    ("#d55e00", 2.4, (0, (4.0, 1.6))),
-    (INK, 2.0, (0, (1.2, 1.2))),
-    ("#8a8a8a", 2.0, (0, (6.0, 1.6, 1.2, 1.6))),
+    ("#b87300", 2.2, (0, (3.5, 3.0))),
+    (INK, 1.6, (0, (1.0, 2.6))),
+    ("#757575", 1.6, (0, (6.0, 1.6, 1.2, 1.6))),
 )
 MOST_DISTINCT = 24
 TITLE, SMALL, WORDS = 12.0, 9.0, 10.5
@@ -55,12 +55,13 @@ class Picture(Figure):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A bold line: heights (g,), its name, limits of its band or None."""
+    """A bold line: heights (g,), its name, limits of its band or None; style : its place in STYLES."""
 
     y: Floats
     name: str
     low: Floats | None = None
     high: Floats | None = None
+    style: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +102,8 @@ def picture(d: Drawing, labels: Labels) -> Picture:
         _place(figure, axes, labels, max(_size(figure, text, WORDS + 0.5, "bold")[0] for _, text, _ in ends), under)
         if len(d.each):
             _thin(axes, d, groups is None)
-        for line, style in zip(d.lines, STYLES, strict=False):
-            _bold(axes, d, line, style)
+        for line in d.lines:
+            _bold(axes, d, line, STYLES[line.style])
         _frame(axes, d)
         _ticks(axes, d, names)
         axes.tick_params(labelsize=SMALL + 1.0, color=DARK, labelcolor=INK)
@@ -227,7 +228,7 @@ def _frame(axes: Axes, d: Drawing) -> None:
     low, high = float(values.min()), float(values.max())
     if d.probability and high <= 1.0 and low >= 0.0:
         axes.set_ylim(0.0, 1.0 if high > 0.6 else 1.15 * high)
-        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None if high < 0.1 else 0, symbol=" %"))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100.0 * value:.6g} %"))
     else:
         pad = 0.06 * (high - low) or 1.0
         axes.set_ylim(low - pad, high + pad)
@@ -256,13 +257,13 @@ def _ticks(axes: Axes, d: Drawing, names: tuple[str, ...]) -> None:
 
 def _ends(d: Drawing, labels: Labels, groups: list[tuple[float, str]] | None) -> list[tuple[float, str, str]]:
     """Words at the right ends of lines: height, words, colour."""
-    words = [(float(line.y[-1]), line.name, style[0]) for line, style in zip(d.lines, STYLES, strict=False)]
+    words = [(float(line.y[-1]), line.name, STYLES[line.style][0]) for line in d.lines]
     if not len(d.each):
         return words
     if groups is None:
         assert d.middle is not None
         groups = [(float(d.each[d.middle, -1]), labels.one)]
-    return [*words, *((y, text, INK) for y, text in groups)]
+    return [*words, *((y, text, PLAIN) for y, text in groups)]
 
 
 def _name_ends(axes: Axes, d: Drawing, ends: list[tuple[float, str, str]]) -> None:
@@ -277,7 +278,7 @@ def _name_ends(axes: Axes, d: Drawing, ends: list[tuple[float, str, str]]) -> No
     right = axes.get_xlim()[1]
     at = right + 0.012 * (right - axes.get_xlim()[0])
     for (_, text, color), y in zip(ends, places, strict=True):
-        weight = "normal" if color == INK else "bold"
+        weight = "normal" if color == PLAIN else "bold"
         axes.text(
             at, y, text, color=color, fontsize=WORDS, fontweight=weight, va="center", clip_on=False, linespacing=1.15, parse_math=False
         )
