@@ -237,6 +237,22 @@ def test_too_many_different_rows_are_sampled_and_said(monkeypatch):
     assert "Averaged over 50 of the 500 rows used, evenly spaced." in told(fit, "x")[1]
 
 
+def test_far_too_many_clusters_are_sampled_with_their_own_predictors(monkeypatch):
+    rng = np.random.default_rng(8)
+    g = np.repeat(np.arange(90), 4)
+    data = pd.DataFrame({"x": rng.normal(size=360), "z": rng.normal(size=90)[g], "g": g})
+    data["y"] = data["x"] + data["z"] + rng.normal(size=90)[g] + rng.normal(size=360)
+    fit = glimm.glmm("y ~ x + z + (1 | g)", data)
+    monkeypatch.setattr(room, "MOST_CLUSTERS", 30)
+    c = arrays(fit, "x", grid=[0.0, 1.0])
+    rows = pd.DataFrame({"g": c.clusters.levels}).assign(x=1.0, z=lambda d: data.groupby("g")["z"].first()[d["g"]].to_numpy())
+    assert len(c.clusters.levels) == 30
+    np.testing.assert_allclose(c.clusters.each[:, 1], fit.predict(rows, target="conditional"), rtol=1e-12)
+    assert c.average.mean[1] == pytest.approx(fit.predict(rows, target="marginal").mean(), rel=1e-12)
+    assert "Grey: 30 of 90 clusters (g)" in told(fit, "x")[1]
+    assert "average and changes are over 30 evenly spaced ones" in told(fit, "x")[1]
+
+
 def test_random_slopes_follow_z(pupils, monkeypatch):
     """The curves multiply the z of the new rows by the effects: here z is the predictor itself."""
     read = room.moved
@@ -476,6 +492,12 @@ def test_large_numbers_stay_on_the_page(counts):
     axes = figure.axes[0]
     assert 0 <= axes.yaxis.label.get_window_extent().x0 < 60
     assert axes.yaxis.label.get_window_extent().x1 <= min(tick.get_window_extent().x0 for tick in axes.get_yticklabels())
+
+
+def test_ticks_are_not_rounded():
+    axes = glimm.glm("resp ~ age", glimm.load_dataset("ohio"), family="binomial").plot("age").axes[0]
+    axes.set_yticks([0.025, 0.05, 0.125])
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["2.5 %", "5 %", "12.5 %"]
 
 
 def test_apart_and_opacity():

@@ -27,7 +27,7 @@ from .axis import Axis, check_at, make_axis
 from .rows import Profiles, moved, of_clusters, own_rows, varying
 
 MOST_CURVES, SAMPLE, DRAWS = 600, 200, 100
-MOST_PROFILES = 50_000
+MOST_PROFILES, MOST_CLUSTERS = 50_000, 200_000
 ENTRIES = 4_000_000
 
 Kind = Literal["real", "draws", "none"]
@@ -54,7 +54,7 @@ class Clusters:
 
     each : (K, g) on the scale of the mean, with levels (K,) of the clusters (None for draws); total : clusters of the fit
     steps : (2, g - 1) smallest and largest change of the linear predictor between neighbouring values of the axis, and
-    change : smallest and largest from the first value to the last, over all clusters or draws
+    change : smallest and largest from the first value to the last, over all clusters averaged over, or all draws
     middle : the one of `each` whose effects are the most ordinary
     """
 
@@ -108,7 +108,7 @@ def compute(
     held = check_at(design, variable, at)
     if not isinstance(record, MixedRecord):
         return Curves(axis, averaged(record, inference, own_rows(design, axis, held, MOST_PROFILES), axis), None, at or {})
-    profiles = of_clusters(design, axis, held, MOST_PROFILES)
+    profiles = of_clusters(design, axis, held, MOST_CLUSTERS)
     shown = None
     if clusters is not None:
         shown = real(record, profiles, axis) if clusters == "real" else draws(record, profiles, axis, seed)
@@ -149,23 +149,25 @@ def averaged(record: Record, inference: Inference, profiles: Profiles, axis: Axi
     whole = float(profiles.weight.sum())
     estimate = total / whole
     if isinstance(record, MixedRecord):
-        return Average(estimate, None, None, int(whole), profiles.all)
+        return Average(estimate, None, None, int(whole), profiles.kept is None)
     kernel = part.link.kernel
     eta = link_eta(kernel, estimate)
     se = np.sqrt(np.maximum(np.einsum("gp,pq,gq->g", slope, inference.work, slope), 0.0)) / whole
     by_eta = np.abs(mean(kernel, eta)[1])
     half = quantile(0.95, inference.df) * se / np.where(by_eta == 0.0, np.inf, by_eta)
-    return Average(estimate, mean(kernel, eta - half)[0], mean(kernel, eta + half)[0], int(whole), profiles.all)
+    return Average(estimate, mean(kernel, eta - half)[0], mean(kernel, eta + half)[0], int(whole), profiles.kept is None)
 
 
 def real(record: MixedRecord, profiles: Profiles, axis: Axis) -> Clusters:
     """Curves of the fit's clusters at their predicted effects; of more than 600, 200 evenly spaced by their first effect."""
     levels, effects = record.design.mean.random[0].levels, record.effects
     total = len(levels)
-    shown = np.arange(total)
-    if total > MOST_CURVES:
+    if profiles.kept is not None:
+        levels, effects = levels[profiles.kept], effects[profiles.kept]
+    shown = np.arange(len(effects))
+    if len(shown) > MOST_CURVES:
         ranked = np.argsort(effects[:, 0], kind="stable")
-        shown = np.sort(ranked[np.linspace(0, total - 1, SAMPLE).round().astype(np.int64)])
+        shown = np.sort(ranked[np.linspace(0, len(shown) - 1, SAMPLE).round().astype(np.int64)])
     each, steps, change = _follow(record, profiles, axis, profiles.of, effects, shown)
     return Clusters("real", each, levels[shown], total, steps, change, most_ordinary(effects[shown]))
 

@@ -126,7 +126,7 @@ def _size(figure: Figure, text: str, size: float, weight: str) -> tuple[float, f
 def lines_of(figure: Figure, text: str, size: float, weight: str, width: float) -> list[str]:
     """A sentence as lines of at most `width` inches."""
     lines = [""]
-    for word in text.split():
+    for word in text.split(" "):
         longer = f"{lines[-1]} {word}".strip()
         if lines[-1] and _size(figure, longer, size, weight)[0] > width:
             lines.append(word)

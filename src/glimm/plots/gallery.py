@@ -108,7 +108,7 @@ def over(parts: Sequence[tuple[str, Record, Inference]], variable: str, common: 
         if own.names != axis.names:
             raise GlimmError(f"plot: {variable!r} does not have the same levels in all fits")
         profiles = own_rows(record.design, own, {}, MOST_PROFILES, np.flatnonzero(np.isin(record.design.rows, common)))
-        whole &= profiles.all
+        whole &= profiles.kept is None
         names.append(name)
         values.append(averaged(record, inference, profiles, own).mean)
         if isinstance(record, MixedRecord) and record.design.mean.link.name != "identity":

@@ -26,14 +26,15 @@ class Profiles:
     """Rows to predict for, equal ones once.
 
     columns : numbers, or codes of levels, of each; offset : (P,) what an offset given as an array adds, or None
-    weight : (P,) how many rows or clusters it stands for; of : (m,) the profile of each; all : whether none was passed over
+    weight : (P,) how many rows or clusters it stands for; of : (m,) the profile of each one kept
+    kept : (m,) which rows or clusters these are, None for all
     """
 
     columns: Columns
     offset: Floats | None
     weight: Floats
     of: Ints
-    all: bool = True
+    kept: Ints | None = None
 
 
 def own_rows(design: Design, axis: Axis, at: Mapping[str, float | int], most: int, rows: Ints | None = None) -> Profiles:
@@ -109,11 +110,11 @@ def distinct(columns: Columns, extra: Floats | None, axis: Axis, at: Mapping[str
     if keys:
         _, first, of, counts = np.unique(np.column_stack(keys), axis=0, return_index=True, return_inverse=True, return_counts=True)
         of, weight = np.asarray(of.ravel(), dtype=np.int64), counts.astype(np.float64)
-    whole = len(first) <= most
-    if not whole:
-        first = np.unique(np.linspace(0, n - 1, most).round().astype(np.int64))
-        of, weight = np.clip(np.searchsorted(first, np.arange(n)), 0, len(first) - 1), np.ones(len(first))
-    return Profiles({name: values[first] for name, values in columns.items()}, None if extra is None else extra[first], weight, of, whole)
+    kept = None
+    if len(first) > most:
+        first = kept = np.unique(np.linspace(0, n - 1, most).round().astype(np.int64))
+        of, weight = np.arange(len(first)), np.ones(len(first))
+    return Profiles({name: values[first] for name, values in columns.items()}, None if extra is None else extra[first], weight, of, kept)
 
 
 def varying(design: Design, names: Iterable[str]) -> bool:

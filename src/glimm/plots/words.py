@@ -15,7 +15,7 @@ from ..kernels import link as link_eta
 from ..kernels.matrix import Floats
 from ..records import GeeRecord, MixedRecord, Record
 from .axis import Axis
-from .curves import Average, Clusters, Curves
+from .curves import Average, Curves
 
 SCALES = {
     "logit": "log odds",
@@ -65,7 +65,7 @@ def labels(record: Record, inference: Inference, c: Curves, wording: Wording) ->
     group = record.design.mean.random[0].group
     one, many = wording.one or group, wording.many or (f"clusters ({group})" if wording.one is None else "clusters")
     title, change = finding(c, record.design.mean.link.name, one)
-    detail = " ".join([*([change] if change else []), drawn(c.clusters, many), *others(record, c)])
+    detail = " ".join([*([change] if change else []), drawn(c, many), *others(record, c)])
     drawn_one = f"one {one}" if c.clusters.kind == "real" else f"one {one},\ndrawn"
     return Labels(wording.title or title, detail, x, y, one=drawn_one, many=wording.many or "clusters")
 
@@ -128,14 +128,17 @@ def parallel(steps: Floats, average: Floats) -> bool:
     return bool(size > 0.0 and np.all(np.abs(steps - average) <= size))
 
 
-def drawn(clusters: Clusters, many: str) -> str:
-    """Which clusters are drawn."""
-    shown = len(clusters.each)
-    if clusters.kind == "draws":
-        return f"Grey: {shown} clusters drawn from the estimated normal distribution of the random effects."
-    if shown == clusters.total:
+def drawn(c: Curves, many: str) -> str:
+    """Which clusters are drawn, and which are averaged over where these are not all."""
+    assert c.clusters is not None
+    shown, total = len(c.clusters.each), c.clusters.total
+    over = "the average is over all" if c.average.whole else f"average and changes are over {c.average.counted} evenly spaced ones"
+    if c.clusters.kind == "draws":
+        text = f"Grey: {shown} clusters drawn from the estimated normal distribution of the random effects"
+        return f"{text}." if c.average.whole else f"{text}; other predictors are those of {c.average.counted} evenly spaced clusters."
+    if shown == total:
         return f"Grey: all {shown} {many}, at their predicted random effects."
-    return f"Grey: {shown} of {clusters.total} {many}, evenly spaced by their predicted random effects; the average is over all."
+    return f"Grey: {shown} of {total} {many}, evenly spaced by their predicted random effects; {over}."
 
 
 def others(record: Record, c: Curves) -> list[str]:
@@ -171,7 +174,7 @@ def shown_mean(record: Record, value: float) -> str:
 
     Per cent for a probability.
     """
-    return f"{100.0 * value:.3g} %" if record.family.support == "binomial" else f"{value:.4g}"
+    return f"{100.0 * value:.3g}\N{NO-BREAK SPACE}%" if record.family.support == "binomial" else f"{value:.4g}"
 
 
 def over(record: Record, average: Average) -> list[str]:
