@@ -253,24 +253,59 @@ def test_far_too_many_clusters_are_sampled_with_their_own_predictors(monkeypatch
     assert "average and changes are over 30 evenly spaced ones" in told(fit, "x")[1]
 
 
-def test_random_slopes_follow_z(pupils, monkeypatch):
-    """The curves multiply the z of the new rows by the effects: here z is the predictor itself."""
-    read = room.moved
+@pytest.fixture(scope="module")
+def sloped():
+    rng = np.random.default_rng(5)
+    g = np.repeat(np.arange(40), 15)
+    data = pd.DataFrame({"x": rng.uniform(-2.0, 2.0, 600), "f": rng.choice(["a", "b"], 600), "g": g})
+    eta = 0.4 * data["x"] + rng.normal(size=40)[g] + rng.normal(size=40)[g] * data["x"]
+    data["y"] = (rng.random(600) < 1.0 / (1.0 + np.exp(-eta))).astype(int)
+    return data
 
-    def with_slope(design, profiles, which, axis):
-        new = read(design, profiles, which, axis)
-        return replace(new, z=(np.tile(axis.values, len(new.refs[0]) // len(axis.x))[:, None],))
 
-    monkeypatch.setattr(room, "moved", with_slope)
-    c = arrays(pupils, "hours", grid=[0.0, 1.0, 2.0])
-    logits = np.log(c.clusters.each / (1.0 - c.clusters.each))
-    slopes = pupils.params["hours"] + pupils.ranef()["estimate"].to_numpy()
-    np.testing.assert_allclose(logits, pupils.params["Intercept"] + np.outer(slopes, [0.0, 1.0, 2.0]), rtol=1e-9, atol=1e-9)
-    assert c.clusters.change == pytest.approx((2.0 * slopes.min(), 2.0 * slopes.max()))
-    title, detail = finding(c, "logit", "pupil")
+def test_random_slopes(sloped):
+    fit = glimm.glmm("y ~ x + (1 + x | g)", sloped, family="binomial", points=1)
+    c = arrays(fit, "x", grid=[-1.0, 0.0, 2.0])
+    for k, x in enumerate([-1.0, 0.0, 2.0]):
+        rows = pd.DataFrame({"x": np.full(40, x), "g": c.clusters.levels})
+        np.testing.assert_allclose(c.clusters.each[:, k], fit.predict(rows, target="conditional"), rtol=1e-10)
+        assert c.average.mean[k] == pytest.approx(fit.predict(rows, target="marginal").mean(), rel=1e-10)
+    effects = fit.ranef()
+    slopes = fit.params["x"] + effects[effects["term"] == "x"]["estimate"].to_numpy()
     assert slopes.min() < 0.0 < slopes.max()
+    assert c.clusters.change == pytest.approx((3.0 * slopes.min(), 3.0 * slopes.max()))
+    title, detail = finding(c, "logit", "class")
     assert title == "Curves of single clusters, and the population average"
-    assert f"between {2.0 * slopes.min():+.2f} and {2.0 * slopes.max():+.2f} for one pupil" in detail
+    assert f"between {3.0 * slopes.min():+.2f} and {3.0 * slopes.max():+.2f} for one class" in detail
+
+
+def test_draws_of_random_slopes_have_their_covariance(sloped, monkeypatch):
+    fit = glimm.glmm("y ~ x + (1 + x | g)", sloped, family="binomial", points=1)
+    monkeypatch.setattr(room, "DRAWS", 4000)
+    p = arrays(fit, "x", clusters="draws", grid=[0.0, 1.0]).clusters.each
+    logits = np.log(p / (1.0 - p)) - np.array([fit.params["Intercept"], fit.params["Intercept"] + fit.params["x"]])
+    got = np.cov(np.column_stack([logits[:, 0], logits[:, 1] - logits[:, 0]]).T)
+    table = fit.varcorr()
+    np.testing.assert_allclose(np.diag(got), table["variance"], rtol=0.1)
+    assert got[0, 1] / np.sqrt(got[0, 0] * got[1, 1]) == pytest.approx(table["corr_Intercept"][1], abs=0.06)
+
+
+def test_a_predictor_with_a_random_slope_only(sloped):
+    fit = glimm.glmm("y ~ f + (1 + x || g)", sloped, family="binomial", points=1)
+    for variable in ("f", "x"):
+        assert fit.plot(variable).alt
+    c = arrays(fit, "x", grid=[-2.0, 2.0], at={"f": "a"})
+    rows = pd.DataFrame({"x": 2.0, "f": "a", "g": c.clusters.levels})
+    np.testing.assert_allclose(c.clusters.each[:, 1], fit.predict(rows, target="conditional"), rtol=1e-10)
+    assert "flatter" not in told(fit, "x")[0]
+
+
+def test_a_factor_with_random_effects_of_its_levels(sloped):
+    fit = glimm.glmm("y ~ f + (0 + f | g)", sloped, family="binomial", points=1)
+    c = arrays(fit, "f")
+    for k, level in enumerate(c.axis.names):
+        rows = pd.DataFrame({"f": level, "g": c.clusters.levels})
+        np.testing.assert_allclose(c.clusters.each[:, k], fit.predict(rows, target="conditional"), rtol=1e-10)
 
 
 # errors
@@ -370,10 +405,8 @@ def test_words_of_averages(ohio, counts):
     fit = glimm.gee("resp ~ age + smoke", ohio, groups="id", family="binomial")
     title, detail = told(fit, "age")
     c = arrays(fit, "age")
-    assert (
-        title
-        == f"The average probability of resp = 1 falls from {100 * c.average.mean[0]:.3g} % to {100 * c.average.mean[-1]:.3g} % over age"
-    )
+    first, last = (f"{100 * m:.3g}\N{NO-BREAK SPACE}%" for m in c.average.mean[[0, -1]])
+    assert title == f"The average probability of resp = 1 falls from {first} to {last} over age"
     assert "standard errors robust (sandwich) by id" in detail
     assert "A GEE has no curve of one id." in detail
     assert "Averaged over the 2148 rows used." in detail

@@ -211,3 +211,23 @@ def test_a_prompt_shows_the_summary_as_it_is_printed(ohio):
     summary = glimm.glm("resp ~ age", ohio, family="binomial").summary()
     assert repr(summary) == str(summary)
     assert summary.startswith("GLM")
+
+
+def test_random_slopes_are_told():
+    rng = np.random.default_rng(4)
+    g = np.repeat(np.arange(30), 10)
+    data = pd.DataFrame({"x": rng.normal(size=300), "g": g})
+    data["y"] = data["x"] * (1.0 + rng.normal(size=30)[g]) + rng.normal(size=30)[g] + rng.normal(size=300)
+    fit = glimm.glmm("y ~ x + (1 + x | g)", data)
+    flat = narrow(fit.summary())
+    assert "they describe a cluster whose random effects are zero, on the scale of the mean of y" in flat
+    assert "The effect of x differs between clusters." in flat
+    assert "with the same random effect" not in flat
+    table = fit.varcorr()
+    assert f"g x {figures(table['variance'][1])} {figures(table['std_dev'][1])} {table['corr_Intercept'][1]:.2f}" in flat
+    data["count"] = rng.poisson(np.exp(0.3 * data["x"] * (1.0 + rng.normal(size=30)[g])))
+    mixed = glimm.glmm("count ~ x + (1 + x | g)", data, family="poisson", points=1)
+    said = " ".join(str(glimm.compare(mixed, glimm.glm("count ~ x", data, family="poisson"))).split())
+    assert "with random slopes it need not have the shape of one" in said
+    assert "flatter" not in said
+    assert "share normal random effects" in said

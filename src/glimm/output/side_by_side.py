@@ -193,6 +193,11 @@ def _why_different(mixed: Model, record: MixedRecord, models: Sequence[Model]) -
             f"{what} With a log link and a normal random intercept both have the same coefficients but for the intercept, which is "
             f"sd^2 / 2 = {figures(0.5 * sd * sd)} higher for the average."
         ]
+    if words.random_slopes(record):
+        return [
+            f"{what} The {link} link is curved, so the average over many clusters' curves is not the curve of one typical cluster, and "
+            "with random slopes it need not have the shape of one. Neither is wrong; they answer different questions."
+        ]
     why = (
         f"{what} The {link} link is curved, so the average over many clusters' curves is not the curve of one typical cluster: "
         "it is flatter, and marginal coefficients are closer to zero, the more the clusters differ. "

@@ -25,6 +25,8 @@ PATTERNS = {
     "ar1": "a working correlation that falls with their distance in time",
 }
 
+MOST_SLOPES = 6
+
 
 class Grouping(NamedTuple):
     """The clusters of a fit: name, number of levels, rows of each."""
@@ -123,9 +125,21 @@ def meaning(record: Record, inference: Inference) -> str:
         f"Coefficients are conditional on {group.name}: they compare rows of the same cluster, or of clusters with the same random effect, "
         f"on the scale of {scale}."
     )
+    if slopes := random_slopes(record):
+        differ = f"effect of {slopes[0]} differs" if len(slopes) == 1 else f"effects of {listed(slopes)} differ"
+        text = (
+            f"Coefficients are conditional on {group.name}: they describe a cluster whose random effects are zero, "
+            f"on the scale of {scale}. The {differ} between clusters."
+        )
     if is_identity(record):
         text += " With an identity link the same numbers are differences between averages over the population."
     return text
+
+
+def random_slopes(record: Record) -> list[str]:
+    """Names of the random effects other than intercepts, the first few where there are many."""
+    names = [name for term in record.design.mean.random for name in term.names if name != "Intercept"]
+    return names if len(names) <= MOST_SLOPES else [*names[: MOST_SLOPES - 1], f"{len(names) - MOST_SLOPES + 1} others"]
 
 
 def method(record: Record) -> str:
@@ -173,6 +187,8 @@ def short_meaning(record: Record) -> str:
         return "marginal: compares averages over the population"
     if is_identity(record):
         return f"conditional on {group.name}, and marginal too (identity link)"
+    if random_slopes(record):
+        return f"conditional: describes a {group.name} whose random effects are zero"
     return f"conditional: compares rows of one {group.name}, or clusters with the same random effect"
 
 
@@ -185,7 +201,8 @@ def within_cluster(record: Record, label: str) -> str:
     if isinstance(record, GeeRecord):
         allowed = "allow any dependence" if "robust" in label else "trust it"
         return f"{PATTERNS.get(record.corr, record.corr)}; the standard errors {allowed}"
-    return "share a normal random effect; independent given it"
+    several = sum(len(term.names) for term in record.design.mean.random) > 1
+    return "share normal random effects; independent given them" if several else "share a normal random effect; independent given it"
 
 
 def missing_assumption(record: Record) -> str:

@@ -60,14 +60,14 @@ def make_axis(design: Design, variable: str, grid: Any = None) -> Axis:
 
 def as_levels(design: Design) -> set[str]:
     """Columns whose values the model takes as levels, such as age in C(age)."""
-    return {name for spec in design.spec.fixed.factors.values() if spec.levels for name in spec.variables}
+    parts = [design.spec.fixed, *(term.spec for term in design.mean.random if term.spec is not None)]
+    return {name for part in parts for spec in part.factors.values() if spec.levels for name in spec.variables}
 
 
 def drawable(design: Design) -> tuple[str, ...]:
-    """The predictors that a picture can run over, in the formula's order: those with a coefficient that was kept."""
+    """The predictors that a picture can run over, in the formula's order: those with a coefficient that was kept or a random slope."""
     spec, fixed = design.spec, design.spec.fixed
-    given = {spec.offset, spec.exposure} | {name for part in spec.offsets for name in part.variables}
-    found = {name for name in spec.variables if name not in fixed.variables and name not in given}
+    found = {name for term in design.mean.random if term.spec is not None for name in term.spec.variables}
     kept = set(spec.keep)
     for term, (_, first, last) in zip(parse_terms(fixed.text)[0], fixed.terms, strict=True):
         if kept & set(range(first, last)):

@@ -249,7 +249,7 @@ def _ticks(axes: Axes, d: Drawing, names: tuple[str, ...]) -> None:
     whole = np.arange(np.ceil(d.x.min() - 1e-9), np.floor(d.x.max() + 1e-9) + 1.0) if span < 1e6 else np.zeros(0)
     if d.names:
         axes.set_xticks(d.x, names)
-    elif 2 <= len(whole) <= 12:
+    elif 2 <= len(whole) <= 12 and whole[-1] - whole[0] > span - 0.5:
         axes.set_xticks(whole)
     for tick in axes.get_xticklabels():
         tick.set_parse_math(False)
