@@ -109,7 +109,7 @@ def columns(section: Table) -> str:
     rows = []
     for k, name in enumerate(section.columns[0].cells):
         cells = "".join(cell(column, texts[k]) for column, texts in zip(section.columns[1:], shown, strict=True))
-        rows.append(f'<tr><th scope="row">{words(name)}</th>{cells}</tr>')
+        rows.append(f'<tr><th scope="row">{of_fact(name)}</th>{cells}</tr>')
     table = (
         f'<table aria-label="{words(section.name)}">\n<thead><tr>{heads}</tr></thead>\n<tbody>\n' + "\n".join(rows) + "\n</tbody></table>"
     )
