@@ -164,6 +164,11 @@ def test_the_code_keeps_every_argument(tmp_path):
     assert "a polars data frame of 60 rows with the columns n and x" in code_of(written(fits[4], tmp_path))
 
 
+def test_settings_that_are_the_defaults_are_not_told(ohio):
+    fit = glimm.glm("resp ~ age", ohio, family="binomial", control=glimm.Control(), vcov="model", missing="drop")
+    assert fit.record.call.arguments == (("family", '"binomial"'),)
+
+
 # what cannot be
 
 

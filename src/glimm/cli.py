@@ -237,6 +237,8 @@ def _check_report(path: str | None) -> None:
         raise GlimmError(f"--report: {path!r} is a directory: name a file in it")
     if not where.parent.is_dir():
         raise GlimmError(f"--report: there is no directory {str(where.parent)!r}: make it first")
+    if where.suffix.lower() not in (".html", ".htm"):
+        raise GlimmError(f"--report: writes HTML, so the path must end in .html, not {where.name!r}")
     if not os.access(where if where.exists() else where.parent, os.W_OK):
         raise GlimmError(f"--report: {path!r} cannot be written here: name another file")
 

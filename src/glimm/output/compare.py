@@ -20,9 +20,9 @@ from ..kernels.matrix import Floats, Ints
 from ..records import GeeRecord, GlmRecord, MixedRecord, Record
 from . import tables, words
 from .html import fragment
-from .terminal import render
 from .sections import Section
 from .side_by_side import WIDTH, Column, Model, sections
+from .terminal import render
 from .text import listed
 
 

@@ -9,8 +9,8 @@ import re
 from collections.abc import Sequence
 from html import escape
 
-from .terminal import aligned
 from .sections import Column, Facts, Heading, Items, Lines, Paragraph, Section, SideBySide, Table
+from .terminal import aligned
 
 STYLE = """
 .glimm{max-width:64em;line-height:1.45;color:inherit}

@@ -33,7 +33,7 @@ def keep(door: Callable[..., Any], given: Mapping[str, Any]) -> Call:
     named: dict[str, str] = {}
     columns, arrays = [], []
     for name, parameter in signature(door).parameters.items():
-        value = given[name]
+        value = None if is_dataclass(given[name]) and given[name] == type(given[name])() else given[name]
         if name in ("formula", "data") or (isinstance(value, str | int | float | None) and value == parameter.default):
             continue
         text = source(value)

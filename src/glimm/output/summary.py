@@ -17,8 +17,8 @@ from ..kernels.matrix import Floats
 from ..records import GeeRecord, GlmRecord, MixedRecord, Record
 from . import tables, words
 from .html import fragment
-from .terminal import render
 from .sections import Column, Facts, Heading, Lines, Paragraph, Section, Table, interval_cell
+from .terminal import render
 from .text import counted, decimals, figures, listed, number, p_value
 
 WIDTH = 100
