@@ -17,6 +17,7 @@ from .inference import criteria
 from .inference.covariance import Inference, infer
 from .inference.wald import p_values
 from .kernels.matrix import Floats
+from .marginal.coefficients import marginal_coefficients
 from .marginal.predict import check, predict
 from .output import tables
 from .output.summary import Summary, summary_text
@@ -39,7 +40,6 @@ LATER: Final = MappingProxyType(
         "simulate": "draw from the family at predict()",
         "to_dict": "pickle the fit",
         "parts": "params, theta and scale have the parameters of this release's models",
-        "marginal_params": "glimm.compare(...) shows them for a random intercept with logit or probit link",
         "effect": "take differences of predict(newdata, target='marginal')",
         "slope": "take differences of predict(newdata, target='marginal')",
         "means": "average predict(newdata, target='marginal')",
@@ -241,6 +241,21 @@ class Fit(ABC):
         """
         wish = Wish(clusters, at, to_axis, Wording(x_label, y_label, title, one, many), seed)
         return picture(self.record, self.inference, variable, wish)
+
+    def marginal_params(self, *, level: float = 0.95) -> Any:
+        """Coefficients on the scale of averages over clusters: term, estimate, std_error, statistic, p_value, conf_low, conf_high, and
+        zeger_liang_albert, the closed form beside them (a random intercept with logit, probit or log link; NaN elsewhere).
+
+        GLM and GEE: their own coefficients. Mixed models: the marginal means of the rows used, on the scale of the linear predictor,
+        projected on the model's terms; standard errors by the delta method with the uncertainty of theta.
+        Source: Hedeker, du Toit, Demirtas and Gibbons (2018), Biometrics 74, 354-361; Zeger, Liang and Albert (1988), Biometrics 44.
+
+        >>> import glimm
+        >>> fit = glimm.glmm("resp ~ age * smoke + (1 | id)", glimm.load_dataset("ohio"), family="binomial")
+        >>> fit.marginal_params()["estimate"].round(2).tolist()
+        [-1.89, -0.14, 0.3, 0.07]
+        """
+        return tables.deliver(self.record, tables.marginal(marginal_coefficients(self.record, self.inference), level))
 
     def summary(self, *, level: float = 0.95) -> Summary:
         """The fit in words and numbers: text, which a prompt shows as it is printed and a notebook as HTML.

@@ -42,10 +42,18 @@ def intercept_sd(record: MixedRecord) -> float | None:
 
 
 def attenuate(record: MixedRecord) -> Attenuated | None:
-    """The coefficients on the marginal scale for logit and probit links; None where there is no such formula."""
-    sd = intercept_sd(record)
-    c = {"logit": LOGIT_C, "probit": 1.0}.get(record.design.mean.link.name)
-    if sd is None or c is None:
+    """The coefficients on the marginal scale for logit, probit and log links; None where there is no such formula."""
+    sd, link = intercept_sd(record), record.design.mean.link.name
+    if sd is None:
+        return None
+    if link == "log":
+        params = record.vector[record.blocks["mean"]].copy()
+        if record.design.mean.intercept is None:
+            return None
+        params[record.design.mean.intercept] += 0.5 * sd**2
+        return Attenuated(sd, 1.0, params, True)
+    c = {"logit": LOGIT_C, "probit": 1.0}.get(link)
+    if c is None:
         return None
     factor = math.sqrt(1.0 + (c * sd) ** 2)
     return Attenuated(sd, factor, np.asarray(record.vector[record.blocks["mean"]] / factor), c == 1.0)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..family import Link
+from ..kernels import link as link_eta
 from ..kernels import mean
 from ..kernels.matrix import Floats
 
@@ -35,6 +36,25 @@ def average(link: Link, eta: Floats, sd: Floats) -> tuple[Floats, Floats, Floats
         m, slope, _, _ = mean(link.kernel, eta / root)
         return m, slope / root, -slope * eta * sd / root**3
     return _trapezoid(link, eta, sd)
+
+
+def average_on_link(link: Link, eta: Floats, sd: Floats) -> tuple[Floats, Floats, Floats]:
+    """(g(m), dg(m)/deta, dg(m)/dsd), each (n,): the averages on the scale of the linear predictor.
+
+    A logit's mean near 1 is taken from the other end, where nothing is lost.
+    """
+    if link.name == "identity":
+        return average(link, eta, sd)
+    if link.name == "log":
+        return eta + 0.5 * sd**2, np.ones(len(eta)), sd
+    if link.name == "probit":
+        root = np.sqrt(1.0 + sd**2)
+        return eta / root, 1.0 / root, -eta * sd / root**3
+    side = np.where(eta > 0.0, -1.0, 1.0) if link.name == "logit" else np.ones(len(eta))
+    m, by_eta, by_sd = average(link, side * eta, sd)
+    g = link_eta(link.kernel, m)
+    slope = mean(link.kernel, g)[1]
+    return side * g, by_eta / slope, side * by_sd / slope
 
 
 def _trapezoid(link: Link, eta: Floats, sd: Floats) -> tuple[Floats, Floats, Floats]:

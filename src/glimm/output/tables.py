@@ -19,6 +19,7 @@ from ..errors import GlimmWarning
 from ..inference.covariance import Inference
 from ..inference.wald import interval, p_values
 from ..kernels.matrix import Floats
+from ..marginal.coefficients import Marginal
 from ..marginal.predict import Prediction
 from ..records import GeeRecord, MixedRecord, Record
 
@@ -85,6 +86,11 @@ def tidy(inference: Inference, level: float) -> pd.DataFrame:
             "conf_high": high,
         }
     )
+
+
+def marginal(m: Marginal, level: float) -> pd.DataFrame:
+    """`tidy` of the marginal coefficients, and zeger_liang_albert: the closed form, NaN where there is none."""
+    return tidy(m.inference, level).assign(zeger_liang_albert=m.closed)
 
 
 def glance(record: Record, criteria: dict[str, float]) -> pd.DataFrame:
