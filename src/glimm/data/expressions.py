@@ -166,15 +166,16 @@ def _columns(
             raise GlimmError(f"{text} in the formula gives values that are not numbers") from None
         finite = np.isfinite(column)
         if not finite.all():
-            raise _not_finite(text, column, int(np.argmin(finite)), needed, variables, rows)
+            raise not_finite(text, column, int(np.argmin(finite)), needed, variables, rows)
         names.append(str(matrix.columns[j]))
         values.append(column)
     return Columns(tuple(names), tuple(values))
 
 
-def _not_finite(
+def not_finite(
     text: str, column: Floats, at: int, needed: tuple[str, ...], variables: Mapping[str, Variable], rows: Ints | None
 ) -> GlimmError:
+    """The error about a value that is no finite number, with its row and the columns there."""
     row = at if rows is None else int(rows[at])
     shown = []
     for name in needed:

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..errors import GlimmError
 from ..kernels.matrix import Codes, Floats, Ints
+from .arithmetic import evaluate, is_arithmetic
 from .columns import as_factor, recode, take, used_codes
 from .expressions import Columns, Expression, learn, learn_full
 from .expressions import replay as replay_expression
@@ -42,13 +43,14 @@ class Coding:
 class FactorSpec:
     """How one factor is read; holds no rows.
 
-    kind : "numeric" (a column as it is), "indicator" (a factor's levels), "coding" (contrasts), "expression" (formulaic)
+    kind : "numeric" (a column as it is), "arithmetic" (of numeric columns), "indicator" (a factor's levels), "coding" (contrasts),
+    "expression" (formulaic)
     variables : columns needed, spans : its columns in full add up to the constant
     levels : levels with rows in the fit, reference : the level left out in reduced form (indicator, coding)
     """
 
     text: str
-    kind: Literal["numeric", "indicator", "coding", "expression"]
+    kind: Literal["numeric", "arithmetic", "indicator", "coding", "expression"]
     variables: tuple[str, ...]
     spans: bool
     levels: tuple[Any, ...] = ()
@@ -77,6 +79,8 @@ def learn_factor(text: str, plain: bool, variables: Mapping[str, Variable], rows
     needed = variables_in(text)
     if text.startswith("C(") and text.endswith(")") and len(needed) == 1 and _is_contrast(text, needed[0]):
         return _learn_coding(text, needed[0], variables[needed[0]], rows, pieces)
+    if is_arithmetic(text, needed, variables):
+        return FactorSpec(text, "arithmetic", needed, spans=False)
     expression, columns = learn(text, variables, rows)
     pieces[text, expression.spans] = Piece(columns.names, values=columns.values)
     return FactorSpec(text, "expression", needed, expression.spans, expression=expression)
@@ -92,6 +96,8 @@ def encode_factor(spec: FactorSpec, reduced: bool, variables: Mapping[str, Varia
         return spec
     if spec.kind == "numeric":
         pieces[key] = Piece((spec.text,), values=(numbers(variables[spec.variables[0]], rows),))
+    elif spec.kind == "arithmetic":
+        pieces[key] = Piece((spec.text,), values=(evaluate(spec.text, spec.variables, variables, rows),))
     elif spec.kind == "indicator":
         if (spec.text, False) not in pieces:
             codes = known_codes(variables[spec.variables[0]], spec.levels, rows)

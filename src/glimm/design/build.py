@@ -223,7 +223,7 @@ def _formula_offset(text: str, variables: Mapping[str, Variable], rows: Ints | N
     column = plain_name(text)
     pieces: Pieces = {}
     spec = learn_factor(column or text, column is not None, variables, rows, pieces)
-    if spec.kind not in ("numeric", "expression") or spec.spans:
+    if spec.kind not in ("numeric", "arithmetic", "expression") or spec.spans:
         raise GlimmError(f"offset({text}) must be one number per row")
     encode_factor(spec, False, variables, rows, pieces)
     values = pieces[spec.text, False].values
