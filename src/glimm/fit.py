@@ -13,6 +13,8 @@ import numpy as np
 from .covariance.working import working
 from .design.replay import read_rows
 from .errors import GlimmError
+from .estimators.lmm import LinearProblem
+from .estimators.refit import refit
 from .inference import criteria
 from .inference.covariance import Inference, infer
 from .inference.wald import p_values
@@ -36,7 +38,6 @@ LATER: Final = MappingProxyType(
         "qic": "compare working correlations by the robust standard errors, bse",
         "icc": "compute it from varcorr()",
         "r2": "varcorr() has the variances, glimm.compare(...) the fits side by side",
-        "refit": "call the door again with the new response",
         "simulate": "draw from the family at predict()",
         "to_dict": "pickle the fit",
         "parts": "params, theta and scale have the parameters of this release's models",
@@ -289,6 +290,7 @@ class GlmmFit(Fit):
     """A fitted (generalised) linear mixed model."""
 
     record: MixedRecord
+    _prepared: LinearProblem | None = None
 
     @property
     def model(self) -> str:
@@ -316,6 +318,26 @@ class GlmmFit(Fit):
     def points(self) -> int:
         """Quadrature points per effect: 1 is Laplace, 0 an LMM."""
         return self.record.points
+
+    def refit(self, y: Any) -> GlmmFit:
+        """The same model of another response: for bootstraps and simulations. The number of quadrature points stays as it was found.
+
+        y : (n,) on the scale of the mean (0 and 1, proportions of trials, counts, numbers), for the rows used or all rows of the data.
+        Raises GlimmError for another length or values that the family cannot have.
+
+        >>> import glimm
+        >>> data = {"y": [1.0, 2.0, 4.0, 3.0, 6.0, 8.0], "x": [0, 1, 2, 0, 1, 2], "g": [1, 1, 1, 2, 2, 2]}
+        >>> fit = glimm.glmm("y ~ x + (1 | g)", data)
+        >>> bool(abs(fit.refit(2.0 * fit.record.design.y).params["x"] / fit.params["x"] - 2.0) < 1e-6)
+        True
+        """
+        record, self._prepared = refit(self.record, y, self._prepared)
+        out = GlmmFit(record, self._vcov)
+        out._prepared = self._prepared
+        return out
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_prepared"}
 
     def varcorr(self) -> Any:
         """Variances, standard deviations and correlations of the random effects."""

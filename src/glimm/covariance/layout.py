@@ -37,7 +37,7 @@ class Layout:
     @property
     def rank(self) -> int:
         """Columns of T that are not 0."""
-        return len(np.unique(self.columns))
+        return len(set(self.columns.tolist()))
 
     @property
     def places(self) -> Index:
@@ -52,7 +52,7 @@ class Layout:
     @property
     def independent(self) -> bool:
         """Whether no entry lies below the diagonal."""
-        return bool(np.all(self.rows == self.columns))
+        return bool((self.rows == self.columns).all())
 
     def factor(self, theta: Floats) -> Floats:
         """(k, k) T, for effects in `order`."""

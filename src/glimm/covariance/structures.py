@@ -5,13 +5,14 @@ A structure is stateless and final. The same classes serve random effects (T) an
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from typing import Final, Protocol, final
 
 import numpy as np
 
 from ..errors import GlimmError, NotYetError, suggest
-from ..kernels.matrix import Floats, Index
+from ..kernels.matrix import Bools, Floats, Index
 
 
 class Structure(Protocol):
@@ -70,6 +71,12 @@ class Unstructured:
     def parameters(self, root: Floats) -> Floats:
         """The entries of L, root = L Q with a diagonal of L that is not negative."""
         k = len(root)
+        if root.shape == (k, k) and not root[lower_entries(k)[::-1]][_below(k)].any() and bool((root.diagonal() >= 0.0).all()):
+            return root[lower_entries(k)]
+        if root.shape == (2, 2):
+            (a, b), (c, d) = root.tolist()
+            first = math.hypot(a, b)
+            return np.array([first, (a * c + b * d) / first, abs(a * d - b * c) / first] if first > 0.0 else [0.0, math.hypot(c, d), 0.0])
         wide = np.hstack([root, np.zeros((k, max(0, k - root.shape[1])))])
         upper: Floats = np.asarray(np.linalg.qr(wide.T, mode="r"))
         low = upper.T[:, :k]
@@ -126,6 +133,13 @@ def lower_entries(k: int) -> tuple[Index, Index]:
     """Row and column of the lower triangle's entries, column by column."""
     columns, rows = np.triu_indices(k)
     return rows, columns
+
+
+@cache
+def _below(k: int) -> Bools:
+    """Which of the lower triangle's entries are below the diagonal."""
+    rows, columns = lower_entries(k)
+    return np.asarray(rows > columns)
 
 
 def placed(theta: Floats, entries: tuple[Index, Index], k: int) -> Floats:

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..covariance.layout import Layout, whole
 from ..covariance.structures import structure
-from ..design.coordinates import to_named
+from ..design.coordinates import to_named, to_working
 from ..design.records import Design, RandomTerm
 from ..errors import GlimmError
 from ..family import Family
@@ -120,10 +120,11 @@ class Problem:
         return np.ones(1) if z is None else 1.0 / np.sqrt((z**2).mean(axis=0))
 
 
-def fit_glmm(design: Design, family: Family, points: int | str, control: Control) -> MixedRecord:
+def fit_glmm(design: Design, family: Family, points: int | str, control: Control, near: MixedRecord | None = None) -> MixedRecord:
     """Fit a generalised linear mixed model with one random term.
 
     points : 1 for Laplace, K for adaptive Gauss-Hermite, "auto" raises K until nothing that is reported changes.
+    near : a fit of the same model to start from
     Returns the record; raises GlimmError for too many points, or means that are impossible from the start.
     """
     term = design.mean.random[0]
@@ -131,8 +132,8 @@ def fit_glmm(design: Design, family: Family, points: int | str, control: Control
     q = problem.effects.q
     used = 1 if isinstance(points, str) else checked_points(points, q)
     layout = whole(structure(term.structure), q)
-    few = _fewer_levels(problem)
-    x = _feasible(few, layout, _start(few, layout))
+    few = _fewer_levels(problem) if near is None else problem
+    x = _feasible(few, layout, _start(few, layout) if near is None else _from(near, layout, _start(few, layout)))
     if few is not problem:
         rough = settle(replace(few.search(1), tol=ROUGH), layout, x)
         x = _feasible(problem, layout, _back_to(layout, rough, x, problem.p))
@@ -150,6 +151,15 @@ def fit_glmm(design: Design, family: Family, points: int | str, control: Control
                 "use points='auto'"
             )
     return _record(problem, found, used, note)
+
+
+def _from(near: MixedRecord, layout: Layout, x: Floats) -> Floats:
+    """The vector where another fit ended; x where that one had lost rank, whose zeros no search leaves."""
+    p = near.blocks["mean"].stop
+    if near.layout.size != layout.size:
+        return x
+    psi = near.vector[near.blocks["family"]]
+    return np.concatenate([to_working(near.design.mean, near.vector[:p]), near.work_theta, psi])
 
 
 def _fewer_levels(problem: Problem) -> Problem:

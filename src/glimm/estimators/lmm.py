@@ -74,23 +74,24 @@ def prepare_lmm(design: Design, family: Family, reml: bool, control: Control) ->
     return LinearProblem(design, family, reml, control, working_effects(design.mean.random[0]), {})
 
 
-def refit_lmm(problem: LinearProblem, y: Floats) -> MixedRecord:
-    """The same model of another response (n,): only what depends on it is done again."""
+def refit_lmm(problem: LinearProblem, y: Floats, near: MixedRecord) -> MixedRecord:
+    """The same model of another response (n,): only what depends on it is done again, from where `near` ended."""
     again = replace(problem, design=replace(problem.design, y=y))
     for model in problem.models.values():
         model.respond(y)
-    return solve_lmm(again)
+    full = near.layout.rank == near.layout.k and near.layout.order.tolist() == list(range(near.layout.k))
+    return solve_lmm(again, near.work_theta if full else None)
 
 
-def solve_lmm(problem: LinearProblem) -> MixedRecord:
-    """Search, and the record of where it ended."""
+def solve_lmm(problem: LinearProblem, theta: Floats | None = None) -> MixedRecord:
+    """Search from theta, by default from effects as large as a level can tell, and the record of where it ended."""
     term, control = problem.design.mean.random[0], problem.control
     layout = whole(structure(term.structure), problem.effects.q)
     left, before = problem.model(layout).removed()
     if left <= EXACT * before:
         raise GlimmError("the predictors fit every row exactly, so there is no variation left to estimate variances from: use glimm.glm")
     typical = 1.0 / np.sqrt(problem.model(layout).mean_square())
-    start = np.where(layout.diagonal, typical[layout.rows], 0.0)
+    start = np.where(layout.diagonal, typical[layout.rows], 0.0) if theta is None else theta
     search = Search(problem.run, problem.slope, 0, typical, CAP, control.tol, control.max_iter)
     settled = settle(search, layout, start)
     last = problem.model(settled.layout).evaluate(settled.layout.factor(settled.optimum.x), problem.reml, blocks=True)

@@ -27,12 +27,12 @@ def inverse_or_nan(a: Floats) -> Floats:
 
 def positive_definite(a: Floats) -> bool:
     """Whether a symmetric A, scaled to a unit diagonal, has a Cholesky factor with pivots that are more than rounding noise."""
-    diagonal = np.diag(a)
-    if not (np.all(np.isfinite(a)) and np.all(diagonal > 0.0)):
+    diagonal = a.diagonal()
+    if not (np.isfinite(a).all() and (diagonal > 0.0).all()):
         return False
     root = np.sqrt(diagonal)
     try:
-        pivots = np.diag(np.linalg.cholesky(a / np.outer(root, root))) ** 2
+        pivots = np.linalg.cholesky(a / (root[:, None] * root)).diagonal() ** 2
     except np.linalg.LinAlgError:
         return False
     return bool(pivots.min(initial=1.0) > SMALLEST_PIVOT)

@@ -1,0 +1,55 @@
+"""The same model of another response: the design, its cross-products and the number of quadrature points stay as they are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..design.records import Design
+from ..errors import GlimmError
+from ..family import Family
+from ..kernels.matrix import Floats
+from ..records import MixedRecord
+from .control import Control
+from .glmm import fit_glmm
+from .lmm import LinearProblem, prepare_lmm, refit_lmm
+
+
+def refit(record: MixedRecord, y: Any, prepared: LinearProblem | None) -> tuple[MixedRecord, LinearProblem | None]:
+    """The record for the response y, and for an LMM what makes the next refit quick.
+
+    y : (n,) on the scale of the mean, for the rows used or for all rows of the caller's data; prepared : from the last refit, or None
+
+    Raises GlimmError for a response of another length, or outside the family's range.
+    """
+    response = new_response(record.design, record.family, y)
+    if not record.linear:
+        again = fit_glmm(replace(record.design, y=response), record.family, record.points, Control(), record)
+        return replace(again, call=record.call), None
+    if prepared is None:
+        prepared = prepare_lmm(record.design, record.family, record.reml, Control())
+        prepared.model(record.layout)
+    return replace(refit_lmm(prepared, response, record), call=record.call), prepared
+
+
+def new_response(design: Design, family: Family, y: Any) -> Floats:
+    """(n,) the response on the rows used."""
+    try:
+        values = np.ascontiguousarray(np.asarray(y, dtype=np.float64))
+    except (TypeError, ValueError):
+        raise GlimmError("refit: y must be numbers, on the scale of the mean (0 and 1 for a binary response)") from None
+    if values.ndim == 1 and len(values) == design.missing.n_rows != design.n:
+        values = np.ascontiguousarray(values[design.rows])
+    if values.shape != (design.n,):
+        raise GlimmError(f"refit: y has shape {values.shape}, but the model uses {design.n} rows: give one value per row used")
+    bad = ~np.isfinite(values)
+    if family.support == "binomial":
+        bad |= (values < 0.0) | (values > 1.0)
+    elif family.support == "count":
+        bad |= values < 0.0
+    if bad.any():
+        at = int(np.argmax(bad))
+        raise GlimmError(f"refit: y is {values[at]:g} at position {at} (counting from 0), which is no mean of family {family.name!r}")
+    return values
