@@ -6,6 +6,7 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include "cpu.hpp"
 #include "gee.hpp"
 #include "glm.hpp"
 #include "lmm.hpp"
@@ -147,13 +148,7 @@ Stage stage_of(int family, int link, double psi) { return Stage{family, link, ps
 }  // namespace
 
 NB_MODULE(GLIMM_MODULE, m) {
-  m.def("supports_avx2", [] {
-#if defined(__x86_64__) && defined(__GNUC__)
-    return static_cast<bool>(__builtin_cpu_supports("avx2")) && static_cast<bool>(__builtin_cpu_supports("fma")) && static_cast<bool>(__builtin_cpu_supports("bmi2"));
-#else
-    return false;
-#endif
-  });
+  m.def("supports_avx2", &supports_avx2);
   m.def("vector_exp", [](Doubles x) {
     Vec out(x.shape(0));
     for (size_t i = 0; i < out.size(); ++i) out[i] = vexp(x.data()[i]);
