@@ -1,12 +1,13 @@
 # make demo   the three models on real data, with a picture       make test   everything that CI checks
 # make lint   style, types and import layers only                  make bench  speed against other packages (half an hour, own environment)
+# make docs   runs the code of the pages in docs/ and builds the site into site/
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SOURCES := $(wildcard native/*.cpp native/*.hpp) CMakeLists.txt pyproject.toml $(shell find src -name '*.py' -o -name '*.csv')
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench docs clean
 
 demo: $(STAMP)
 	$(BIN)/python -m glimm demo
@@ -16,13 +17,18 @@ test: lint
 	$(BIN)/python -m pytest
 
 lint: $(STAMP)
-	$(BIN)/ruff check src tests benchmarks
-	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks docs
+	$(BIN)/ruff format --check src tests benchmarks docs
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 bench:
 	$(PYTHON) -m benchmarks.run
+
+docs: $(STAMP)
+	$(BIN)/python -m pip install --quiet --group docs
+	$(BIN)/python docs/make.py
+	$(BIN)/sphinx-build -W --keep-going -q docs site
 
 # The environment: created, filled and refreshed whenever a source changes.
 $(STAMP): $(SOURCES)
@@ -33,4 +39,4 @@ $(STAMP): $(SOURCES)
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist demo
+	rm -rf $(VENV) build dist demo site
