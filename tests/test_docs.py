@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import re
 from pathlib import Path
@@ -32,7 +33,8 @@ def test_page(page, tmp_path):
         assert (page.parent / picture).stat().st_size > 1000
         assert (tmp_path / picture).stat().st_size > 1000, f"{picture} is not drawn by the page's code"
     names.setdefault("glimm", glimm)
-    failures = [failure for call in make.calls(text) if (failure := trouble(call, names))]
+    with contextlib.chdir(tmp_path):
+        failures = [failure for call in make.calls(text) if (failure := trouble(call, names))]
     assert not failures, "\n".join(failures)
 
 
