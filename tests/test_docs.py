@@ -33,6 +33,8 @@ def test_page(page, tmp_path):
         assert (page.parent / picture).stat().st_size > 1000
         assert (tmp_path / picture).stat().st_size > 1000, f"{picture} is not drawn by the page's code"
     names.setdefault("glimm", glimm)
+    if not any(isinstance(value, Fit) for value in names.values()):
+        names["fit"] = glimm.glmm("resp ~ age + (1 | id)", glimm.load_dataset("ohio"), family="binomial", points=9)
     with contextlib.chdir(tmp_path):
         failures = [failure for call in make.calls(text) if (failure := trouble(call, names))]
     assert not failures, "\n".join(failures)
