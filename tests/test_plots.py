@@ -16,7 +16,7 @@ import pytest
 import glimm
 from glimm import demo
 from glimm.plots import curves as room
-from glimm.plots.curves import compute
+from glimm.plots.curves import compute, most_ordinary
 from glimm.plots.draw import apart, opacity
 from glimm.plots.words import Wording, finding, labels
 
@@ -573,3 +573,9 @@ def test_demo_without_matplotlib(tmp_path, ohio, monkeypatch):
         glimm.glm("resp ~ age", ohio, family="binomial").plot("age")
     assert "pip install 'glimm[plot]'" in demo.draw(ohio, tmp_path / "ohio.png")
     assert not (tmp_path / "ohio.png").exists()
+
+
+def test_the_dark_curve_does_not_hang_on_rounding():
+    effects = np.array([[-3.0], [1.0], [2.0], [4.0]])  # two are equally near to the median
+    rounding = 1e-9 * np.array([[0.0], [1.0], [-1.0], [0.0]])
+    assert most_ordinary(effects + rounding) == most_ordinary(effects - rounding) == 1

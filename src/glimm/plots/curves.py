@@ -184,10 +184,10 @@ def draws(record: MixedRecord, profiles: Profiles, axis: Axis, seed: int) -> Clu
 
 
 def most_ordinary(effects: Floats) -> int:
-    """The row of effects (J, k) that is nearest to the medians."""
+    """The row of effects (J, k) that is nearest to the medians; the first of two that are equally near but for rounding."""
     spread_of = effects.std(axis=0)
     distance = (effects - np.median(effects, axis=0)) / np.where(spread_of == 0.0, 1.0, spread_of)
-    return int(np.argmin(np.sum(distance**2, axis=1)))
+    return int(np.argmin(np.sum(distance**2, axis=1).round(6)))
 
 
 def _follow(
