@@ -2,15 +2,9 @@
 //
 // Gradient with the mode's motion: lev = zt'M^-1 zt, c = W' lev, lam = M^-1 Zt'c, q = c - W zt'lam,
 // d beta = X'(q - 2s), d T = lower(sum [(Z'q) - 2(Z's)] u' + (Z's) lam' + 2 D T P).
-#include "mixed.hpp"
+#include "laplace.hpp"
 
 namespace glimm {
-
-// Scratch of one thread, and what its blocks add up.
-struct LaplaceMixed::Work {
-  Modes modes;
-  Vec xb, zt, eta, l, d1, d2, d3, v, pulled, lev, w;
-};
 
 namespace {
 
@@ -58,7 +52,7 @@ void LaplaceMixed::foretell(const double* vector) {
 }
 
 // The row stage, third derivatives included, at the modes of block b, and its factor. False where there are no modes.
-template <int Q> bool LaplaceMixed::block(Index b, const Stage& stage, const double* vector, const Vec& t, Ask ask, Work& k) {
+template <int Q> bool LaplaceMixed::block(Index b, const Stage& stage, const double* vector, const Vec& t, Ask ask, LaplaceRows& k) {
   const int q = Q ? Q : data_.q;
   const Index r0 = data_.first(b), m = data_.last(b) - r0;
   data_.linear(b, vector, t.data(), k.xb, k.zt);
@@ -99,7 +93,7 @@ template <int Q> MixedEvaluation LaplaceMixed::evaluated(const Stage& stage, con
   std::vector<HessianSums> hessians(ask.order > 1 ? data_.blocks() : 0, HessianSums(p, q));
   if (ask.blocks) out.inverse_blocks.resize(levels * q * q);
   parallel_blocks(data_.blocks(), data_.threads, [&](Index b) {
-    static thread_local Work k;
+    static thread_local LaplaceRows k;
     BlockSums& sums = parts[b];
     sums.ok = block<Q>(b, stage, vector, t, ask, k);
     if (!sums.ok) return;
@@ -195,142 +189,11 @@ template <int Q> MixedEvaluation LaplaceMixed::evaluated(const Stage& stage, con
   return out;
 }
 
-// Tangents of the gradient along each parameter, level by level: e = d eta, du = M^-1 (...), then every quantity above.
-// The derivatives of d1, d2, d3 along eta (and psi) are central differences of the row stage over e.
-Vec LaplaceMixed::hessian(const Stage& stage, const double* vector) {
-  return with_effects(data_.q, [&](auto size) { return hessian_of<size()>(stage, vector); });
-}
-
-template <int Q> Vec LaplaceMixed::hessian_of(const Stage& stage, const double* vector) {
-  const int p = data_.p, q = Q ? Q : data_.q, nt = data_.nt;
-  const bool has_psi = stage.has_psi();
-  const int size_all = p + nt + (has_psi ? 1 : 0);
-  const Index* starts = data_.levels.starts;
-  const Vec t = unpack_t(vector + p, q);
-  std::vector<Vec> parts(data_.blocks());
-  std::vector<char> failed(data_.blocks(), 0);
-  constexpr double reach = 1e-3;
-  parallel_blocks(data_.blocks(), data_.threads, [&](Index b) {
-    Work k;
-    failed[b] = !block<Q>(b, stage, vector, t, Ask{1}, k);
-    if (failed[b]) return;
-    const Index r0 = data_.first(b), m = data_.last(b) - r0, j0 = data_.edges[b], count = data_.edges[b + 1] - j0;
-    Vec x(static_cast<size_t>(m) * p), inverse(count * q * q), lam(count * q), rhs(count * q), pz(m * q);
-    data_.rows.fill(r0, m, x.data());
-    for (Index j = 0; j < count; ++j) {
-      double* inv = &inverse[j * q * q];
-      factor_.inverse_block<Q>(j + j0, inv);
-      for (Index i = starts[j + j0] - r0; i < starts[j + j0 + 1] - r0; ++i) {
-        const double* z = &k.zt[i * q];
-        for (int a = 0; a < q; ++a) pz[i * q + a] = dot(inv + a * q, z, q);
-        k.lev[i] = dot(z, &pz[i * q], q);
-        for (int a = 0; a < q; ++a) rhs[j * q + a] -= k.d3[i] * k.lev[i] * z[a];
-      }
-      for (int a = 0; a < q; ++a) lam[j * q + a] = dot(inv + a * q, &rhs[j * q], q);
-      for (Index i = starts[j + j0] - r0; i < starts[j + j0 + 1] - r0; ++i) k.pulled[i] = dot(&k.zt[i * q], &lam[j * q], q);
-    }
-    Vec s_psi(m), w_psi(m), l_psi(m);
-    if (has_psi) stage_psi(stage, m, &data_.y[r0], data_.size_at(r0), k.eta.data(), l_psi.data(), s_psi.data(), w_psi.data());
-    Vec e(m), dz(m * q), du(count * q), moved(m), v(m), up(3 * m), down(3 * m), psi_up(3 * m), psi_down(3 * m), unused(m);
-    Vec dm(q * q), left(q), dp(q * q), drhs(q), dlam(q), dpz(q), row(q), column(q * q);
-    Vec& h = parts[b];
-    h.assign(static_cast<size_t>(size_all) * size_all, 0.0);
-    int entry_row = 0, entry_column = 0;
-    for (int dir = 0; dir < size_all; ++dir) {
-      const bool along_t = dir >= p && dir < p + nt, along_psi = dir == p + nt;
-      double largest = along_psi ? 1.0 : 0.0;
-      std::fill(dz.begin(), dz.end(), 0.0);
-      if (along_t)
-        for (Index i = 0; i < m; ++i) dz[i * q + entry_column] = data_.z[(i + r0) * q + entry_row];
-      for (Index j = 0; j < count; ++j) {
-        const double* u = &u_[(j + j0) * q];
-        std::fill(left.begin(), left.end(), 0.0);
-        for (Index i = starts[j + j0] - r0; i < starts[j + j0 + 1] - r0; ++i) {
-          e[i] = dir < p ? x[i * p + dir] : along_t ? dot(&dz[i * q], u, q) : 0.0;
-          const double pull = k.d2[i] * e[i] + (along_psi ? s_psi[i] : 0.0);
-          for (int a = 0; a < q; ++a) left[a] += dz[i * q + a] * k.d1[i] + k.zt[i * q + a] * pull;
-        }
-        for (int a = 0; a < q; ++a) du[j * q + a] = dot(&inverse[j * q * q + a * q], left.data(), q);
-        for (Index i = starts[j + j0] - r0; i < starts[j + j0 + 1] - r0; ++i) {
-          e[i] += dot(&k.zt[i * q], &du[j * q], q);
-          largest = std::max(largest, std::fabs(e[i]));
-        }
-      }
-      const double step = reach / (largest > 0.0 ? largest : 1.0);
-      for (int side = 0; side < 2; ++side) {
-        const double by = side ? -step : step;
-        Stage at = stage;
-        if (along_psi) at.psi += by;
-        for (Index i = 0; i < m; ++i) moved[i] = k.eta[i] + by * e[i];
-        Vec& to = side ? down : up;
-        stage_jets(at, m, &data_.y[r0], data_.size_at(r0), moved.data(), nullptr, to.data(), &to[m], &to[2 * m]);
-        Vec& psi_to = side ? psi_down : psi_up;
-        if (has_psi) stage_psi(at, m, &data_.y[r0], data_.size_at(r0), moved.data(), psi_to.data(), &psi_to[m], &psi_to[2 * m]);
-      }
-      for (Index i = 0; i < 3 * m; ++i) up[i] = (up[i] - down[i]) / (2.0 * step);
-      for (Index i = 0; has_psi && i < 3 * m; ++i) psi_up[i] = (psi_up[i] - psi_down[i]) / (2.0 * step);
-      const double *dd1 = up.data(), *dd2 = &up[m], *dd3 = &up[2 * m];
-      double psi = 0.0;
-      std::fill(column.begin(), column.end(), 0.0);
-      for (Index j = 0; j < count; ++j) {
-        const double *inv = &inverse[j * q * q], *lj = &lam[j * q], *u = &u_[(j + j0) * q], *duj = &du[j * q];
-        std::fill(dm.begin(), dm.end(), 0.0);
-        for (Index i = starts[j + j0] - r0; i < starts[j + j0 + 1] - r0; ++i) {
-          const double *z = &k.zt[i * q], *d = &dz[i * q];
-          for (int a = 0; a < q; ++a)
-            for (int c = 0; c < q; ++c) dm[a * q + c] -= dd2[i] * z[a] * z[c] + k.d2[i] * (d[a] * z[c] + z[a] * d[c]);
-        }
-        for (int a = 0; a < q; ++a)  // dp = -P dM P
-          for (int c = 0; c < q; ++c) {
-            double s = 0.0;
-            for (int f = 0; f < q; ++f)
-              for (int g = 0; g < q; ++g) s -= inv[a * q + f] * dm[f * q + g] * inv[g * q + c];
-            dp[a * q + c] = s;
-          }
-        std::fill(drhs.begin(), drhs.end(), 0.0);
-        for (Index i = starts[j + j0] - r0; i < starts[j + j0 + 1] - r0; ++i) {
-          const double *z = &k.zt[i * q], *d = &dz[i * q], *pzi = &pz[i * q];
-          double dlev = 2.0 * dot(d, pzi, q);
-          for (int a = 0; a < q; ++a) dlev += z[a] * dot(&dp[a * q], z, q);
-          unused[i] = dlev;
-          const double dc = -dd3[i] * k.lev[i] - k.d3[i] * dlev, c = -k.d3[i] * k.lev[i];
-          for (int a = 0; a < q; ++a) drhs[a] += dc * z[a] + c * d[a];
-        }
-        for (int a = 0; a < q; ++a) dlam[a] = dot(&dp[a * q], &rhs[j * q], q) + dot(inv + a * q, drhs.data(), q);
-        for (Index i = starts[j + j0] - r0; i < starts[j + j0 + 1] - r0; ++i) {
-          const double *z = &k.zt[i * q], *d = &dz[i * q], *pzi = &pz[i * q];
-          const double dlev = unused[i], dpulled = dot(d, lj, q) + dot(z, dlam.data(), q);
-          const double dc = -dd3[i] * k.lev[i] - k.d3[i] * dlev;
-          const double dq = dc + dd2[i] * k.pulled[i] + k.d2[i] * dpulled;
-          const double qi = -k.d3[i] * k.lev[i] + k.d2[i] * k.pulled[i];
-          v[i] = dq - 2.0 * dd1[i];
-          for (int a = 0; a < q; ++a) dpz[a] = dot(&dp[a * q], z, q) + dot(inv + a * q, d, q);
-          for (int a = 0; a < q; ++a)
-            row[a] = v[i] * u[a] + (qi - 2.0 * k.d1[i]) * duj[a] + dd1[i] * lj[a] + k.d1[i] * dlam[a] - 2.0 * dd2[i] * pzi[a] - 2.0 * k.d2[i] * dpz[a];
-          for (int r = 0; r < q; ++r)
-            for (int a = 0; a <= r; ++a) column[r * q + a] += data_.z[(i + r0) * q + r] * row[a];
-          if (has_psi)
-            psi += -2.0 * psi_up[i] + dlev * w_psi[i] + k.lev[i] * psi_up[2 * m + i] + dpulled * s_psi[i] + k.pulled[i] * psi_up[m + i];
-        }
-      }
-      double* out = &h[static_cast<size_t>(dir) * size_all];
-      for (Index i = 0; i < m; ++i)
-        for (int c = 0; c < p; ++c) out[c] += v[i] * x[i * p + c];
-      int at = p;
-      for (int c = 0; c < q; ++c)
-        for (int r = c; r < q; ++r) out[at++] += column[r * q + c];
-      if (has_psi) out[at] += psi;
-      if (along_t && ++entry_row == q) entry_row = ++entry_column;
-    }
-  });
-  Vec total(static_cast<size_t>(size_all) * size_all, 0.0);
-  for (Index b = 0; b < data_.blocks(); ++b) {
-    if (failed[b]) return Vec();
-    for (size_t c = 0; c < total.size(); ++c) total[c] += parts[b][c];
-  }
-  for (int a = 0; a < size_all; ++a)
-    for (int c = 0; c < a; ++c) total[a * size_all + c] = total[c * size_all + a] = 0.5 * (total[a * size_all + c] + total[c * size_all + a]);
-  return total;
-}
+#define GLIMM_INSTANTIATE(Q) \
+  template bool LaplaceMixed::block<Q>(Index, const Stage&, const double*, const Vec&, Ask, LaplaceRows&);
+GLIMM_INSTANTIATE(0)
+GLIMM_INSTANTIATE(1)
+GLIMM_INSTANTIATE(2)
+GLIMM_INSTANTIATE(3)
 
 }  // namespace glimm

@@ -76,29 +76,6 @@ class Modes {
   Vec eta_, y_, size_, l_, d1_, d2_, value_, slope_, length_, step_, from_;
 };
 
-class LaplaceMixed {
- public:
-  LaplaceMixed(const MixedRows& rows, Vec& u) : data_(rows), factor_(rows.levels.count, rows.q, rows.p), u_(u), zs_(u.size()) {}
-  // Starts from the modes of the last call, moved with the parameters where they can be foretold.
-  MixedEvaluation evaluate(const Stage&, const double* vector, Ask ask);
-  // (P x P) exact Hessian in the vector: tangents of the gradient, third derivatives of the rows by differences
-  Vec hessian(const Stage&, const double* vector);
-
- private:
-  struct Work;
-  struct Base { Vec vector, t, u, d, l, panels, zs; };  // where the last model Hessian was made: du = M^-1 (...) d vector
-  void foretell(const double* vector);
-  template <int Q> MixedEvaluation evaluated(const Stage&, const double* vector, Ask ask);
-  template <int Q> Vec hessian_of(const Stage&, const double* vector);
-  template <int Q> bool block(Index b, const Stage&, const double* vector, const Vec& t, Ask ask, Work& work);
-
-  const MixedRows& data_;
-  BlockedFactor factor_;
-  Vec& u_;
-  Vec zs_;
-  Base base_;
-};
-
 class QuadratureMixed {
  public:
   QuadratureMixed(const MixedRows& rows, Vec& u) : data_(rows), factor_(rows.levels.count, rows.q, rows.p), u_(u), zs_(u.size()) {}

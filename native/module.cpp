@@ -9,8 +9,8 @@
 #include "cpu.hpp"
 #include "gee.hpp"
 #include "glm.hpp"
+#include "laplace.hpp"
 #include "lmm.hpp"
-#include "mixed.hpp"
 #include "vmath.hpp"
 
 #ifndef GLIMM_MODULE

@@ -1,0 +1,35 @@
+// Laplace: -2 log L = -2 [sum l(y, eta) - u'u / 2] at the mode of u + log|M|, M = T'Z'WZT + I.
+#pragma once
+#include "mixed.hpp"
+
+namespace glimm {
+
+// Scratch of one thread: the rows of one block at the modes, and what the gradient makes of them.
+struct LaplaceRows {
+  Modes modes;
+  Vec xb, zt, eta, l, d1, d2, d3, v, pulled, lev, w;
+};
+
+class LaplaceMixed {
+ public:
+  LaplaceMixed(const MixedRows& rows, Vec& u) : data_(rows), factor_(rows.levels.count, rows.q, rows.p), u_(u), zs_(u.size()) {}
+  // Starts from the modes of the last call, moved with the parameters where they can be foretold.
+  MixedEvaluation evaluate(const Stage&, const double* vector, Ask ask);
+  // (P x P) exact Hessian in the vector: tangents of the gradient, third derivatives of the rows by differences
+  Vec hessian(const Stage&, const double* vector);
+
+ private:
+  struct Base { Vec vector, t, u, d, l, panels, zs; };  // where the last model Hessian was made: du = M^-1 (...) d vector
+  void foretell(const double* vector);
+  template <int Q> MixedEvaluation evaluated(const Stage&, const double* vector, Ask ask);
+  template <int Q> Vec hessian_of(const Stage&, const double* vector);
+  template <int Q> bool block(Index b, const Stage&, const double* vector, const Vec& t, Ask ask, LaplaceRows& rows);
+
+  const MixedRows& data_;
+  BlockedFactor factor_;
+  Vec& u_;
+  Vec zs_;
+  Base base_;
+};
+
+}  // namespace glimm

@@ -1,0 +1,192 @@
+// The exact Hessian of the Laplace objective: tangents of its gradient along each parameter, level by level.
+//
+// Along a parameter: e = d eta, du = M^-1 [sum dz d1 + z (d2 e + d1_psi dpsi)], dP = -P dM P, and so on through every quantity of the
+// gradient (laplace.cpp). The derivatives of d1, d2, d3 along e are central differences of the row stage, the only approximation.
+#include "laplace.hpp"
+
+namespace glimm {
+namespace {
+
+constexpr double kReach = 1e-3;  // of a difference, on the scale of the linear predictor (or of psi)
+
+// One block of whole levels; rows and levels are counted from its first.
+template <int Q> class Tangents {
+ public:
+  Tangents(const MixedRows& data, const Stage& stage, const BlockedFactor& factor, const Vec& u, Index block, LaplaceRows& rows)
+      : data_(data), stage_(stage), k(rows), q(Q ? Q : data.q), p(data.p), nt(data.nt), r0(data.first(block)), m(data.last(block) - r0), j0(data.edges[block]), count(data.edges[block + 1] - j0), u_(&u[j0 * q]),
+        x(static_cast<size_t>(m) * p), inverse(count * q * q), lam(count * q), rhs(count * q, 0.0), pz(m * q), e(m), dz(m * q), du(count * q),
+        dlev(m), v(m), moved(m), up(3 * m), down(3 * m), dm(q * q), dp(q * q), drhs(q), dlam(q), dpz(q), row(q) {
+    data_.rows.fill(r0, m, x.data());
+    for (Index j = 0; j < count; ++j) factor.template inverse_block<Q>(j + j0, &inverse[j * q * q]);
+    base();
+  }
+
+  // The column of the Hessian along parameter `direction`; (t_row, t_column) is its entry of T, if it is one.
+  void column(int direction, int t_row, int t_column, double* out) {
+    along_t_ = direction >= p && direction < p + nt;
+    along_psi_ = direction == p + nt;
+    differences(move(direction, t_row, t_column));
+    Vec t(q * q, 0.0);
+    double psi = 0.0;
+    for (Index j = 0; j < count; ++j) level(j, t, psi);
+    for (Index i = 0; i < m; ++i)
+      for (int c = 0; c < p; ++c) out[c] += v[i] * x[i * p + c];
+    int at = p;
+    for (int c = 0; c < q; ++c)
+      for (int r = c; r < q; ++r) out[at++] += t[r * q + c];
+    if (stage_.has_psi()) out[at] += psi;
+  }
+
+ private:
+  Index first(Index j) const { return data_.levels.starts[j + j0] - r0; }
+  const double* z(Index i) const { return &data_.z[(i + r0) * q]; }
+
+  // What the gradient is made of: P zt and lev by row, lam and its right side by level.
+  void base() {
+    for (Index j = 0; j < count; ++j) {
+      const double* inv = &inverse[j * q * q];
+      for (Index i = first(j); i < first(j + 1); ++i) {
+        const double* zt = &k.zt[i * q];
+        for (int a = 0; a < q; ++a) pz[i * q + a] = dot(inv + a * q, zt, q);
+        k.lev[i] = dot(zt, &pz[i * q], q);
+        for (int a = 0; a < q; ++a) rhs[j * q + a] -= k.d3[i] * k.lev[i] * zt[a];
+      }
+      for (int a = 0; a < q; ++a) lam[j * q + a] = dot(inv + a * q, &rhs[j * q], q);
+      for (Index i = first(j); i < first(j + 1); ++i) k.pulled[i] = dot(&k.zt[i * q], &lam[j * q], q);
+    }
+    if (!stage_.has_psi()) return;
+    l_psi.resize(m);
+    s_psi.resize(m);
+    w_psi.resize(m);
+    psi_up.resize(3 * m);
+    psi_down.resize(3 * m);
+    stage_psi(stage_, m, &data_.y[r0], data_.size_at(r0), k.eta.data(), l_psi.data(), s_psi.data(), w_psi.data());
+  }
+
+  // dz, du and e along the parameter; the largest e
+  double move(int direction, int t_row, int t_column) {
+    double largest = along_psi_ ? 1.0 : 0.0;
+    std::fill(dz.begin(), dz.end(), 0.0);
+    if (along_t_)
+      for (Index i = 0; i < m; ++i) dz[i * q + t_column] = z(i)[t_row];
+    Vec left(q);
+    for (Index j = 0; j < count; ++j) {
+      std::fill(left.begin(), left.end(), 0.0);
+      for (Index i = first(j); i < first(j + 1); ++i) {
+        e[i] = direction < p ? x[i * p + direction] : along_t_ ? dot(&dz[i * q], &u_[j * q], q) : 0.0;
+        const double pull = k.d2[i] * e[i] + (along_psi_ ? s_psi[i] : 0.0);
+        for (int a = 0; a < q; ++a) left[a] += dz[i * q + a] * k.d1[i] + k.zt[i * q + a] * pull;
+      }
+      for (int a = 0; a < q; ++a) du[j * q + a] = dot(&inverse[(j * q + a) * q], left.data(), q);
+      for (Index i = first(j); i < first(j + 1); ++i) {
+        e[i] += dot(&k.zt[i * q], &du[j * q], q);
+        largest = std::max(largest, std::fabs(e[i]));
+      }
+    }
+    return largest;
+  }
+
+  // up = derivatives of (d1, d2, d3) along e, psi_up = those of (l_psi, d1_psi, w_psi)
+  void differences(double largest) {
+    const double step = kReach / (largest > 0.0 ? largest : 1.0);
+    for (int side = 0; side < 2; ++side) {
+      const double by = side ? -step : step;
+      Stage at = stage_;
+      if (along_psi_) at.psi += by;
+      for (Index i = 0; i < m; ++i) moved[i] = k.eta[i] + by * e[i];
+      Vec& to = side ? down : up;
+      stage_jets(at, m, &data_.y[r0], data_.size_at(r0), moved.data(), nullptr, to.data(), &to[m], &to[2 * m]);
+      Vec& psi_to = side ? psi_down : psi_up;
+      if (stage_.has_psi()) stage_psi(at, m, &data_.y[r0], data_.size_at(r0), moved.data(), psi_to.data(), &psi_to[m], &psi_to[2 * m]);
+    }
+    for (size_t i = 0; i < up.size(); ++i) up[i] = (up[i] - down[i]) / (2.0 * step);
+    for (size_t i = 0; i < psi_up.size(); ++i) psi_up[i] = (psi_up[i] - psi_down[i]) / (2.0 * step);
+  }
+
+  // The tangent of one level's part of the gradient: v by row (for beta), t += for T, psi += for psi.
+  void level(Index j, Vec& t, double& psi) {
+    const double *inv = &inverse[j * q * q], *lj = &lam[j * q], *u = &u_[j * q], *duj = &du[j * q];
+    const double *dd1 = up.data(), *dd2 = &up[m], *dd3 = &up[2 * m];
+    std::fill(dm.begin(), dm.end(), 0.0);
+    std::fill(drhs.begin(), drhs.end(), 0.0);
+    for (Index i = first(j); i < first(j + 1); ++i) {
+      const double *zt = &k.zt[i * q], *d = &dz[i * q];
+      for (int a = 0; a < q; ++a)
+        for (int c = 0; c < q; ++c) dm[a * q + c] -= dd2[i] * zt[a] * zt[c] + k.d2[i] * (d[a] * zt[c] + zt[a] * d[c]);
+    }
+    for (int a = 0; a < q; ++a)  // dP = -P dM P
+      for (int c = 0; c < q; ++c) {
+        double s = 0.0;
+        for (int f = 0; f < q; ++f)
+          for (int g = 0; g < q; ++g) s -= inv[a * q + f] * dm[f * q + g] * inv[g * q + c];
+        dp[a * q + c] = s;
+      }
+    for (Index i = first(j); i < first(j + 1); ++i) {
+      const double *zt = &k.zt[i * q], *d = &dz[i * q];
+      double s = 2.0 * dot(d, &pz[i * q], q);
+      for (int a = 0; a < q; ++a) s += zt[a] * dot(&dp[a * q], zt, q);
+      dlev[i] = s;
+      const double dc = -dd3[i] * k.lev[i] - k.d3[i] * s, c = -k.d3[i] * k.lev[i];
+      for (int a = 0; a < q; ++a) drhs[a] += dc * zt[a] + c * d[a];
+    }
+    for (int a = 0; a < q; ++a) dlam[a] = dot(&dp[a * q], &rhs[j * q], q) + dot(inv + a * q, drhs.data(), q);
+    for (Index i = first(j); i < first(j + 1); ++i) {
+      const double *zt = &k.zt[i * q], *d = &dz[i * q];
+      const double dpulled = dot(d, lj, q) + dot(zt, dlam.data(), q);
+      const double dq = -dd3[i] * k.lev[i] - k.d3[i] * dlev[i] + dd2[i] * k.pulled[i] + k.d2[i] * dpulled;
+      const double qi = -k.d3[i] * k.lev[i] + k.d2[i] * k.pulled[i];
+      v[i] = dq - 2.0 * dd1[i];
+      for (int a = 0; a < q; ++a) dpz[a] = dot(&dp[a * q], zt, q) + dot(inv + a * q, d, q);
+      for (int a = 0; a < q; ++a)
+        row[a] = v[i] * u[a] + (qi - 2.0 * k.d1[i]) * duj[a] + dd1[i] * lj[a] + k.d1[i] * dlam[a] - 2.0 * dd2[i] * pz[i * q + a] -
+                 2.0 * k.d2[i] * dpz[a];
+      for (int r = 0; r < q; ++r)
+        for (int a = 0; a <= r; ++a) t[r * q + a] += z(i)[r] * row[a];
+      if (stage_.has_psi())
+        psi += -2.0 * psi_up[i] + dlev[i] * w_psi[i] + k.lev[i] * psi_up[2 * m + i] + dpulled * s_psi[i] + k.pulled[i] * psi_up[m + i];
+    }
+  }
+
+  const MixedRows& data_;
+  const Stage& stage_;
+  LaplaceRows& k;
+  const int q, p, nt;
+  const Index r0, m, j0, count;
+  const double* u_;
+  Vec x, inverse, lam, rhs, pz, e, dz, du, dlev, v, moved, up, down, l_psi, s_psi, w_psi, psi_up, psi_down;
+  Vec dm, dp, drhs, dlam, dpz, row;  // of one level
+  bool along_t_ = false, along_psi_ = false;
+};
+
+}  // namespace
+
+Vec LaplaceMixed::hessian(const Stage& stage, const double* vector) {
+  return with_effects(data_.q, [&](auto size) { return hessian_of<size()>(stage, vector); });
+}
+
+template <int Q> Vec LaplaceMixed::hessian_of(const Stage& stage, const double* vector) {
+  const int p = data_.p, q = Q ? Q : data_.q, nt = data_.nt, size_all = p + nt + (stage.has_psi() ? 1 : 0);
+  const Vec t = unpack_t(vector + p, q);
+  std::vector<Vec> parts(data_.blocks());
+  parallel_blocks(data_.blocks(), data_.threads, [&](Index b) {
+    LaplaceRows rows;
+    if (!block<Q>(b, stage, vector, t, Ask{1}, rows)) return;
+    Tangents<Q> tangents(data_, stage, factor_, u_, b, rows);
+    parts[b].assign(static_cast<size_t>(size_all) * size_all, 0.0);
+    int row = 0, column = 0;
+    for (int direction = 0; direction < size_all; ++direction) {
+      tangents.column(direction, row, column, &parts[b][static_cast<size_t>(direction) * size_all]);
+      if (direction >= p && direction < p + nt && ++row == q) row = ++column;
+    }
+  });
+  Vec total(static_cast<size_t>(size_all) * size_all, 0.0);
+  for (const auto& part : parts) {
+    if (part.empty()) return Vec();
+    for (size_t c = 0; c < total.size(); ++c) total[c] += part[c];
+  }
+  for (int a = 0; a < size_all; ++a)
+    for (int c = 0; c < a; ++c) total[a * size_all + c] = total[c * size_all + a] = 0.5 * (total[a * size_all + c] + total[c * size_all + a]);
+  return total;
+}
+
+}  // namespace glimm
