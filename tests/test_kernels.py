@@ -4,9 +4,23 @@ import mpmath as mp
 import numpy as np
 import pytest
 
-from glimm.estimators.glmm import rule
+from glimm.estimators.points import rule
 from glimm.family import FAMILIES, LINKS
-from glimm.kernels import Block, LinearMixed, Matrix, MixedModel, Rows, constant, jets, mean, psi_jets, unit_deviance, working
+from glimm.kernels import (
+    Block,
+    Limits,
+    LinearMixed,
+    Matrix,
+    MixedModel,
+    Rows,
+    constant,
+    jets,
+    mean,
+    minimise,
+    psi_jets,
+    unit_deviance,
+    working,
+)
 from glimm.kernels.native import native
 from oracle.families import derivatives, log_density
 from oracle.mixed import cluster_loglik, lmm_minus2loglik
@@ -190,6 +204,70 @@ def test_mixed_gradients_equal_differences_and_one_point_is_laplace(small, famil
         numeric = differences(lambda w, count=count: model.quadrature(*kernels, w, 0, *rule(count, 2)).deviance, v)
         np.testing.assert_allclose(e.gradient, numeric, rtol=1e-6, atol=1e-5)
         np.testing.assert_allclose(e.scores.sum(axis=0), e.gradient, atol=1e-9)
+
+
+@pytest.mark.parametrize(("family", "link"), MIXED)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_exact_laplace_hessian_equals_differences_of_the_gradient(small, family, link, weighted):
+    weights = small["weights"] if weighted else None
+    model = MixedModel(rows_of(small, simulated(small, family), weights), small["starts"], small["z"], 2, None, weights)
+    kernels = FAMILIES[family].kernel, LINKS[link].kernel
+    v = np.array([0.2, 0.2, -0.1, 0.5, 0.1, 0.4] + ([-0.4] if family == "gaussian" else []))
+    numeric = np.array(
+        [(model.laplace(*kernels, v + d, 1).gradient - model.laplace(*kernels, v - d, 1).gradient) / 2e-5 for d in np.eye(len(v)) * 1e-5]
+    )
+    exact = model.laplace_hessian(*kernels, v)
+    np.testing.assert_allclose(exact, 0.5 * (numeric + numeric.T), rtol=1e-5, atol=1e-5 * np.abs(numeric).max())
+
+
+@pytest.mark.parametrize("reml", [False, True])
+def test_the_lmm_gradient_is_right_where_a_column_of_t_is_zero(small, reml):
+    y = small["eta"] + np.random.default_rng(1).normal(size=len(small["eta"]))
+    model = LinearMixed(rows_of(small, y, small["weights"]), small["refs"].astype(np.int32), 25, small["z"], 2)
+    for theta in ([0.8, 0.2, 0.0], [0.0, 0.0, 0.6], [0.0, 0.5, 0.0]):
+        e = model.evaluate(factor(theta), reml, derivatives=True)
+        numeric = differences(lambda v: model.evaluate(factor(v), reml).deviance, np.array(theta))
+        np.testing.assert_allclose(e.gradient, numeric, atol=2e-6)
+        assert np.all(np.isfinite(e.hessian))
+
+
+def test_the_lmm_takes_another_response(small):
+    rng = np.random.default_rng(1)
+    first, second = (small["eta"] + rng.normal(size=len(small["eta"])) + 1e6 for _ in range(2))
+    refs = small["refs"].astype(np.int32)
+    model, fresh = (LinearMixed(rows_of(small, y, small["weights"]), refs, 25, small["z"], 2) for y in (first, second))
+    model.respond(second)
+    a, b = (m.evaluate(factor([0.8, 0.2, 0.6]), True, derivatives=True) for m in (model, fresh))
+    assert a.deviance == b.deviance
+    np.testing.assert_array_equal(a.gradient, b.gradient)
+    np.testing.assert_array_equal(a.beta, b.beta)
+
+
+def rosenbrock(x):
+    a, b = x
+    gradient = np.array([-400.0 * a * (b - a * a) - 2.0 * (1.0 - a), 200.0 * (b - a * a)])
+    return (
+        True,
+        100.0 * (b - a * a) ** 2 + (1.0 - a) ** 2,
+        gradient,
+        np.array([[1200.0 * a * a - 400.0 * b + 2.0, -400.0 * a], [-400.0 * a, 200.0]]),
+    )
+
+
+def limits_of(n, lower=-np.inf, scales=False):
+    return Limits(np.full(n, lower), np.full(n, scales), np.ones(n, dtype=bool), 4.0, 1e-14, 200)
+
+
+def test_newton_finds_a_minimum_past_a_saddle_and_stops_at_a_bound():
+    found = minimise(rosenbrock, np.array([-1.2, 1.0]), limits_of(2))
+    np.testing.assert_allclose(found.x, [1.0, 1.0], atol=1e-6)
+    assert found.converged
+    saddle = minimise(lambda x: (True, x[0] ** 4 - x[0] ** 2 + x[1] ** 2, np.array([4 * x[0] ** 3 - 2 * x[0], 2 * x[1]]),
+                                 np.diag([12 * x[0] ** 2 - 2, 2.0])), np.array([1e-3, 1.0]), limits_of(2))  # fmt: skip
+    np.testing.assert_allclose(np.abs(saddle.x), [np.sqrt(0.5), 0.0], atol=1e-6)
+    bound = minimise(lambda x: (True, float(x[0]), np.ones(1), np.full((1, 1), 0.1)), np.array([1.0]), limits_of(1, 0.25, True))
+    assert bound.x[0] == 0.25
+    assert bound.floor.all()
 
 
 @pytest.mark.parametrize(("family", "link"), MIXED)
