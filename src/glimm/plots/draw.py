@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from .words import Labels
 
-WIDTH, HEIGHT, DPI = 6.6, 4.7, 200
+WIDTH, HEIGHT, DPI, COARSE = 6.6, 4.7, 200, 72
 GREY, DARK, INK, PLAIN, BLUE = (0.25, 0.25, 0.25), "#4d4d4d", "#1a1a1a", "#1b1b1b", "#0067a5"
 STYLES: Final = (
     (BLUE, 3.4, "solid"),
@@ -116,11 +116,15 @@ def picture(d: Drawing, labels: Labels) -> Picture:
 
 
 def _size(figure: Figure, text: str, size: float, weight: str) -> tuple[float, float]:
-    """Width and height of words in inches."""
+    """Width and height of words in inches, the larger of those at print and at screen resolution: hinting makes small ones wider."""
     artist = figure.text(0.0, 0.0, text, fontsize=size, fontweight=weight, linespacing=1.15, parse_math=False)
-    box = artist.get_window_extent(figure.canvas.get_renderer())  # type: ignore[attr-defined]
+    boxes = []
+    for dpi in (COARSE, DPI):
+        figure.set_dpi(dpi)
+        box = artist.get_window_extent(figure.canvas.get_renderer())  # type: ignore[attr-defined]
+        boxes.append((box.width / dpi, box.height / dpi))
     artist.remove()
-    return box.width / figure.dpi, box.height / figure.dpi
+    return max(width for width, _ in boxes), max(height for _, height in boxes)
 
 
 def lines_of(figure: Figure, text: str, size: float, weight: str, width: float) -> list[str]:
