@@ -15,14 +15,14 @@ class LaplaceMixed {
   LaplaceMixed(const MixedRows& rows, Vec& u) : data_(rows), factor_(rows.levels.count, rows.q, rows.p), u_(u), zs_(u.size()) {}
   // Starts from the modes of the last call, moved with the parameters where they can be foretold.
   MixedEvaluation evaluate(const Stage&, const double* vector, Ask ask);
-  // (P x P) exact Hessian in the vector: tangents of the gradient, third derivatives of the rows by differences
-  Vec hessian(const Stage&, const double* vector);
+  // (m x m) exact Hessian in m entries of the vector: tangents of the gradient, third derivatives of the rows by differences
+  Vec hessian(const Stage&, const double* vector, const std::vector<Index>& places);
 
  private:
   struct Base { Vec vector, t, u, d, l, panels, zs; };  // where the last model Hessian was made: du = M^-1 (...) d vector
   void foretell(const double* vector);
   template <int Q> MixedEvaluation evaluated(const Stage&, const double* vector, Ask ask);
-  template <int Q> Vec hessian_of(const Stage&, const double* vector);
+  template <int Q> Vec hessian_of(const Stage&, const double* vector, const std::vector<Index>& places);
   template <int Q> bool block(Index b, const Stage&, const double* vector, const Vec& t, Ask ask, LaplaceRows& rows);
 
   const MixedRows& data_;

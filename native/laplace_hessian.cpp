@@ -13,9 +13,10 @@ constexpr double kReach = 1e-3;  // of a difference, on the scale of the linear 
 template <int Q> class Tangents {
  public:
   Tangents(const MixedRows& data, const Stage& stage, const BlockedFactor& factor, const Vec& u, Index block, LaplaceRows& rows)
-      : data_(data), stage_(stage), k(rows), q(Q ? Q : data.q), p(data.p), nt(data.nt), r0(data.first(block)), m(data.last(block) - r0), j0(data.edges[block]), count(data.edges[block + 1] - j0), u_(&u[j0 * q]),
-        x(static_cast<size_t>(m) * p), inverse(count * q * q), lam(count * q), rhs(count * q, 0.0), pz(m * q), e(m), dz(m * q), du(count * q),
-        dlev(m), v(m), moved(m), up(3 * m), down(3 * m), dm(q * q), dp(q * q), drhs(q), dlam(q), dpz(q), row(q) {
+      : data_(data), stage_(stage), k(rows), q_(data.q), p(data.p), nt(data.nt), r0(data.first(block)), m(data.last(block) - r0), j0(data.edges[block]), count(data.edges[block + 1] - j0), u_(&u[j0 * q_]),
+        x(static_cast<size_t>(m) * p), inverse(count * q_ * q_), lam(count * q_), rhs(count * q_, 0.0), pz(m * q_), e(m), dz(m * q_), du(count * q_),
+        dlev(m), v(m), moved(m), up(3 * m), down(3 * m), dm(q_ * q_), dp(q_ * q_), drhs(q_), dlam(q_), dpz(q_), row(q_) {
+    const int q = Q ? Q : q_;
     data_.rows.fill(r0, m, x.data());
     for (Index j = 0; j < count; ++j) factor.template inverse_block<Q>(j + j0, &inverse[j * q * q]);
     base();
@@ -23,6 +24,7 @@ template <int Q> class Tangents {
 
   // The column of the Hessian along parameter `direction`; (t_row, t_column) is its entry of T, if it is one.
   void column(int direction, int t_row, int t_column, double* out) {
+    const int q = Q ? Q : q_;
     along_t_ = direction >= p && direction < p + nt;
     along_psi_ = direction == p + nt;
     differences(move(direction, t_row, t_column));
@@ -39,10 +41,11 @@ template <int Q> class Tangents {
 
  private:
   Index first(Index j) const { return data_.levels.starts[j + j0] - r0; }
-  const double* z(Index i) const { return &data_.z[(i + r0) * q]; }
+  const double* z(Index i) const { return &data_.z[(i + r0) * (Q ? Q : q_)]; }
 
   // What the gradient is made of: P zt and lev by row, lam and its right side by level.
   void base() {
+    const int q = Q ? Q : q_;
     for (Index j = 0; j < count; ++j) {
       const double* inv = &inverse[j * q * q];
       for (Index i = first(j); i < first(j + 1); ++i) {
@@ -65,6 +68,7 @@ template <int Q> class Tangents {
 
   // dz, du and e along the parameter; the largest e
   double move(int direction, int t_row, int t_column) {
+    const int q = Q ? Q : q_;
     double largest = along_psi_ ? 1.0 : 0.0;
     std::fill(dz.begin(), dz.end(), 0.0);
     if (along_t_)
@@ -105,6 +109,7 @@ template <int Q> class Tangents {
 
   // The tangent of one level's part of the gradient: v by row (for beta), t += for T, psi += for psi.
   void level(Index j, Vec& t, double& psi) {
+    const int q = Q ? Q : q_;
     const double *inv = &inverse[j * q * q], *lj = &lam[j * q], *u = &u_[j * q], *duj = &du[j * q];
     const double *dd1 = up.data(), *dd2 = &up[m], *dd3 = &up[2 * m];
     std::fill(dm.begin(), dm.end(), 0.0);
@@ -150,7 +155,7 @@ template <int Q> class Tangents {
   const MixedRows& data_;
   const Stage& stage_;
   LaplaceRows& k;
-  const int q, p, nt;
+  const int q_, p, nt;
   const Index r0, m, j0, count;
   const double* u_;
   Vec x, inverse, lam, rhs, pz, e, dz, du, dlev, v, moved, up, down, l_psi, s_psi, w_psi, psi_up, psi_down;
@@ -160,32 +165,42 @@ template <int Q> class Tangents {
 
 }  // namespace
 
-Vec LaplaceMixed::hessian(const Stage& stage, const double* vector) {
-  return with_effects(data_.q, [&](auto size) { return hessian_of<size()>(stage, vector); });
+Vec LaplaceMixed::hessian(const Stage& stage, const double* vector, const std::vector<Index>& places) {
+  return with_effects(data_.q, [&](auto size) { return hessian_of<size()>(stage, vector, places); });
 }
 
-template <int Q> Vec LaplaceMixed::hessian_of(const Stage& stage, const double* vector) {
+template <int Q> Vec LaplaceMixed::hessian_of(const Stage& stage, const double* vector, const std::vector<Index>& places) {
   const int p = data_.p, q = Q ? Q : data_.q, nt = data_.nt, size_all = p + nt + (stage.has_psi() ? 1 : 0);
+  const size_t count = places.size();
   const Vec t = unpack_t(vector + p, q);
+  std::vector<int> rows_of, columns_of;  // of T's entries
+  for (int c = 0; c < q; ++c)
+    for (int r = c; r < q; ++r) {
+      rows_of.push_back(r);
+      columns_of.push_back(c);
+    }
   std::vector<Vec> parts(data_.blocks());
   parallel_blocks(data_.blocks(), data_.threads, [&](Index b) {
     LaplaceRows rows;
     if (!block<Q>(b, stage, vector, t, Ask{1}, rows)) return;
     Tangents<Q> tangents(data_, stage, factor_, u_, b, rows);
-    parts[b].assign(static_cast<size_t>(size_all) * size_all, 0.0);
-    int row = 0, column = 0;
-    for (int direction = 0; direction < size_all; ++direction) {
-      tangents.column(direction, row, column, &parts[b][static_cast<size_t>(direction) * size_all]);
-      if (direction >= p && direction < p + nt && ++row == q) row = ++column;
+    parts[b].assign(count * count, 0.0);
+    Vec column(size_all);
+    for (size_t k = 0; k < count; ++k) {
+      const int direction = static_cast<int>(places[k]);
+      const bool entry = direction >= p && direction < p + nt;
+      std::fill(column.begin(), column.end(), 0.0);
+      tangents.column(direction, entry ? rows_of[direction - p] : 0, entry ? columns_of[direction - p] : 0, column.data());
+      for (size_t l = 0; l < count; ++l) parts[b][k * count + l] = column[places[l]];
     }
   });
-  Vec total(static_cast<size_t>(size_all) * size_all, 0.0);
+  Vec total(count * count, 0.0);
   for (const auto& part : parts) {
     if (part.empty()) return Vec();
     for (size_t c = 0; c < total.size(); ++c) total[c] += part[c];
   }
-  for (int a = 0; a < size_all; ++a)
-    for (int c = 0; c < a; ++c) total[a * size_all + c] = total[c * size_all + a] = 0.5 * (total[a * size_all + c] + total[c * size_all + a]);
+  for (size_t a = 0; a < count; ++a)
+    for (size_t c = 0; c < a; ++c) total[a * count + c] = total[c * count + a] = 0.5 * (total[a * count + c] + total[c * count + a]);
   return total;
 }
 

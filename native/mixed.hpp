@@ -83,6 +83,9 @@ class QuadratureMixed {
   MixedEvaluation evaluate(const Stage&, const double* vector, Ask ask, int count, const double* nodes, const double* log_weights);
 
  private:
+  template <int Q>
+  MixedEvaluation evaluated(const Stage&, const double* vector, Ask ask, int count, const double* nodes, const double* log_weights);
+
   const MixedRows& data_;
   BlockedFactor factor_;
   Vec& u_;

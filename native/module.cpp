@@ -119,7 +119,7 @@ struct MixedModel {
 nb::tuple newton_result(NewtonResult r) {
   Vec floor(r.floor.begin(), r.floor.end());
   return nb::make_tuple(array(std::move(r.x)), r.value, array(std::move(r.gradient)), maybe_square(std::move(r.hessian)), r.decrement, r.evaluations,
-                        r.converged, array(std::move(floor)));
+                        r.iterations, r.converged, array(std::move(floor)));
 }
 
 NewtonOptions options(const Doubles& lower, const Doubles& scales, const Doubles& free, double cap, double tol, int max_iter) {
@@ -338,12 +338,12 @@ NB_MODULE(GLIMM_MODULE, m) {
         }
         return mixed_result(std::move(e), vector.shape(0));
       })
-      .def("laplace_hessian", [](MixedModel& self, int family, int link, Doubles vector) {
+      .def("laplace_hessian", [](MixedModel& self, int family, int link, Doubles vector, Integers places) {
         const Stage stage = stage_of(family, link, vector.data()[vector.shape(0) - 1]);
         Vec h;
         {
           nb::gil_scoped_release release;
-          h = self.laplace.hessian(stage, vector.data());
+          h = self.laplace.hessian(stage, vector.data(), std::vector<Index>(indices(places), indices(places) + places.shape(0)));
         }
         return maybe_square(std::move(h));
       })

@@ -5,8 +5,7 @@
 namespace glimm {
 namespace {
 
-// Near the end of a long search changes of the gradient are gathered: a poor model of the Hessian converges linearly only.
-constexpr int kPatient = 0;
+// Near the end changes of the gradient are gathered: a poor model of the Hessian converges linearly only.
 constexpr double kNear = 1e-2;
 
 bool usable(const Evaluation& e) {
@@ -131,27 +130,37 @@ NewtonResult newton(const std::function<Evaluation(const Vec&)>& evaluate, Vec x
   NewtonResult out;
   Evaluation now = evaluate(x);
   out.evaluations = 1;
-  Vec moved, before, step, candidate(n);
+  Vec moved, before, step, candidate(n), gathered;
   double damping = 0.0;
-  const auto at_floor = [&](size_t i) { return o.scales[i] && x[i] <= o.lower[i] * (1.0 + 1e-9) && now.gradient[i] > 0.0; };
-  out.hessian = now.hessian;
-  bool ok = usable(now);
-  for (int it = 0; ok && it < o.max_iter; ++it) {
-    const bool gather = it >= kPatient && out.decrement < kNear;
-    if (!gather) out.hessian = now.hessian;
-    if (!moved.empty()) {
-      Vec change(n);
-      for (size_t i = 0; i < n; ++i) change[i] = now.gradient[i] - before[i];
-      out.hessian = secant(out.hessian, moved, change);
-    }
+  const auto low = [&](size_t i) { return o.scales[i] && x[i] <= o.lower[i] * (1.0 + 1e-9); };
+  // The step over the parameters that are free to take it: one at its bound that would be pushed below leaves.
+  const auto step_inside = [&](double damped) {
     std::vector<int> moving;
     for (size_t i = 0; i < n; ++i)
-      if (o.free[i] && !at_floor(i)) moving.push_back(static_cast<int>(i));
+      if (o.free[i] && !(low(i) && now.gradient[i] > 0.0)) moving.push_back(static_cast<int>(i));
+    for (;;) {
+      const double decrement = newton_step(out.hessian, now.gradient, moving, damped, step);
+      const auto pushed = std::remove_if(moving.begin(), moving.end(), [&](int i) { return low(i) && step[i] < 0.0; });
+      if (pushed == moving.end()) return decrement;
+      moving.erase(pushed, moving.end());
+    }
+  };
+  out.hessian = now.hessian;
+  bool ok = usable(now);
+  for (; ok && out.iterations < o.max_iter; ++out.iterations) {
+    Vec change(n, 0.0);
+    for (size_t i = 0; !moved.empty() && i < n; ++i) change[i] = now.gradient[i] - before[i];
+    out.hessian = now.hessian;
+    if (!moved.empty()) {
+      double bend = 0.0;
+      for (size_t i = 0; !gathered.empty() && i < n; ++i) bend += moved[i] * dot(&gathered[i * n], moved.data(), static_cast<int>(n));
+      out.hessian = secant(out.decrement < kNear && bend > 0.0 ? gathered : now.hessian, moved, change);
+    }
     bool accepted = false;
     Evaluation next;
     for (int attempt = 0; attempt < 40; ++attempt) {
-      out.decrement = newton_step(out.hessian, now.gradient, moving, damping, step);
-      if (out.decrement < o.tol && damping < 1e-2) {
+      out.decrement = step_inside(damping);
+      if (out.decrement < o.tol && (damping < 1e-2 || step_inside(0.0) < o.tol)) {
         out.converged = true;
         break;
       }
@@ -170,13 +179,14 @@ NewtonResult newton(const std::function<Evaluation(const Vec&)>& evaluate, Vec x
     moved.resize(n);
     for (size_t i = 0; i < n; ++i) moved[i] = candidate[i] - x[i];
     before = now.gradient;
+    gathered = out.hessian;
     x = candidate;
     now = std::move(next);
     damping = damping > 1e-6 ? damping * 0.1 : 0.0;
   }
   out.floor.assign(n, 0);
   if (!now.gradient.empty())
-    for (size_t i = 0; i < n; ++i) out.floor[i] = at_floor(i);
+    for (size_t i = 0; i < n; ++i) out.floor[i] = low(i) && now.gradient[i] > 0.0;
   out.x = std::move(x);
   out.value = now.value;
   out.gradient = now.gradient;

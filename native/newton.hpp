@@ -26,7 +26,7 @@ struct NewtonOptions {
 struct NewtonResult {
   Vec x, gradient, hessian;
   double value = HUGE_VAL, decrement = HUGE_VAL;
-  int evaluations = 0;
+  int evaluations = 0, iterations = 0;
   bool converged = false;
   std::vector<char> floor;  // at the lower bound with the objective rising away from it
 };

@@ -123,8 +123,14 @@ class NodeLoop {
 
 MixedEvaluation QuadratureMixed::evaluate(const Stage& stage, const double* vector, Ask ask, int count, const double* nodes,
                                           const double* log_weights) {
+  return with_effects(data_.q, [&](auto size) { return evaluated<size()>(stage, vector, ask, count, nodes, log_weights); });
+}
+
+template <int Q>
+MixedEvaluation QuadratureMixed::evaluated(const Stage& stage, const double* vector, Ask ask, int count, const double* nodes,
+                                           const double* log_weights) {
   MixedEvaluation out;
-  const int p = data_.p, q = data_.q, nt = data_.nt, size_all = p + nt + (stage.has_psi() ? 1 : 0);
+  const int p = data_.p, q = Q ? Q : data_.q, nt = data_.nt, size_all = p + nt + (stage.has_psi() ? 1 : 0);
   const Index levels = data_.levels.count;
   const Index* starts = data_.levels.starts;
   const Rule rule{count, nodes, log_weights};
@@ -153,8 +159,8 @@ MixedEvaluation QuadratureMixed::evaluate(const Stage& stage, const double* vect
           zs[a] += data_.z[i * q + a] * d1[i - begin];
           for (int c = 0; c <= a; ++c) d[a * q + c] -= d2[i - begin] * data_.z[i * q + a] * data_.z[i * q + c];
         }
-      if (!factor_.factor_level<0>(j, t.data(), false)) return;
-      if (ask.blocks) factor_.inverse_block<0>(j, &out.inverse_blocks[j * q * q]);
+      if (!factor_.factor_level<Q>(j, t.data(), false)) return;
+      if (ask.blocks) factor_.inverse_block<Q>(j, &out.inverse_blocks[j * q * q]);
     }
     total.ok = true;
     NodeLoop loop(data_, stage, rule);

@@ -50,6 +50,12 @@ def test_values_that_are_not_finite_name_the_row():
         glimm.glm("y ~ I(1 / x)", frame)
 
 
+@pytest.mark.parametrize("text", ["I(1 / 0 * x)", "I(2**2000 * x)", "I((-8)**(1 / 3) * x)", "I(1j * x)"])
+def test_constants_that_are_no_number(text):
+    with pytest.raises(glimm.GlimmError, match="row 0|not numbers"):
+        glimm.glm(f"y ~ {text}", {"y": [1.0, 2.0, 4.0], "x": [1.0, 2.0, 3.0]})
+
+
 def test_new_data_are_read_alike():
     frame = pd.DataFrame({"y": [1.0, 2.0, 3.5, 5.0, 4.0], "x": [1.0, 0.5, 2.0, 3.0, 2.5]})
     fit = glimm.glm("y ~ I(x**2)", frame)

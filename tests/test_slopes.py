@@ -47,6 +47,7 @@ def logistic(formula, frame, **options):
         ("(0 + x + nothing | id)", "no column 'nothing'"),
         ("(0 | id)", "no effects"),
         ("(1 + x | constant)", "single level"),
+        ("(y | id)", "'y' is both the response and a random effect"),
     ],
 )
 def test_designs_that_cannot_be(visits, bar, words):
@@ -109,6 +110,25 @@ def test_a_slope_variance_of_zero_is_said():
     assert fit.theta[1] == 0.0
     assert np.isnan(fit.varcorr().filter(like="corr_").to_numpy(dtype=float)).all()
     assert fit.record.solution.evaluations < 20
+
+
+@pytest.mark.parametrize("family", ["gaussian", "poisson"])
+@pytest.mark.parametrize("seed", range(4))
+def test_independent_effects_far_from_zero_are_no_worse_than_one_alone(family, seed):
+    """year = 2010..2019: intercept and slope are nearly the same effect, and one of them runs to zero."""
+    rng = np.random.default_rng(seed)
+    g = rng.integers(0, 30, 300)
+    year = rng.integers(2010, 2020, 300).astype(float)
+    eta = 0.1 * (year - 2015) + (rng.normal(size=(30, 2)) * [1.0, 0.15])[g, 0]
+    y = eta + rng.normal(size=300) if family == "gaussian" else rng.poisson(np.exp(np.clip(0.5 * eta, -4, 4)))
+    frame = pd.DataFrame({"g": g, "year": year, "y": y})
+    options = {"reml": False} if family == "gaussian" else {"family": family, "points": 1}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", glimm.GlimmWarning)
+        both, *single = (glimm.glmm(f"y ~ year + {bar}", frame, **options) for bar in ("(year || g)", "(0 + year | g)", "(1 | g)"))
+    assert both.converged
+    assert both.llf > max(fit.llf for fit in single) - 1e-6
+    assert np.all(np.isfinite(both.bse))
 
 
 def test_new_rows_follow_their_cluster_slope(visits):
@@ -188,6 +208,12 @@ def test_refit_is_a_fresh_fit_of_an_lmm(visits, formula, reml):
     assert "_prepared" not in pickle.loads(pickle.dumps(again)).__dict__
 
 
+@pytest.mark.parametrize("bar", ["(1 | id)", "(x || id)", "(x | id)"])
+def test_refits_of_noise_converge(visits, bar):
+    fit, rng = glimm.glmm(f"y ~ x + {bar}", visits), np.random.default_rng(5)
+    assert all(fit.refit(rng.normal(size=480)).converged for _ in range(60))
+
+
 def test_refit_keeps_the_points_of_a_glmm(visits):
     y = np.random.default_rng(6).permutation(visits["b"].to_numpy())
     fit = logistic("b ~ x + (1 | id)", visits)
@@ -199,7 +225,13 @@ def test_refit_keeps_the_points_of_a_glmm(visits):
 
 @pytest.mark.parametrize(
     ("y", "words"),
-    [([1.0, 2.0], "shape"), (["a"] * 480, "must be numbers"), ([2.0] * 480, "position 0"), ([np.nan] * 480, "position 0")],
+    [
+        ([1.0, 2.0], "shape"),
+        (["a"] * 480, "must be numbers"),
+        ([2.0] * 480, "position 0"),
+        ([np.nan] * 480, "position 0"),
+        ([0.5] * 480, "0 or 1"),
+    ],
 )
 def test_refit_refuses_what_is_no_response(visits, y, words):
     with pytest.raises(glimm.GlimmError, match=words):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import cached_property
@@ -12,7 +13,7 @@ import numpy as np
 
 from .covariance.working import working
 from .design.replay import read_rows
-from .errors import GlimmError
+from .errors import GlimmError, GlimmWarning
 from .estimators.lmm import LinearProblem
 from .estimators.refit import refit
 from .inference import criteria
@@ -323,6 +324,7 @@ class GlmmFit(Fit):
         """The same model of another response: for bootstraps and simulations. The number of quadrature points stays as it was found.
 
         y : (n,) on the scale of the mean (0 and 1, proportions of trials, counts, numbers), for the rows used or all rows of the data.
+        A search that did not converge, or separation, is a GlimmWarning; a variance of zero stands in `record.solution` only.
         Raises GlimmError for another length or values that the family cannot have.
 
         >>> import glimm
@@ -332,6 +334,8 @@ class GlmmFit(Fit):
         True
         """
         record, self._prepared = refit(self.record, y, self._prepared)
+        if record.solution.code in ("not_converged", "separated"):
+            warnings.warn(f"refit: {record.solution.message}", GlimmWarning, stacklevel=2)
         out = GlmmFit(record, self._vcov)
         out._prepared = self._prepared
         return out

@@ -54,6 +54,11 @@ class Layout:
         """Whether no entry lies below the diagonal."""
         return bool((self.rows == self.columns).all())
 
+    def same(self, other: Layout) -> bool:
+        """Whether the same entries of the same effects are meant."""
+        mine, theirs = (self.order, self.rows, self.columns), (other.order, other.rows, other.columns)
+        return all(np.array_equal(a, b) for a, b in zip(mine, theirs, strict=True))
+
     def factor(self, theta: Floats) -> Floats:
         """(k, k) T, for effects in `order`."""
         return placed(theta, (self.rows, self.columns), self.k)

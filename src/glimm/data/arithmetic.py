@@ -55,7 +55,9 @@ def evaluate(text: str, needed: tuple[str, ...], variables: Mapping[str, Variabl
         assert values is not None
         columns[name] = values if rows is None else values[rows]
     with np.errstate(all="ignore"):
-        out = np.ascontiguousarray(_value(tree.body, aliases, columns), dtype=np.float64)
+        out = np.ascontiguousarray(
+            np.broadcast_to(_value(tree.body, aliases, columns), len(next(iter(columns.values())))), dtype=np.float64
+        )
     finite = np.isfinite(out)
     if not finite.all():
         raise not_finite(text, out, int(np.argmin(finite)), needed, variables, rows)
@@ -92,4 +94,4 @@ def _value(node: ast.AST, aliases: Mapping[str, str], columns: Mapping[str, Floa
     if isinstance(node, ast.Name):
         return columns[aliases.get(node.id, node.id)]
     assert isinstance(node, ast.Constant)
-    return float(node.value)  # type: ignore[arg-type]
+    return np.float64(node.value)  # type: ignore[arg-type]

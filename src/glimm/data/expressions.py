@@ -161,7 +161,10 @@ def _columns(
     names, values = [], []
     for j in range(first, matrix.shape[1]):
         try:
-            column = np.ascontiguousarray(matrix.iloc[:, j].to_numpy(), dtype=np.float64)
+            values_j = matrix.iloc[:, j].to_numpy()
+            if np.iscomplexobj(values_j):
+                raise TypeError
+            column = np.ascontiguousarray(values_j, dtype=np.float64)
         except (TypeError, ValueError):
             raise GlimmError(f"{text} in the formula gives values that are not numbers") from None
         finite = np.isfinite(column)

@@ -56,7 +56,11 @@ def read_inputs(spec: Spec, formula: Formula, frame: Frame) -> Inputs:
     response = plain_name(formula.response)
     if response in parse_terms(formula.fixed)[1]:
         raise GlimmError(f"{response!r} is both the response and a predictor in {formula.text!r}: remove it on the right")
-    names += [name for bar in formula.bars for name in predictors(bar.expression)]
+    for bar in formula.bars:
+        slopes = predictors(bar.expression)
+        if response in slopes:
+            raise GlimmError(f"{response!r} is both the response and a random effect in {bar.text}: remove it there")
+        names += slopes
     names += [name for text in formula.offsets for name in variables_in(text)]
     check_names(frame, names)
     variables = {name: frame.variable(name) for name in dict.fromkeys(names)}

@@ -61,11 +61,14 @@ def settle(search: Search, layout: Layout, x: Floats) -> Settled:
     the coordinates bad, and where the last pivot is small the search goes on without it.
     """
     floor, evaluations, left, tried = FLOOR, 0, search.max_iter, False
+    best: Settled | None = None
     for _ in range(ROUNDS):
         burst = left if layout.independent or layout.rank == 1 else min(BURST, left)
         optimum = search.run(layout, x, limits(search, layout, len(x), floor, burst))
         evaluations += optimum.evaluations
-        left -= max(optimum.evaluations - 1, 1)
+        left -= max(optimum.iterations, 1)
+        if best is None or optimum.value <= best.optimum.value + 1e-11 * abs(optimum.value) + 1e-7:
+            best = Settled(optimum, layout)
         held = optimum.floor[search.first : search.first + layout.size]
         if not held.any() and optimum.converged:
             freed = None
@@ -86,7 +89,12 @@ def settle(search: Search, layout: Layout, x: Floats) -> Settled:
                 tried = True
                 held = (layout.rows == layout.columns) & (layout.columns == layout.rank - 1)
                 layout, x = reduced(search, layout, x, held)
-    return Settled(replace(optimum, evaluations=evaluations), layout)
+    assert best is not None
+    if best.optimum is not optimum and not best.optimum.converged and left > 0:  # a way that led higher: back to where it branched off
+        x = best.optimum.x
+        best = Settled(search.run(best.layout, x, limits(search, best.layout, len(x), floor, left)), best.layout)
+        evaluations += best.optimum.evaluations
+    return replace(best, optimum=replace(best.optimum, evaluations=evaluations))
 
 
 def pivoted_order(search: Search, layout: Layout, x: Floats) -> tuple[Layout, Floats, float]:

@@ -25,6 +25,9 @@ def mixed_solution(optimum: Optimum, layout: Layout, root: Floats, term: RandomT
     if not optimum.converged:
         code = "not_converged"
         message = f"no convergence in {optimum.evaluations} evaluations (Newton decrement {optimum.decrement:.1e} in -2 log L)"
+        if layout.k > 1:
+            fewer = "fewer random effects" if layout.independent else f"fewer random effects, or independent ones, (... || {term.group})"
+            message += f"; {layout.size} variances and covariances of {term.group} may be more than the data tell: try {fewer}"
     return Solution(code, message, optimum.evaluations, optimum.decrement, optimum.gradient, active)
 
 

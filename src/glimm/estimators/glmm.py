@@ -37,10 +37,18 @@ MANY_LEVELS, FEW_LEVELS = 4000, 1000
 
 
 @dataclass(frozen=True, slots=True)
+class Correction:
+    """What the model of the Hessian lacks (P, P), for vectors with the entries of one layout."""
+
+    layout: Layout
+    hessian: Floats
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
     """One GLMM ready for the kernels: vectors are (working beta | theta of a layout | psi).
 
-    models : the rows for each order of the effects that was needed; correction : (P, P) to add to the model of the Hessian, if known
+    models : the rows for each order of the effects that was needed; correction : what to add to the model of the Hessian, if known
     """
 
     design: Design
@@ -51,7 +59,7 @@ class Problem:
     starts: Ints
     control: Control
     models: dict[tuple[int, ...], MixedModel]
-    correction: Floats | None = None
+    correction: Correction | None = None
 
     @property
     def p(self) -> int:
@@ -73,7 +81,7 @@ class Problem:
             self.models[key] = MixedModel(rows, self.starts, self.effects.taken(layout.order), self.effects.q, *arranged)
         return self.models[key]
 
-    def spread_out(self, layout: Layout, x: Floats) -> tuple[Floats, Floats]:
+    def spread_out(self, layout: Layout, x: Floats) -> tuple[Floats, Ints]:
         """The kernel's vector (beta | all entries of T | psi), and the positions of x in it."""
         p, m, q = self.p, layout.size, self.effects.q
         entries = q * (q + 1) // 2
@@ -101,9 +109,8 @@ class Problem:
                 e = self.evaluate(layout, v, points, 2)
                 if not e.ok:
                     return False, np.inf, np.zeros(len(v)), np.eye(len(v))
-                lacks = self.correction
-                hessian = e.hessian if lacks is None or len(lacks) != len(v) else e.hessian + lacks
-                return True, e.deviance, e.gradient, hessian
+                known = self.correction is not None and self.correction.layout.same(layout)
+                return True, e.deviance, e.gradient, e.hessian + self.correction.hessian if known and self.correction else e.hessian
 
             return minimise(evaluate, x, limits)
 
@@ -179,15 +186,15 @@ def _back_to(layout: Layout, rough: Settled, x: Floats, p: int) -> Floats:
     return rough.optimum.x if rough.layout.size == layout.size else np.concatenate([rough.optimum.x[:p], x[p:]])
 
 
-def _correction(few: Problem, rough: Settled, times: float) -> Floats | None:
+def _correction(few: Problem, rough: Settled, times: float) -> Correction | None:
     """What the model of the Hessian lacks, as seen on fewer levels."""
     x = rough.optimum.x
     vector, places = few.spread_out(rough.layout, x)
-    exact = few.model(rough.layout).laplace_hessian(*few.kernels, vector)
+    exact = few.model(rough.layout).laplace_hessian(*few.kernels, vector, places)
     model = few.evaluate(rough.layout, x, 1, 2)
     if exact is None or not model.ok:
         return None
-    return np.asarray(times * (exact[np.ix_(places, places)] - model.hessian))
+    return Correction(rough.layout, np.asarray(times * (exact - model.hessian)))
 
 
 def _start(problem: Problem, layout: Layout) -> Floats:
@@ -253,8 +260,8 @@ def _curvature(problem: Problem, found: Settled, points: int) -> Floats:
     layout, x = found.layout, found.optimum.x
     if points == 1:
         vector, places = problem.spread_out(layout, x)
-        exact = problem.model(layout).laplace_hessian(*problem.kernels, vector)
-        return np.full((len(x), len(x)), np.nan) if exact is None else 0.5 * exact[np.ix_(places, places)]
+        exact = problem.model(layout).laplace_hessian(*problem.kernels, vector, places)
+        return np.full((len(x), len(x)), np.nan) if exact is None else 0.5 * exact
     errors = model_errors(found.optimum.hessian)
     scales = np.zeros(len(x), dtype=bool)
     scales[problem.p : problem.p + layout.size] = layout.diagonal
@@ -318,15 +325,16 @@ def _solution(problem: Problem, found: Settled, root: Floats, curvature: Floats,
     design, family, p = problem.design, problem.family, problem.p
     drifting = 0
     if not bounded(family, design.mean.link):
-        mu = _conditional_means(problem, found.optimum.x[:p], last.u.reshape(-1, problem.effects.q) @ root.T)
+        mu = _typical_means(problem, found.optimum.x[:p])
         drifting = separated_rows(design, family, mu, 0.5 * last.hessian[:p, :p], -0.5 * last.gradient[:p])
     if drifting:
-        solution = replace(solution, code="separated", message=separated(family, drifting, design.n))
+        said = separated(family, drifting, design.n)
+        message = f"{said}; {solution.message}" if solution.code == "not_converged" else said
+        solution = replace(solution, code="separated", message=message)
     return replace(solution, evidence={"note": note} if note else None)
 
 
-def _conditional_means(problem: Problem, beta: Floats, effects: Floats) -> Floats:
-    """(n,) fitted means with each cluster's predicted effect (J, k)."""
-    part, term = problem.design.mean, problem.term
-    eta = Rows(part.matrix, part.center, part.scale, offset=part.offset).eta(beta)
-    return mean(part.link.kernel, eta + np.einsum("ij,ij->i", term.z, effects[term.refs]))[0]
+def _typical_means(problem: Problem, beta: Floats) -> Floats:
+    """(n,) fitted means with the random effects at zero: what predictors alone can separate."""
+    part = problem.design.mean
+    return mean(part.link.kernel, Rows(part.matrix, part.center, part.scale, offset=part.offset).eta(beta))[0]

@@ -45,11 +45,17 @@ def new_response(design: Design, family: Family, y: Any) -> Floats:
     if values.shape != (design.n,):
         raise GlimmError(f"refit: y has shape {values.shape}, but the model uses {design.n} rows: give one value per row used")
     bad = ~np.isfinite(values)
+    what = "finite numbers"
     if family.support == "binomial":
-        bad |= (values < 0.0) | (values > 1.0)
+        trials = 1.0 if design.trials is None else design.trials
+        with np.errstate(invalid="ignore"):
+            bad |= (values < 0.0) | (values > 1.0) | (np.abs(values * trials - np.rint(values * trials)) > 1e-6)
+        what = "0 or 1" if design.trials is None else "whole numbers of successes divided by the trials"
     elif family.support == "count":
-        bad |= values < 0.0
+        with np.errstate(invalid="ignore"):
+            bad |= (values < 0.0) | (values != np.floor(values))
+        what = "whole numbers of at least 0"
     if bad.any():
         at = int(np.argmax(bad))
-        raise GlimmError(f"refit: y is {values[at]:g} at position {at} (counting from 0), which is no mean of family {family.name!r}")
+        raise GlimmError(f"refit: y is {values[at]:g} at position {at} (counting from 0): the responses of this model are {what}")
     return values

@@ -93,9 +93,10 @@ class MixedModel:
         """order 0: value; 1: with gradient; 2: with model Hessian."""
         return MixedEvaluation(*self.handle.laplace(family, link, floats(vector), order, blocks))
 
-    def laplace_hessian(self, family: int, link: int, vector: Floats) -> Floats | None:
-        """(P, P) exact Hessian of the Laplace objective; None where it cannot be evaluated."""
-        out: Floats | None = self.handle.laplace_hessian(family, link, floats(vector))
+    def laplace_hessian(self, family: int, link: int, vector: Floats, places: Ints | None = None) -> Floats | None:
+        """(m, m) exact Hessian of the Laplace objective in m entries of the vector, by default all; None where it cannot be evaluated."""
+        at = np.arange(len(vector)) if places is None else np.ascontiguousarray(places, dtype=np.int64)
+        out: Floats | None = self.handle.laplace_hessian(family, link, floats(vector), at)
         return out
 
     def quadrature(

@@ -45,15 +45,16 @@ class Optimum:
     hessian: Floats
     decrement: float
     evaluations: int
+    iterations: int
     converged: bool
     floor: Bools
 
 
 def optimum(answer: Any) -> Optimum:
     """The kernel's answer."""
-    x, value, gradient, hessian, decrement, evaluations, converged, floor = answer
+    x, value, gradient, hessian, decrement, evaluations, iterations, converged, floor = answer
     square = np.zeros((len(x), len(x))) if hessian is None else hessian
-    return Optimum(x, value, gradient, square, decrement, evaluations, converged, np.asarray(floor, dtype=bool))
+    return Optimum(x, value, gradient, square, decrement, evaluations, iterations, converged, np.asarray(floor, dtype=bool))
 
 
 def minimise(evaluate: Callable[[Floats], Evaluation], x: Floats, limits: Limits) -> Optimum:
