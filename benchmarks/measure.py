@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import json
+import resource
 import sys
 import time
 import warnings
@@ -19,6 +20,12 @@ from .tasks import read_rows, task_of
 
 def say(**message: Any) -> None:
     print("@@ " + json.dumps(message, default=float), flush=True)
+
+
+def cpu_seconds() -> float:
+    """CPU of this process, all threads. Not time.process_time: under a CPU limit Linux counts it in ticks of some milliseconds."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
 
 
 def main() -> None:
@@ -39,10 +46,10 @@ def main() -> None:
             return say(**asdict(call.read(answer)))
         answer = None
         gc.collect()
-        wall, cpu = time.perf_counter(), time.process_time()
+        wall, cpu = time.perf_counter(), cpu_seconds()
         for _ in range(task.calls):
             answer = call.fit()
-        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        wall, cpu = time.perf_counter() - wall, cpu_seconds() - cpu
         say(wall=wall / task.calls, cpu=cpu / task.calls)
 
 

@@ -1,7 +1,7 @@
 """The tasks: what is fitted to which rows, as small frozen records; the rows are made once, seeded, and kept in benchmarks/data/.
 
-A task says the model in words that every adapter understands (response, fixed part, group, family, points, working correlation);
-it knows no peer but the ones whose log-likelihood is taken as the reference.
+A task says the model in words that every adapter understands (response, fixed part, effects and their group, family, points,
+working correlation); it knows no peer but the ones whose log-likelihood is taken as the reference.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ PUBLIC = HERE.parent / "tests" / "reference" / "data"
 class Task:
     """One model on one set of rows.
 
+    effects : what varies over the levels of group, correlated ("1": an intercept only); refit : the call fits another time what was
+    fitted before the clock started
     rows : name of a maker in MAKERS; size : rows of a simulated set (0 for public data); short : rows in the short form
     calls : fits in one timed call (more than 1 for fits of milliseconds)
     loglik : known value, or None: then the first of `trusted` that answers is the reference
@@ -33,6 +35,8 @@ class Task:
     fixed: str
     family: str = "binomial"
     group: str | None = None
+    effects: str = "1"
+    refit: bool = False
     reml: bool = False
     points: int | str = 1
     corr: str = ""
@@ -47,7 +51,7 @@ class Task:
     @property
     def formula(self) -> str:
         """The formula with its random part, as glimm, glmm and lme4 read it."""
-        bar = f" + (1 | {self.group})" if self.kind in ("lmm", "glmm") else ""
+        bar = f" + ({self.effects} | {self.group})" if self.kind in ("lmm", "glmm") else ""
         return f"{self.response} ~ {self.fixed}{bar}"
 
 
@@ -62,14 +66,22 @@ TASKS = (
          size=1_000_000, short=2_000, trusted=("lme4", "glmmTMB")),
     Task("L2", "LMM, Dyestuff (30 rows), REML", "lmm", "dyestuff", "Yield", "1", "gaussian", "Batch",
          reml=True, calls=20, loglik=-159.82714),
-    Task("M1", "GLMM, Contraception (1,934 rows), Laplace", "glmm", "contraception", "y", "age + age2 + urban + livch", group="district",
-         calls=5, loglik=-1186.364291),
+    Task("L3", "LMM, sleepstudy (180 rows), intercept and slope, REML", "lmm", "sleepstudy", "Reaction", "Days", "gaussian", "Subject",
+         effects="Days", reml=True, calls=20, loglik=-871.814136),
+    Task("L3r", "LMM, sleepstudy, refit", "lmm", "sleepstudy", "Reaction", "Days", "gaussian", "Subject",
+         effects="Days", refit=True, reml=True, calls=100, loglik=-871.814136),
+    Task("L4", "LMM, 1e6 rows, 1e5 groups, intercept and slope, REML", "lmm", "linear_slopes", "y", "x1 + x2", "gaussian", "g",
+         effects="1 + x1", reml=True, size=1_000_000, short=2_000, trusted=("lme4", "glmmTMB")),
+    Task("M1", "GLMM, Contraception (1,934 rows), Laplace", "glmm", "contraception", "y", "age + I(age**2) + urban + livch",
+         group="district", calls=5, loglik=-1186.364291),
     Task("M2", "GLMM, toenail (1,908 rows), Laplace", "glmm", "toenail", "y", "treatment * time", group="patientID",
          calls=5, loglik=-627.808934),
     Task("M2q", "GLMM, toenail, 25 points", "glmm", "toenail", "y", "treatment * time", group="patientID",
          points=25, calls=5, loglik=-625.415894),
     Task("M3", "GLMM, 2e5 rows, 2e4 groups, Laplace", "glmm", "logistic_groups", "y", "x1 + x2 + x3 + x4", group="g",
          size=200_000, short=1_000),
+    Task("M4", "GLMM, 2e5 rows, 2e4 groups, intercept and slope, Laplace", "glmm", "logistic_slopes", "y", "x1 + x2 + x3 + x4", group="g",
+         effects="1 + x1", size=200_000, short=1_000),
     Task("E1", "GEE, 2e5 rows, 2e4 clusters, exchangeable", "gee", "logistic_serial", "y", "x1 + x2 + x3 + x4", group="g",
          corr="exchangeable", size=200_000, short=1_000),
     Task("E2", "GEE, 2e5 rows, 2e4 clusters, AR(1)", "gee", "logistic_serial", "y", "x1 + x2 + x3 + x4", group="g",
@@ -107,7 +119,7 @@ def logistic(n: int) -> Any:
 
 
 def linear_groups(n: int) -> Any:
-    """Gaussian response, random intercept and slope of n / 10 groups of unequal size, in random order."""
+    """Gaussian response, random intercept of n / 10 groups of unequal size, in random order."""
     import numpy as np
     import pandas as pd
 
@@ -121,8 +133,34 @@ def linear_groups(n: int) -> Any:
     return pd.DataFrame({"y": y, "x1": x[:, 0], "x2": x[:, 1], "g": g})
 
 
+def linear_slopes(n: int) -> Any:
+    """Gaussian response, random intercept and slope of x1, correlated, of n / 10 groups of unequal size, in random order."""
+    import numpy as np
+    import pandas as pd
+
+    r = np.random.default_rng(104)
+    groups = n // 10
+    g = np.concatenate([np.arange(groups), r.integers(0, groups, n - groups)])
+    r.shuffle(g)
+    x1, x2 = r.standard_normal(n), r.standard_normal(n)
+    u = r.standard_normal((groups, 2)) @ np.linalg.cholesky(np.array([[1.0, 0.15], [0.15, 0.25]])).T
+    y = 1.0 + 0.5 * x1 - 0.3 * x2 + u[g, 0] + u[g, 1] * x1 + r.standard_normal(n)
+    return pd.DataFrame({"y": y, "x1": x1, "x2": x2, "g": g})
+
+
 def logistic_groups(n: int) -> Any:
     """Binary response, random intercept of n / 10 groups of ten rows, contiguous."""
+    return logistic_responses(n).drop(columns="second")
+
+
+def logistic_slopes(n: int) -> Any:
+    """The predictors of logistic_groups and a second response: random intercept and slope of x1, correlated."""
+    frame = logistic_responses(n)
+    return frame.drop(columns="second").assign(y=frame["second"])
+
+
+def logistic_responses(n: int) -> Any:
+    """Four predictors, n / 10 groups of ten rows, the response y of logistic_groups and the one of logistic_slopes, `second`."""
     import numpy as np
     import pandas as pd
 
@@ -130,9 +168,13 @@ def logistic_groups(n: int) -> Any:
     g = np.repeat(np.arange(n // 10), 10)
     x = r.standard_normal((n, 4))
     x[:, 3] = r.integers(0, 2, n)
-    eta = -0.5 + x @ np.array([0.5, -0.5, 0.25, 0.8]) + r.standard_normal(n // 10)[g]
+    slopes = np.array([0.5, -0.5, 0.25, 0.8])
+    eta = -0.5 + x @ slopes + r.standard_normal(n // 10)[g]
     y = r.random(n) < expit(eta)
-    return pd.DataFrame({"y": y.astype(np.int64), **{f"x{j + 1}": x[:, j] for j in range(4)}, "g": g})
+    v = r.standard_normal((n // 10, 2)) @ np.linalg.cholesky(np.array([[1.0, 0.2], [0.2, 0.49]])).T
+    second = r.random(n) < expit(-0.5 + x @ slopes + v[g, 0] + v[g, 1] * x[:, 0])
+    columns = {f"x{j + 1}": x[:, j] for j in range(4)}
+    return pd.DataFrame({"y": y.astype(np.int64), "second": second.astype(np.int64), **columns, "g": g})
 
 
 def logistic_serial(n: int) -> Any:
@@ -162,11 +204,17 @@ def dyestuff(_: int) -> Any:
     return pd.read_csv(PUBLIC / "lme4_Dyestuff.csv", dtype={"Batch": "category", "Yield": float})
 
 
+def sleepstudy(_: int) -> Any:
+    import pandas as pd
+
+    return pd.read_csv(PUBLIC / "lme4_sleepstudy.csv", dtype={"Subject": int, "Reaction": float})
+
+
 def contraception(_: int) -> Any:
     import pandas as pd
 
     raw = pd.read_csv(PUBLIC / "mlmRev_Contraception.csv", dtype={"livch": "category", "urban": "category", "district": int})
-    return raw.assign(y=(raw["use"] == "Y").astype(int), age2=raw["age"] ** 2)[["y", "age", "age2", "urban", "livch", "district"]]
+    return raw.assign(y=(raw["use"] == "Y").astype(int))[["y", "age", "urban", "livch", "district"]]
 
 
 def toenail(_: int) -> Any:
@@ -184,7 +232,11 @@ def ohio(_: int) -> Any:
 
 
 MAKERS: dict[str, Callable[[int], Any]] = {
-    f.__name__: f for f in (logistic, linear_groups, logistic_groups, logistic_serial, dyestuff, contraception, toenail, ohio)
+    f.__name__: f
+    for f in (
+        *(logistic, linear_groups, linear_slopes, logistic_groups, logistic_slopes, logistic_serial),
+        *(dyestuff, sleepstudy, contraception, toenail, ohio),
+    )
 }
 
 

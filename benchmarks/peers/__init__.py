@@ -1,7 +1,7 @@
 """The peers: one adapter file each, with one function `prepare(task, rows) -> Call`.
 
-    prepare    not timed: what a user has done before (a frame, or the matrices that the package asks for)
-    Call.fit   timed: the whole fit with its standard errors
+    prepare    not timed: what a user has done before (a frame, or the matrices that the package asks for; for a refit the first fit)
+    Call.fit   timed: the whole fit with its standard errors and log-likelihood
     Call.read  not timed: log-likelihood, coefficients and standard errors in the order of the formula
 
 `prepare` raises NotOffered for a model that the package does not have.

@@ -10,22 +10,27 @@ from . import Answer, Call
 
 
 def prepare(task: Any, rows: Any) -> Call:
-    def fit() -> Any:
+    def whole() -> Any:
         if task.kind == "glm":
-            model = glimm.glm(task.formula, rows, family=task.family)
-        elif task.kind == "gee":
-            model = glimm.gee(task.formula, rows, groups=task.group, corr=task.corr, family=task.family)
-        elif task.kind == "lmm":
-            model = glimm.glmm(task.formula, rows, reml=task.reml)
-        else:
-            model = glimm.glmm(task.formula, rows, family=task.family, points=task.points)
-        return model, model.params, model.bse
+            return glimm.glm(task.formula, rows, family=task.family)
+        if task.kind == "gee":
+            return glimm.gee(task.formula, rows, groups=task.group, corr=task.corr, family=task.family)
+        if task.kind == "lmm":
+            return glimm.glmm(task.formula, rows, reml=task.reml)
+        return glimm.glmm(task.formula, rows, family=task.family, points=task.points)
+
+    first = whole() if task.refit else None
+    y = rows[task.response].to_numpy()
+
+    def fit() -> Any:
+        model = whole() if first is None else first.refit(y)
+        return model, model.params, model.bse, None if task.kind == "gee" else model.llf
 
     def read(answer: Any) -> Answer:
-        model, params, bse = answer
+        model, params, bse, llf = answer
         note = "" if model.converged else "says it did not converge"
         if task.points == "auto":
             note = f"{model.points} points"
-        return Answer(None if task.kind == "gee" else float(model.llf), params.tolist(), bse.tolist(), note)
+        return Answer(llf, params.tolist(), bse.tolist(), note)
 
     return Call(glimm.__version__, fit, read)

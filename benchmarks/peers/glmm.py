@@ -14,6 +14,9 @@ from . import Answer, Call, NotOffered
 def prepare(task: Any, rows: Any) -> Call:
     if task.points == "auto":
         raise NotOffered("the number of points must be given")
+    if task.refit:
+        raise NotOffered("no refit")
+    formula = task.formula.replace("**", "^")  # its own word for a power
     options: dict[str, Any] = {}
     if task.kind == "lmm":
         options = {"reml": task.reml, "satterthwaite": False}
@@ -21,12 +24,12 @@ def prepare(task: Any, rows: Any) -> Call:
         options = {"nagq": task.points}
 
     def fit() -> Any:
-        model = glmm.fit(rows, task.formula, task.family, **options)
-        return model, model.beta, model.se
+        model = glmm.fit(rows, formula, task.family, **options)
+        return model, model.beta, model.se, model.loglik
 
     def read(answer: Any) -> Answer:
-        model, beta, se = answer
+        model, beta, se, loglik = answer
         note = "" if model.converged else "says it did not converge"
-        return Answer(float(model.loglik), np.asarray(beta).tolist(), np.asarray(se).tolist(), note)
+        return Answer(float(loglik), np.asarray(beta).tolist(), np.asarray(se).tolist(), note)
 
     return Call(version("glmm"), fit, read)

@@ -20,6 +20,8 @@ def prepare(task: Any, rows: Any) -> Call:
         raise NotOffered("no quadrature")
     if task.reml:
         raise NotOffered("no REML with fixed effects")
+    if task.effects != "1":
+        raise NotOffered("random slopes are independent of the intercept")
     x = np.asarray(formulaic.model_matrix(task.fixed, rows), float)
     y = rows[task.response].to_numpy(float)
     group = rows[task.group].to_numpy()
@@ -28,10 +30,10 @@ def prepare(task: Any, rows: Any) -> Call:
     def fit() -> Any:
         model = gpboost.GPModel(group_data=group, likelihood=LIKELIHOODS[task.family], num_parallel_threads=threads)
         model.fit(y=y, X=x, params={"trace": False, "delta_rel_conv": 1e-10})
-        return model, np.asarray(model.get_coef(std_err=True, format_pandas=False))
+        return model, np.asarray(model.get_coef(std_err=True, format_pandas=False)), -float(model.get_current_neg_log_likelihood())
 
     def read(answer: Any) -> Answer:
-        model, coef = answer
-        return Answer(-float(model.get_current_neg_log_likelihood()), coef[0].tolist(), coef[1].tolist(), "given its matrices")
+        _, coef, loglik = answer
+        return Answer(loglik, coef[0].tolist(), coef[1].tolist(), "given its matrices")
 
     return Call(version("gpboost"), fit, read)

@@ -14,13 +14,16 @@ from . import Answer, Call, NotOffered
 def prepare(task: Any, rows: Any) -> Call:
     if task.kind != "lmm":
         raise NotOffered("LMMs only")
+    if task.refit:
+        raise NotOffered("no refit")
+    formula, effects = f"{task.response} ~ {task.fixed}", f"~{task.effects}"
 
     def fit() -> Any:
-        model = mixedlm_rs.mixedlm(f"{task.response} ~ {task.fixed}", rows, groups=task.group, re_formula="~1").fit(reml=task.reml)
-        return model, model.fe_params, model.bse_fe
+        model = mixedlm_rs.mixedlm(formula, rows, groups=task.group, re_formula=effects).fit(reml=task.reml)
+        return model, model.fe_params, model.bse_fe, model.llf
 
     def read(answer: Any) -> Answer:
-        model, coef, se = answer
-        return Answer(float(model.llf), np.asarray(coef).tolist(), np.asarray(se).tolist())
+        _, coef, se, loglik = answer
+        return Answer(float(loglik), np.asarray(coef).tolist(), np.asarray(se).tolist())
 
     return Call(version("mixedlm-rs"), fit, read)

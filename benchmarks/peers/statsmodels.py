@@ -17,22 +17,24 @@ def prepare(task: Any, rows: Any) -> Call:
     formula = f"{task.response} ~ {task.fixed}"
     if task.kind == "glmm":
         raise NotOffered("no GLMM by maximum likelihood")
+    if task.refit:
+        raise NotOffered("no refit")
 
     def fit() -> Any:
         if task.kind == "glm":
             model = smf.glm(formula, rows, family=FAMILIES[task.family]()).fit()
-            return model, model.params, model.bse
+            return model, model.params, model.bse, model.llf
         if task.kind == "gee":
             working = sm.cov_struct.Exchangeable() if task.corr == "exchangeable" else sm.cov_struct.Autoregressive(grid=True)
             model = smf.gee(formula, task.group, rows, family=FAMILIES[task.family](), cov_struct=working).fit()
-            return model, model.params, model.bse
-        model = smf.mixedlm(formula, rows, groups=task.group).fit(reml=task.reml)
-        return model, model.fe_params, model.bse_fe
+            return model, model.params, model.bse, None
+        model = smf.mixedlm(formula, rows, groups=task.group, re_formula=f"~{task.effects}").fit(reml=task.reml)
+        return model, model.fe_params, model.bse_fe, model.llf
 
     def read(answer: Any) -> Answer:
-        model, params, bse = answer
+        _, params, bse, loglik = answer
         order = sorted(range(len(params)), key=lambda k: (params.index[k] != "Intercept", "[" in params.index[k]))  # it puts factors first
         params, bse = params.iloc[order], bse.iloc[order]
-        return Answer(None if task.kind == "gee" else float(model.llf), params.tolist(), bse.tolist())
+        return Answer(loglik, params.tolist(), bse.tolist())
 
     return Call(statsmodels.__version__, fit, read)
