@@ -52,7 +52,7 @@ def test_values_that_are_not_finite_name_the_row():
 
 @pytest.mark.parametrize("text", ["I(1 / 0 * x)", "I(2**2000 * x)", "I((-8)**(1 / 3) * x)", "I(1j * x)"])
 def test_constants_that_are_no_number(text):
-    with pytest.raises(glimm.GlimmError, match="row 0|not numbers"):
+    with pytest.raises(glimm.GlimmError, match=r"row 0|not numbers"):
         glimm.glm(f"y ~ {text}", {"y": [1.0, 2.0, 4.0], "x": [1.0, 2.0, 3.0]})
 
 
