@@ -46,36 +46,9 @@ void LaplaceMixed::foretell(const double* vector) {
       }
       solve_lower(&base_.l[j * q * q], q, q, rhs.data());
       solve_lower_t(&base_.l[j * q * q], q, q, rhs.data());
-      for (int a = 0; a < q; ++a) u_[j * q + a] = u[a] + rhs[a];
+      for (int a = 0; a < q; ++a) at_.u[j * q + a] = u[a] + rhs[a];
     }
   });
-}
-
-// The row stage, third derivatives included, at the modes of block b, and its factor. False where there are no modes.
-template <int Q> bool LaplaceMixed::block(Index b, const Stage& stage, const double* vector, const Vec& t, Ask ask, LaplaceRows& k) {
-  const int q = Q ? Q : data_.q;
-  const Index r0 = data_.first(b), m = data_.last(b) - r0;
-  data_.linear(b, vector, t.data(), k.xb, k.zt);
-  if (!k.modes.find(data_, stage, b, k.xb, k.zt, u_)) return false;
-  for (Vec* a : {&k.eta, &k.l, &k.d1, &k.d2, &k.d3, &k.v, &k.pulled, &k.lev, &k.w}) a->resize(m);
-  const Index* starts = data_.levels.starts;
-  for (Index j = data_.edges[b]; j < data_.edges[b + 1]; ++j)
-    for (Index i = starts[j] - r0; i < starts[j + 1] - r0; ++i) k.eta[i] = k.xb[i] + dot(&k.zt[i * q], &u_[j * q], q);
-  stage_jets(stage, m, &data_.y[r0], data_.size_at(r0), k.eta.data(), k.l.data(), k.d1.data(), k.d2.data(), ask.order ? k.d3.data() : nullptr);
-  for (Index j = data_.edges[b]; j < data_.edges[b + 1]; ++j) {
-    double *d = factor_.diagonal(j), *zs = &zs_[j * q];
-    std::fill(d, d + q * q, 0.0);
-    std::fill(zs, zs + q, 0.0);
-    for (Index i = starts[j]; i < starts[j + 1]; ++i)
-      for (int a = 0; a < q; ++a) {
-        const double z = data_.z[i * q + a];
-        zs[a] += z * k.d1[i - r0];
-        const double wz = -k.d2[i - r0] * z;
-        for (int c = 0; c <= a; ++c) d[a * q + c] += wz * data_.z[i * q + c];
-      }
-    if (!factor_.factor_level<Q>(j, t.data(), false)) return false;
-  }
-  return true;
 }
 
 MixedEvaluation LaplaceMixed::evaluate(const Stage& stage, const double* vector, Ask ask) {
@@ -95,26 +68,27 @@ template <int Q> MixedEvaluation LaplaceMixed::evaluated(const Stage& stage, con
   parallel_blocks(data_.blocks(), data_.threads, [&](Index b) {
     static thread_local LaplaceRows k;
     BlockSums& sums = parts[b];
-    sums.ok = block<Q>(b, stage, vector, t, ask, k);
+    sums.ok = at_.block<Q>(b, stage, vector, t, ask.order > 0, k);
     if (!sums.ok) return;
     const Index r0 = data_.first(b), m = data_.last(b) - r0;
+    k.size(m);
     LogProduct pivots;
     for (Index i = 0; i < m; ++i) sums.value += k.l[i];
     for (Index j = data_.edges[b]; j < data_.edges[b + 1]; ++j)
       for (int a = 0; a < q; ++a) {
-        pivots.add(factor_.chol(j)[a * q + a]);
-        sums.value -= 0.5 * u_[j * q + a] * u_[j * q + a];
+        pivots.add(at_.factor.chol(j)[a * q + a]);
+        sums.value -= 0.5 * at_.u[j * q + a] * at_.u[j * q + a];
       }
     sums.logdet = 2.0 * pivots.log();
     if (ask.blocks)
-      for (Index j = data_.edges[b]; j < data_.edges[b + 1]; ++j) factor_.inverse_block<Q>(j, &out.inverse_blocks[j * q * q]);
+      for (Index j = data_.edges[b]; j < data_.edges[b + 1]; ++j) at_.factor.inverse_block<Q>(j, &out.inverse_blocks[j * q * q]);
     if (ask.order == 0) return;
     sums.beta.assign(p, 0.0);
     sums.t.assign(q * q, 0.0);
     Vec inverse(q * q), lam(q), rhs(q), zq(q), tp(q * q);
     for (Index j = data_.edges[b]; j < data_.edges[b + 1]; ++j) {
-      factor_.inverse_block<Q>(j, inverse.data());
-      const double *u = &u_[j * q], *zs = &zs_[j * q], *d = factor_.diagonal(j);
+      at_.factor.inverse_block<Q>(j, inverse.data());
+      const double *u = &at_.u[j * q], *zs = &at_.zs[j * q], *d = at_.factor.diagonal(j);
       std::fill(rhs.begin(), rhs.end(), 0.0);
       std::fill(zq.begin(), zq.end(), 0.0);
       for (Index i = starts[j] - r0; i < starts[j + 1] - r0; ++i) {
@@ -152,12 +126,12 @@ template <int Q> MixedEvaluation LaplaceMixed::evaluated(const Stage& stage, con
     }
     if (ask.order < 2) return;
     for (Index i = 0; i < m; ++i) k.w[i] = -k.d2[i];
-    data_.add_model_hessian(b, stage, t.data(), k.w.data(), zs_.data(), k.zt, k.eta.data(), factor_, hessians[b]);
+    data_.add_model_hessian(b, stage, t.data(), k.w.data(), at_.zs.data(), k.zt, k.eta.data(), at_.factor, hessians[b]);
   });
   double value = data_.constant(stage), logdet = 0.0;
   for (const auto& s : parts) {
     if (!s.ok) {
-      std::fill(u_.begin(), u_.end(), 0.0);
+      at_.forget();
       base_.vector.clear();
       return out;
     }
@@ -166,7 +140,7 @@ template <int Q> MixedEvaluation LaplaceMixed::evaluated(const Stage& stage, con
   }
   out.deviance = -2.0 * value + logdet;
   out.ok = std::isfinite(out.deviance);
-  out.u = u_;
+  out.u = at_.u;
   if (ask.order == 0 || !out.ok) return out;
   out.gradient.assign(size_all, 0.0);
   for (const auto& s : parts) {
@@ -180,20 +154,13 @@ template <int Q> MixedEvaluation LaplaceMixed::evaluated(const Stage& stage, con
     out.hessian = data_.model_hessian(stage, t.data(), hessians);
     base_.vector.assign(vector, vector + size_all);
     base_.t = t;
-    base_.u = u_;
-    base_.zs = zs_;
-    base_.d.assign(factor_.diagonal(0), factor_.diagonal(0) + levels * q * q);
-    base_.l.assign(factor_.chol(0), factor_.chol(0) + levels * q * q);
-    base_.panels.assign(factor_.panel(0), factor_.panel(0) + levels * p * q);
+    base_.u = at_.u;
+    base_.zs = at_.zs;
+    base_.d.assign(at_.factor.diagonal(0), at_.factor.diagonal(0) + levels * q * q);
+    base_.l.assign(at_.factor.chol(0), at_.factor.chol(0) + levels * q * q);
+    base_.panels.assign(at_.factor.panel(0), at_.factor.panel(0) + levels * p * q);
   }
   return out;
 }
-
-#define GLIMM_INSTANTIATE(Q) \
-  template bool LaplaceMixed::block<Q>(Index, const Stage&, const double*, const Vec&, Ask, LaplaceRows&);
-GLIMM_INSTANTIATE(0)
-GLIMM_INSTANTIATE(1)
-GLIMM_INSTANTIATE(2)
-GLIMM_INSTANTIATE(3)
 
 }  // namespace glimm

@@ -5,14 +5,14 @@
 namespace glimm {
 
 // Scratch of one thread: the rows of one block at the modes, and what the gradient makes of them.
-struct LaplaceRows {
-  Modes modes;
-  Vec xb, zt, eta, l, d1, d2, d3, v, pulled, lev, w;
+struct LaplaceRows : BlockRows {
+  Vec v, pulled, lev, w;
+  void size(Index rows) { for (Vec* a : {&v, &pulled, &lev, &w}) a->resize(rows); }
 };
 
 class LaplaceMixed {
  public:
-  LaplaceMixed(const MixedRows& rows, Vec& u) : data_(rows), factor_(rows.levels.count, rows.q, rows.p), u_(u), zs_(u.size()) {}
+  explicit LaplaceMixed(AtModes& at) : data_(at.data), at_(at) {}
   // Starts from the modes of the last call, moved with the parameters where they can be foretold.
   MixedEvaluation evaluate(const Stage&, const double* vector, Ask ask);
   // (m x m) exact Hessian in m entries of the vector: tangents of the gradient, third derivatives of the rows by differences
@@ -23,12 +23,9 @@ class LaplaceMixed {
   void foretell(const double* vector);
   template <int Q> MixedEvaluation evaluated(const Stage&, const double* vector, Ask ask);
   template <int Q> Vec hessian_of(const Stage&, const double* vector, const std::vector<Index>& places);
-  template <int Q> bool block(Index b, const Stage&, const double* vector, const Vec& t, Ask ask, LaplaceRows& rows);
 
   const MixedRows& data_;
-  BlockedFactor factor_;
-  Vec& u_;
-  Vec zs_;
+  AtModes& at_;
   Base base_;
 };
 

@@ -182,8 +182,9 @@ template <int Q> Vec LaplaceMixed::hessian_of(const Stage& stage, const double* 
   std::vector<Vec> parts(data_.blocks());
   parallel_blocks(data_.blocks(), data_.threads, [&](Index b) {
     LaplaceRows rows;
-    if (!block<Q>(b, stage, vector, t, Ask{1}, rows)) return;
-    Tangents<Q> tangents(data_, stage, factor_, u_, b, rows);
+    if (!at_.block<Q>(b, stage, vector, t, true, rows)) return;
+    rows.size(static_cast<Index>(rows.eta.size()));
+    Tangents<Q> tangents(data_, stage, at_.factor, at_.u, b, rows);
     parts[b].assign(count * count, 0.0);
     Vec column(size_all);
     for (size_t k = 0; k < count; ++k) {

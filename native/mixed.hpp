@@ -76,9 +76,27 @@ class Modes {
   Vec eta_, y_, size_, l_, d1_, d2_, value_, slope_, length_, step_, from_;
 };
 
+// Scratch of one thread: the rows of one block, at its modes.
+struct BlockRows {
+  Modes modes;
+  Vec xb, zt, eta, l, d1, d2, d3;
+};
+
+// Where Laplace and quadrature stand: modes u, Z'd1 and the factor of each level at its mode.
+struct AtModes {
+  const MixedRows& data;
+  BlockedFactor factor;
+  Vec u, zs;
+  explicit AtModes(const MixedRows& rows)
+      : data(rows), factor(rows.levels.count, rows.q, rows.p), u(rows.levels.count * rows.q, 0.0), zs(u.size()) {}
+  // The row stage (third derivatives if asked for) at the modes of block b, from u, and its factor; false where there are no modes.
+  template <int Q> bool block(Index b, const Stage&, const double* vector, const Vec& t, bool third, BlockRows& rows);
+  void forget() { std::fill(u.begin(), u.end(), 0.0); }
+};
+
 class QuadratureMixed {
  public:
-  QuadratureMixed(const MixedRows& rows, Vec& u) : data_(rows), factor_(rows.levels.count, rows.q, rows.p), u_(u), zs_(u.size()) {}
+  explicit QuadratureMixed(AtModes& at) : data_(at.data), at_(at) {}
   // nodes (count x q) for weight exp(-x^2), log_weights = log w + |x|^2
   MixedEvaluation evaluate(const Stage&, const double* vector, Ask ask, int count, const double* nodes, const double* log_weights);
 
@@ -87,9 +105,7 @@ class QuadratureMixed {
   MixedEvaluation evaluated(const Stage&, const double* vector, Ask ask, int count, const double* nodes, const double* log_weights);
 
   const MixedRows& data_;
-  BlockedFactor factor_;
-  Vec& u_;
-  Vec zs_;
+  AtModes& at_;
 };
 
 // T (q x q lower, row-major) from its entries column by column

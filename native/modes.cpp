@@ -113,9 +113,37 @@ template <int Q> bool Modes::found(const MixedRows& data, const Stage& stage, In
   return active_.empty();
 }
 
-template bool Modes::found<0>(const MixedRows&, const Stage&, Index, const Vec&, const Vec&, Vec&);
-template bool Modes::found<1>(const MixedRows&, const Stage&, Index, const Vec&, const Vec&, Vec&);
-template bool Modes::found<2>(const MixedRows&, const Stage&, Index, const Vec&, const Vec&, Vec&);
-template bool Modes::found<3>(const MixedRows&, const Stage&, Index, const Vec&, const Vec&, Vec&);
+template <int Q> bool AtModes::block(Index b, const Stage& stage, const double* vector, const Vec& t, bool third, BlockRows& k) {
+  const int q = Q ? Q : data.q;
+  const Index r0 = data.first(b), m = data.last(b) - r0;
+  const Index* starts = data.levels.starts;
+  data.linear(b, vector, t.data(), k.xb, k.zt);
+  if (!k.modes.find(data, stage, b, k.xb, k.zt, u)) return false;
+  for (Vec* a : {&k.eta, &k.l, &k.d1, &k.d2, &k.d3}) a->resize(m);
+  for (Index j = data.edges[b]; j < data.edges[b + 1]; ++j)
+    for (Index i = starts[j] - r0; i < starts[j + 1] - r0; ++i) k.eta[i] = k.xb[i] + dot(&k.zt[i * q], &u[j * q], q);
+  stage_jets(stage, m, &data.y[r0], data.size_at(r0), k.eta.data(), k.l.data(), k.d1.data(), k.d2.data(), third ? k.d3.data() : nullptr);
+  for (Index j = data.edges[b]; j < data.edges[b + 1]; ++j) {
+    double *d = factor.diagonal(j), *score = &zs[j * q];
+    std::fill(d, d + q * q, 0.0);
+    std::fill(score, score + q, 0.0);
+    for (Index i = starts[j]; i < starts[j + 1]; ++i)
+      for (int a = 0; a < q; ++a) {
+        const double z = data.z[i * q + a], wz = -k.d2[i - r0] * z;
+        score[a] += z * k.d1[i - r0];
+        for (int c = 0; c <= a; ++c) d[a * q + c] += wz * data.z[i * q + c];
+      }
+    if (!factor.factor_level<Q>(j, t.data(), false)) return false;
+  }
+  return true;
+}
+
+#define GLIMM_INSTANTIATE(Q)                                                                       \
+  template bool Modes::found<Q>(const MixedRows&, const Stage&, Index, const Vec&, const Vec&, Vec&); \
+  template bool AtModes::block<Q>(Index, const Stage&, const double*, const Vec&, bool, BlockRows&);
+GLIMM_INSTANTIATE(0)
+GLIMM_INSTANTIATE(1)
+GLIMM_INSTANTIATE(2)
+GLIMM_INSTANTIATE(3)
 
 }  // namespace glimm

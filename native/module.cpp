@@ -107,12 +107,11 @@ nb::object maybe_square(Vec v) {
 
 struct MixedModel {
   MixedRows rows;
-  Vec u;  // modes, from one evaluation to the next
+  AtModes at;  // kept from one evaluation to the next
   LaplaceMixed laplace;
   QuadratureMixed quadrature;
   MixedModel(const HeldRows& r, const Integers& starts, const std::optional<Square>& z, int q, const MaybeDoubles& trials, const MaybeDoubles& weights, int threads)
-      : rows(r.rows, HeldLevels(starts, z, q).levels, copy(trials), copy(weights), threads), u(rows.levels.count * q, 0.0),
-        laplace(rows, u), quadrature(rows, u) {}
+      : rows(r.rows, HeldLevels(starts, z, q).levels, copy(trials), copy(weights), threads), at(rows), laplace(at), quadrature(at) {}
 };
 
 // The optimiser with an evaluate(x) -> (ok, value, gradient, Hessian) of Python.

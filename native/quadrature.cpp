@@ -142,26 +142,11 @@ MixedEvaluation QuadratureMixed::evaluated(const Stage& stage, const double* vec
   parallel_blocks(data_.blocks(), data_.threads, [&](Index b) {
     BlockSums& total = parts[b];
     const Index begin = data_.first(b), rows = data_.last(b) - begin;
-    Modes modes;
-    Vec xb, zt;
-    data_.linear(b, vector, t.data(), xb, zt);
-    if (!modes.find(data_, stage, b, xb, zt, u_)) return;
-    Vec eta(rows), l(rows), d1(rows), d2(rows), d3(rows), row_score(rows);
-    for (Index j = data_.edges[b]; j < data_.edges[b + 1]; ++j)
-      for (Index i = starts[j] - begin; i < starts[j + 1] - begin; ++i) eta[i] = xb[i] + dot(&zt[i * q], &u_[j * q], q);
-    stage_jets(stage, rows, &data_.y[begin], data_.size_at(begin), eta.data(), l.data(), d1.data(), d2.data(), d3.data());
-    for (Index j = data_.edges[b]; j < data_.edges[b + 1]; ++j) {
-      double *d = factor_.diagonal(j), *zs = &zs_[j * q];
-      std::fill(d, d + q * q, 0.0);
-      std::fill(zs, zs + q, 0.0);
-      for (Index i = starts[j]; i < starts[j + 1]; ++i)
-        for (int a = 0; a < q; ++a) {
-          zs[a] += data_.z[i * q + a] * d1[i - begin];
-          for (int c = 0; c <= a; ++c) d[a * q + c] -= d2[i - begin] * data_.z[i * q + a] * data_.z[i * q + c];
-        }
-      if (!factor_.factor_level<Q>(j, t.data(), false)) return;
-      if (ask.blocks) factor_.inverse_block<Q>(j, &out.inverse_blocks[j * q * q]);
-    }
+    static thread_local BlockRows k;
+    if (!at_.block<Q>(b, stage, vector, t, ask.order > 0, k)) return;
+    Vec row_score(ask.order ? rows : 0), w(ask.order > 1 ? rows : 0);
+    if (ask.blocks)
+      for (Index j = data_.edges[b]; j < data_.edges[b + 1]; ++j) at_.factor.inverse_block<Q>(j, &out.inverse_blocks[j * q * q]);
     total.ok = true;
     NodeLoop loop(data_, stage, rule);
     NodeSums sums;
@@ -169,9 +154,9 @@ MixedEvaluation QuadratureMixed::evaluated(const Stage& stage, const double* vec
     total.t.assign(nt, 0.0);
     total.beta.assign(p, 0.0);
     for (Index j = data_.edges[b]; j < data_.edges[b + 1]; ++j) {
-      const double *chol = factor_.chol(j), *mode = &u_[j * q];
+      const double *chol = at_.factor.chol(j), *mode = &at_.u[j * q];
       const Index r0 = starts[j], m = starts[j + 1] - r0, at = r0 - begin;
-      loop.level(j, mode, chol, &xb[at], &zt[at * q], ask.order > 0, sums);
+      loop.level(j, mode, chol, &k.xb[at], &k.zt[at * q], ask.order > 0, sums);
       total.value += sums.loglik;
       if (ask.order == 0) continue;
       for (int a = 0; a < q; ++a)
@@ -188,45 +173,45 @@ MixedEvaluation QuadratureMixed::evaluated(const Stage& stage, const double* vec
       lam = sums.g1;
       std::fill(tbar.begin(), tbar.end(), 0.0);
       for (Index i = 0; i < m; ++i) {
-        const double* z = &zt[(at + i) * q];
+        const double* z = &k.zt[(at + i) * q];
         double c = 0.0;
         for (int a = 0; a < q; ++a) {
           hz[a] = dot(&bar[a * q], z, q);
           c += hz[a] * z[a];
         }
-        c *= -d3[at + i];
+        c *= -k.d3[at + i];
         for (int a = 0; a < q; ++a) lam[a] += c * z[a];
         sums.score[i] += c;
         for (int r = 0; r < q; ++r)
           for (int a = 0; a <= r; ++a)
-            tbar[r * q + a] += data_.z[(r0 + i) * q + r] * (sums.score_v[i * q + a] - 2.0 * d2[at + i] * hz[a] + c * mode[a]);
+            tbar[r * q + a] += data_.z[(r0 + i) * q + r] * (sums.score_v[i * q + a] - 2.0 * k.d2[at + i] * hz[a] + c * mode[a]);
       }
       solve_lower(chol, q, q, lam.data());
       solve_lower_t(chol, q, q, lam.data());
       for (Index i = 0; i < m; ++i) {
-        const double pulled = -d2[at + i] * dot(&zt[(at + i) * q], lam.data(), q);
+        const double pulled = -k.d2[at + i] * dot(&k.zt[(at + i) * q], lam.data(), q);
         row_score[at + i] = -2.0 * (sums.score[i] - pulled);
         for (int r = 0; r < q; ++r)
           for (int a = 0; a <= r; ++a)
-            tbar[r * q + a] += data_.z[(r0 + i) * q + r] * (d1[at + i] * lam[a] - pulled * mode[a]);
+            tbar[r * q + a] += data_.z[(r0 + i) * q + r] * (k.d1[at + i] * lam[a] - pulled * mode[a]);
       }
       double psi = 0.0;
       if (stage.has_psi()) {
         for (Vec* a : {&l_psi, &s_psi, &w_psi}) a->resize(m);
-        stage_psi(stage, m, &data_.y[r0], data_.size_at(r0), &eta[at], l_psi.data(), s_psi.data(), w_psi.data());
+        stage_psi(stage, m, &data_.y[r0], data_.size_at(r0), &k.eta[at], l_psi.data(), s_psi.data(), w_psi.data());
         psi = sums.psi;
         for (Index i = 0; i < m; ++i) {
-          const double* z = &zt[(at + i) * q];
+          const double* z = &k.zt[(at + i) * q];
           double hzz = 0.0;
           for (int a = 0; a < q; ++a) hzz += z[a] * dot(&bar[a * q], z, q);
           psi += hzz * w_psi[i] + s_psi[i] * dot(z, lam.data(), q);
         }
       }
-      int k = 0;
+      int place = 0;
       for (int c = 0; c < q; ++c)
-        for (int r = c; r < q; ++r, ++k) {
-          total.t[k] -= 2.0 * tbar[r * q + c];
-          if (ask.scores) out.scores[j * size_all + p + k] = -2.0 * tbar[r * q + c];
+        for (int r = c; r < q; ++r, ++place) {
+          total.t[place] -= 2.0 * tbar[r * q + c];
+          if (ask.scores) out.scores[j * size_all + p + place] = -2.0 * tbar[r * q + c];
         }
       total.psi -= 2.0 * psi;
       if (ask.scores) {
@@ -236,20 +221,20 @@ MixedEvaluation QuadratureMixed::evaluated(const Stage& stage, const double* vec
     }
     if (ask.order > 0) data_.rows.transpose_times(begin, rows, row_score.data(), total.beta.data());
     if (ask.order < 2) return;
-    for (Index i = 0; i < rows; ++i) l[i] = -d2[i];
-    data_.add_model_hessian(b, stage, t.data(), l.data(), zs_.data(), zt, eta.data(), factor_, hessians[b]);
+    for (Index i = 0; i < rows; ++i) w[i] = -k.d2[i];
+    data_.add_model_hessian(b, stage, t.data(), w.data(), at_.zs.data(), k.zt, k.eta.data(), at_.factor, hessians[b]);
   });
   double loglik = data_.constant(stage);
   for (const auto& s : parts) {
     if (!s.ok) {
-      std::fill(u_.begin(), u_.end(), 0.0);
+      at_.forget();
       return out;
     }
     loglik += s.value;
   }
   out.deviance = -2.0 * loglik;
   out.ok = std::isfinite(out.deviance);
-  out.u = u_;
+  out.u = at_.u;
   if (ask.order == 0 || !out.ok) return out;
   out.gradient.assign(size_all, 0.0);
   for (const auto& s : parts) {
