@@ -50,9 +50,13 @@ def test_parallel_lines_are_called_parallel(counts):
 
 
 def test_words_of_two_categories(parallel, ohio):
+    fit = glimm.glmm("resp ~ late + (1 | id)", ohio.assign(late=(ohio["age"] >= 0).astype(int)), family="binomial", points=9)
+    title, detail = told(fit, "late")
+    assert title == "In log odds, late = 0 and late = 1 differ less in the population average than for any id"
+    assert f"{fit.params['late']:+.2f} for every id" in detail
     title, detail = told(parallel, "smoke")
-    assert title == "In log odds, smoke = 0 and smoke = 1 differ less in the population average than for any id"
-    assert f"{parallel.params['smoke']:+.2f} for every id" in detail
+    assert title == "Lines of single clusters, and the population average"
+    assert "smoke does not change within any id: a line joins two clusters with the same random effect." in detail
 
 
 def test_words_of_averages(ohio, counts):

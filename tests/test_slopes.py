@@ -131,11 +131,37 @@ def test_independent_effects_far_from_zero_are_no_worse_than_one_alone(family, s
     assert np.all(np.isfinite(both.bse))
 
 
+@pytest.mark.parametrize("reml", [True, False])
+@pytest.mark.parametrize("seed", [3, 22, 26, 53, 84, 118, 147, 157])
+def test_a_larger_model_is_never_worse(seed, reml):
+    """Scores with rich slopes on a scale far from one: a first step that goes wrong must be mended."""
+    frame = glimm.load_dataset("classroom")
+    rng = np.random.default_rng(seed)
+    own, slope = rng.normal(0, 15, 61)[frame["pupil"]], rng.normal(0, 2.5, 61)[frame["pupil"]]
+    frame["score"] = 20 + 4 * frame["hours"] + own + slope * frame["hours"] + rng.normal(0, 8, 720)
+    fits = [glimm.glmm(f"score ~ hours + ({bar} pupil)", frame, reml=reml) for bar in ("1 |", "hours ||", "hours |")]
+    assert all(fit.converged for fit in fits)
+    assert fits[0].llf < fits[1].llf + 1e-8 < fits[2].llf + 2e-8
+
+
+def test_the_classroom_with_independent_slopes():
+    with pytest.warns(glimm.GlimmWarning, match=r"variance of pupil\.hours is zero"):
+        fit = glimm.glmm("pass ~ hours + (hours || pupil)", glimm.load_dataset("classroom"), family="binomial")
+    assert fit.params["hours"] == pytest.approx(0.791, abs=2e-3)
+
+
+def test_a_fit_without_an_end_says_so_first(visits):
+    with pytest.warns(glimm.GlimmWarning):
+        fit = glimm.glmm("b ~ x + (x | id)", visits, family="binomial", points=1, control=glimm.Control(max_iter=1))
+    assert fit.summary().splitlines()[3].startswith("NOT CONVERGED")
+    assert "did not converge" in fit.plot("x").alt
+
+
 def test_new_rows_follow_their_cluster_slope(visits):
     fit = logistic("b ~ x + (x | id)", visits, points=1)
     effects = fit.ranef().pivot(index="level", columns="term", values="estimate")
     new = pd.DataFrame({"id": [3, 3, 999, 4], "x": [0.5, -1.0, 0.5, np.nan]})
-    with pytest.warns(glimm.GlimmWarning, match="1 rows have no cluster"):
+    with pytest.warns(glimm.GlimmWarning, match="1 row has no cluster"):
         got = fit.predict(new, scale="link")
     beta = fit.params
     want = [beta["Intercept"] + beta["x"] * x + effects.loc[3, "Intercept"] + effects.loc[3, "x"] * x for x in (0.5, -1.0)]

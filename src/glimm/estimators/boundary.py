@@ -87,14 +87,23 @@ def settle(search: Search, layout: Layout, x: Floats) -> Settled:
             layout, x, weakest = pivoted_order(search, layout, optimum.x)
             if weakest < WEAK and not tried:
                 tried = True
-                held = (layout.rows == layout.columns) & (layout.columns == layout.rank - 1)
-                layout, x = reduced(search, layout, x, held)
+                trial = without_last(search, layout, x, floor)
+                evaluations += trial.optimum.evaluations + 1
+                if trial.optimum.value <= optimum.value and released(search, trial.layout, trial.optimum.x) is None:
+                    layout, x = trial.layout, trial.optimum.x
     assert best is not None
     if best.optimum is not optimum and not best.optimum.converged and left > 0:  # a way that led higher: back to where it branched off
         x = best.optimum.x
         best = Settled(search.run(best.layout, x, limits(search, best.layout, len(x), floor, left)), best.layout)
         evaluations += best.optimum.evaluations
     return replace(best, optimum=replace(best.optimum, evaluations=evaluations))
+
+
+def without_last(search: Search, layout: Layout, x: Floats, floor: float) -> Settled:
+    """A short search without the last pivot."""
+    last = (layout.rows == layout.columns) & (layout.columns == layout.rank - 1)
+    smaller, x = reduced(search, layout, x, last)
+    return Settled(search.run(smaller, x, limits(search, smaller, len(x), floor, BURST)), smaller)
 
 
 def pivoted_order(search: Search, layout: Layout, x: Floats) -> tuple[Layout, Floats, float]:

@@ -24,7 +24,7 @@ from .control import Control
 from .ending import mixed_solution
 from .terms import Effects, working_effects
 
-CAP = 10.0
+CAP = 4.0
 EXACT = 1e-13
 
 

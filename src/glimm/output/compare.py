@@ -56,6 +56,10 @@ class Comparison:
         """The standard errors that a fit's last column shows: of a GLM beside clustered fits, the cluster-robust ones."""
         return next(c.inference for c in reversed(self.columns) if c.model is model)
 
+    def errors_of(self, model: Model) -> str:
+        """All kinds of standard errors that a fit's columns show."""
+        return listed([c.inference.label for c in self.columns if c.model is model])
+
     @property
     def table(self) -> Any:
         """One row per column and term: fit, model, target, term, estimate, std_error, conf_low, conf_high, se_kind."""

@@ -103,7 +103,7 @@ def fit_page(model: str, record: Record, inference: Inference, shown: Shown) -> 
         *ending([record]),
     ]
     title = f"{words.kind(record)} of {record.design.response.name}"
-    return page(title, [(model, record)], words.meaning(record, inference), chapters)
+    return page(title, [(model, record)], words.unfinished(record) or words.meaning(record, inference), chapters)
 
 
 def done(record: Record, inference: Inference) -> Facts:
@@ -138,7 +138,10 @@ def comparison_page(comparison: Comparison, averages: Sequence[Table], shown: Sh
         Chapter("What to know when reading it", (notes,)),
         Chapter("Population averages", tuple(averages), pictures(shown)),
     ]
-    chapters += [Chapter(f"({m.number}) {m.name}: what was done", (done(m.record, comparison.inference_of(m)),)) for m in comparison.models]
+    for m in comparison.models:
+        facts = done(m.record, comparison.inference_of(m))
+        shown_errors = Facts((*facts.rows[:-1], (facts.rows[-1][0], comparison.errors_of(m))))
+        chapters.append(Chapter(f"({m.number}) {m.name}: what was done", (shown_errors,)))
     records = [m.record for m in comparison.models]
     title = getattr(heading, "text", "Comparison").partition(":")[0]
     named = [(f"({m.number}) {m.name}", m.record) for m in comparison.models]

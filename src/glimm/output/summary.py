@@ -52,7 +52,9 @@ def summary_text(model: str, record: Record, inference: Inference, level: float 
 
     model : the model's name in words, for the title; level : of the intervals. Returns text of at most 100 columns.
     """
-    sections = (Heading(model), header(record), *results(record, inference, level), Paragraph(words.meaning(record, inference)))
+    warning = [Paragraph(said)] if (said := words.unfinished(record)) else []
+    last = Paragraph(words.meaning(record, inference))
+    sections = (Heading(model), *warning, header(record), *results(record, inference, level), last)
     return Summary(render(sections, WIDTH), sections)
 
 

@@ -171,7 +171,8 @@ def prediction(record: Record, p: Prediction, interval: str | None) -> Any:
 
     if p.unknown:
         warnings.warn(
-            f"predict: {p.unknown} rows have no cluster that the fit knows (missing or new); their effect is taken as zero",
+            f"predict: {p.unknown} {'row has' if p.unknown == 1 else 'rows have'} no cluster that the fit knows (missing or new); "
+            "the effect is taken as zero, as with target='typical'",
             GlimmWarning,
             stacklevel=3,
         )

@@ -175,6 +175,13 @@ def remarks(record: Record) -> list[str]:
     return [text for text in (said, str(note) if note else "") if text]
 
 
+def unfinished(record: Record) -> str:
+    """What a reader must know first of a search that did not end, or nothing."""
+    if record.solution.code != "not_converged":
+        return ""
+    return "NOT CONVERGED: the search did not reach an optimum, so these numbers are not estimates to use; see solution."
+
+
 def target(record: Record) -> str:
     """conditional or marginal: what a coefficient of the model is."""
     return "conditional" if isinstance(record, MixedRecord) else "marginal"

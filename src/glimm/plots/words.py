@@ -65,9 +65,24 @@ def labels(record: Record, inference: Inference, c: Curves, wording: Wording) ->
     group = record.design.mean.random[0].group
     one, many = wording.one or group, wording.many or (f"clusters ({group})" if wording.one is None else "clusters")
     title, change = finding(c, record.design.mean.link.name, one)
+    if record.solution.code == "not_converged":
+        title, change = "The fit did not converge: these curves are not estimates to use", ""
+    elif between(record, c.axis.variable):
+        title = f"{'Lines' if c.axis.names else 'Curves'} of single clusters, and the population average"
+        change = f"{c.axis.variable} does not change within any {one}: a line joins two clusters with the same random effect."
     detail = " ".join([*([change] if change else []), drawn(c, many), *others(record, c)])
     drawn_one = f"one {one}" if c.clusters.kind == "real" else f"one {one},\ndrawn"
     return Labels(wording.title or title, detail, x, y, one=drawn_one, many=wording.many or "clusters")
+
+
+def between(record: MixedRecord, variable: str) -> bool:
+    """Whether a predictor is the same in all rows of every cluster."""
+    column, rows = record.design.columns[variable], record.design.rows
+    values = column.values if column.values is not None else column.codes
+    assert values is not None
+    used, refs = values[rows], record.design.mean.random[0].refs
+    first = np.unique(refs, return_index=True)[1]
+    return bool(np.all(used == used[first][refs]))
 
 
 def mean_label(record: Record) -> str:
