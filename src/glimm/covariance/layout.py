@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..kernels.matrix import Floats, Index, Ints
+from ..kernels.matrix import Bools, Floats, Index, Ints
 from .structures import Structure, placed
 
 DIFFERENCE = 1e-5
@@ -45,7 +45,7 @@ class Layout:
         return np.asarray(self.columns * self.k - self.columns * (self.columns - 1) // 2 + self.rows - self.columns)
 
     @property
-    def diagonal(self) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    def diagonal(self) -> Bools:
         """(size,) entries that are standard deviations, bounded below by zero."""
         return np.asarray(self.rows == self.columns)
 

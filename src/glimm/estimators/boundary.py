@@ -14,7 +14,7 @@ import numpy as np
 from ..covariance.layout import Layout
 from ..covariance.structures import lower_entries
 from ..kernels import Limits, Optimum
-from ..kernels.matrix import Bools, Floats
+from ..kernels.matrix import Bools, Floats, Ints
 
 FLOOR = 1e-3
 PROBE = 1e-2
@@ -175,13 +175,13 @@ def released(search: Search, layout: Layout, x: Floats) -> tuple[Layout, Floats]
     return more, _with(search, x, layout.size, t[more.rows, more.columns])
 
 
-def trapezoid(order: Floats | np.ndarray[tuple[int], np.dtype[np.int64]], rank: int) -> Layout:
+def trapezoid(order: Ints, rank: int) -> Layout:
     """The first columns of the lower triangle."""
     rows, columns = lower_entries(len(order))
-    return Layout(np.asarray(order), rows[columns < rank], columns[columns < rank])
+    return Layout(order, rows[columns < rank], columns[columns < rank])
 
 
-def pivoted(s: Floats, rank: int) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], Floats]:
+def pivoted(s: Floats, rank: int) -> tuple[Ints, Floats]:
     """(pivots (k,), L (k, k)) with s[pivots][:, pivots] = L L' to that rank, the largest remaining diagonal first."""
     k = len(s)
     pivots, low, rest = np.arange(k), np.zeros((k, k)), s.copy()

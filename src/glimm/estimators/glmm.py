@@ -170,7 +170,7 @@ def _from(near: MixedRecord, layout: Layout, x: Floats) -> Floats:
 
 
 def _fewer_levels(problem: Problem) -> Problem:
-    """The same problem on every so-manieth level, where there are many: a search there costs little and saves half of the other."""
+    """The same problem on every k-th level, where there are many: a search there costs little and saves half of the other."""
     levels = len(problem.starts) - 1
     if levels < MANY_LEVELS:
         return problem
