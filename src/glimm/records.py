@@ -75,9 +75,11 @@ class MixedRecord:
 
     linear : fitted as an LMM (beta and sigma profiled); reml : by the restricted likelihood
     vector : mean | theta | family (psi on its transformed scale); theta are the structure's parameters for the effects as named
-    layout, work_theta : what was searched over, the free entries of T for working effects (fewer than theta where rank is lost)
+    layouts, work_theta : what was searched over, the free parameters of each term's working effects one after the other (fewer than theta
+    where rank is lost)
+    roots : per random term (k, k), b = root u with u ~ N(0, scale I) in an LMM and N(0, I) otherwise, effects as named; (1, 1) under ou
     curvature : (P, P) of -log L in working coefficients, work_theta and psi
-    effects : (J, k) b = Lambda u, posterior : (J, k, k) conditional variances of b
+    effects : per random term (J, k) b = Lambda u, posterior : (J, k, k) conditional variances of b; J counts cells under ou
     scale : sigma^2 (1 where the family has none); points : quadrature points (1 is Laplace, 0 for an LMM)
     """
 
@@ -88,10 +90,11 @@ class MixedRecord:
     vector: Floats
     blocks: Mapping[str, slice]
     curvature: Floats
-    layout: Layout
+    layouts: tuple[Layout, ...]
     work_theta: Floats
-    effects: Floats
-    posterior: Floats
+    roots: tuple[Floats, ...]
+    effects: tuple[Floats, ...]
+    posterior: tuple[Floats, ...]
     llf: float
     scale: float
     points: int

@@ -49,6 +49,8 @@ class RandomTerm:
     center, scale, mix : (k,), (k,), (k, k) the kernels work on ((z - center) / scale) mix, under us with orthonormal columns, else only
     scaled: any other change of basis would change what independent effects are
     spec : how new data are read in the same way; None for a random intercept
+    cells, cell_refs, times : under ou, where every level has an effect at each of its own times: (n,) int32 cell of each row, (C,) int32
+    level and (C,) time of each cell, by level and time; z is then 1. None otherwise
     """
 
     group: str
@@ -62,6 +64,14 @@ class RandomTerm:
     scale: Floats
     mix: Floats
     spec: Any = None
+    cells: Codes | None = None
+    cell_refs: Codes | None = None
+    times: Floats | None = None
+
+    @property
+    def places(self) -> Codes:
+        """(n,) the row of effects (J or C, k) that each row of data has."""
+        return self.refs if self.cells is None else self.cells
 
 
 @dataclass(frozen=True, slots=True)

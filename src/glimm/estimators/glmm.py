@@ -163,7 +163,7 @@ def fit_glmm(design: Design, family: Family, points: int | str, control: Control
 def _from(near: MixedRecord, layout: Layout, x: Floats) -> Floats:
     """The vector where another fit ended; x where that one had lost rank, whose zeros no search leaves."""
     p = near.blocks["mean"].stop
-    if near.layout.size != layout.size:
+    if near.layouts[0].size != layout.size:
         return x
     psi = near.vector[near.blocks["family"]]
     return np.concatenate([to_working(near.design.mean, near.vector[:p]), near.work_theta, psi])
@@ -299,10 +299,11 @@ def _record(problem: Problem, found: Settled, points: int, note: str) -> MixedRe
         vector=np.concatenate([to_named(design.mean) @ optimum.x[:p], theta, psi]),
         blocks={"mean": slice(0, p), "theta": slice(p, p + k), "family": slice(p + k, p + k + len(psi))},
         curvature=curvature,
-        layout=layout,
+        layouts=(layout,),
         work_theta=found.theta(p),
-        effects=last.u.reshape(-1, q) @ root.T,
-        posterior=root @ blocks @ root.T,
+        roots=(root,),
+        effects=(last.u.reshape(-1, q) @ root.T,),
+        posterior=(root @ blocks @ root.T,),
         llf=-0.5 * optimum.value,
         scale=float(np.exp(2.0 * psi[-1])) if problem.family.parameters else 1.0,
         points=points,

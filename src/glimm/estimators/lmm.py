@@ -79,7 +79,8 @@ def refit_lmm(problem: LinearProblem, y: Floats, near: MixedRecord) -> MixedReco
     again = replace(problem, design=replace(problem.design, y=y))
     for model in problem.models.values():
         model.respond(y)
-    full = near.layout.rank == near.layout.k and near.layout.order.tolist() == list(range(near.layout.k))
+    ended = near.layouts[0]
+    full = ended.rank == ended.k and ended.order.tolist() == list(range(ended.k))
     return solve_lmm(again, near.work_theta if full else None)
 
 
@@ -123,10 +124,11 @@ def _record(problem: LinearProblem, settled: Settled, last: LmmEvaluation) -> Mi
         vector=np.concatenate([to_named(part) @ last.beta, theta]),
         blocks={"mean": slice(0, p), "theta": slice(p, p + len(theta)), "family": slice(p + len(theta), p + len(theta))},
         curvature=curvature,
-        layout=layout,
+        layouts=(layout,),
         work_theta=optimum.x,
-        effects=last.u.reshape(-1, q) @ root.T,
-        posterior=s2 * (root @ blocks @ root.T),
+        roots=(root,),
+        effects=(last.u.reshape(-1, q) @ root.T,),
+        posterior=(s2 * (root @ blocks @ root.T),),
         llf=-0.5 * (last.deviance + constant),
         scale=s2,
         points=0,

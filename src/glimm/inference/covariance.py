@@ -93,9 +93,9 @@ def working_covariance(record: MixedRecord) -> Floats:
 
 def theta_covariance(record: MixedRecord) -> Floats:
     """(P, P) covariance of (working beta, theta, psi), theta as named; singular where the random effects have lost rank."""
-    cov, p, m = working_covariance(record), record.blocks["mean"].stop, record.layout.size
+    cov, p, m = working_covariance(record), record.blocks["mean"].stop, record.layouts[0].size
     term = record.design.mean.random[0]
-    j = jacobian(structure(term.structure), record.layout, record.work_theta, effects_to_named(term))
+    j = jacobian(structure(term.structure), record.layouts[0], record.work_theta, effects_to_named(term))
     k = len(j)
     wide = np.zeros((len(cov) - m + k, len(cov)))
     wide[:p, :p] = np.eye(p)

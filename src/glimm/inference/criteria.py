@@ -35,9 +35,10 @@ def linear_predictor(record: Record) -> Floats:
     if not isinstance(record, MixedRecord):
         return record.eta
     part = record.design.mean
-    term = part.random[0]
     eta = part.matrix.times(record.vector[record.blocks["mean"]]) + (0.0 if part.offset is None else part.offset)
-    return np.asarray(eta + np.einsum("ij,ij->i", term.z, record.effects[term.refs]))
+    for term, effects in zip(part.random, record.effects, strict=True):
+        eta = eta + np.einsum("ij,ij->i", term.z, effects[term.places])
+    return np.asarray(eta)
 
 
 def fitted(record: Record) -> Floats:

@@ -74,7 +74,7 @@ def predict(record: Record, inference: Inference, new: NewRows, scale: str, targ
         refs, z = new.refs[0], new.z[0]
         known = refs >= 0
         unknown = int(np.sum(~known & new.complete))
-        eta = eta + np.where(known, np.einsum("ij,ij->i", z, record.effects[np.where(known, refs, 0)]), 0.0)
+        eta = eta + np.where(known, np.einsum("ij,ij->i", z, record.effects[0][np.where(known, refs, 0)]), 0.0)
     sd = spread(record, new) if isinstance(record, MixedRecord) and target == "marginal" else None
     if scale == "link":
         estimate, by_eta, by_sd = eta, np.ones(len(eta)), None

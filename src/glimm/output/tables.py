@@ -137,14 +137,14 @@ def ranef(record: MixedRecord) -> pd.DataFrame:
     import pandas as pd
 
     term = record.design.mean.random[0]
-    levels, k = record.effects.shape
+    levels, k = record.effects[0].shape
     return pd.DataFrame(
         {
             "group": [term.group] * (levels * k),
             "level": np.repeat(term.levels, k),
             "term": list(term.names) * levels,
-            "estimate": record.effects.ravel(),
-            "std_error": np.sqrt(np.einsum("jaa->ja", record.posterior)).ravel(),
+            "estimate": record.effects[0].ravel(),
+            "std_error": np.sqrt(np.einsum("jaa->ja", record.posterior[0])).ravel(),
         }
     )
 

@@ -160,7 +160,7 @@ def averaged(record: Record, inference: Inference, profiles: Profiles, axis: Axi
 
 def real(record: MixedRecord, profiles: Profiles, axis: Axis) -> Clusters:
     """Curves of the fit's clusters at their predicted effects; of more than 600, 200 evenly spaced by their first effect."""
-    levels, effects = record.design.mean.random[0].levels, record.effects
+    levels, effects = record.design.mean.random[0].levels, record.effects[0]
     total = len(levels)
     if profiles.kept is not None:
         levels, effects = levels[profiles.kept], effects[profiles.kept]
