@@ -84,6 +84,17 @@ inline void mirror(double* h, int p) {  // copy the lower triangle to the upper
     for (int d = 0; d < c; ++d) h[static_cast<size_t>(d) * p + c] = h[static_cast<size_t>(c) * p + d];
 }
 
+// A dot product in eight partial sums, for long vectors.
+inline double wide_dot(const double* a, const double* b, Index n) {
+  double s[8] = {0.0};
+  Index i = 0;
+  for (; i + 8 <= n; i += 8)
+    for (int k = 0; k < 8; ++k) s[k] += a[i + k] * b[i + k];
+  double t = ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7]));
+  for (; i < n; ++i) t += a[i] * b[i];
+  return t;
+}
+
 inline double dot(const double* a, const double* b, int n) {
   double t = 0.0;
   for (int i = 0; i < n; ++i) t += a[i] * b[i];

@@ -8,45 +8,8 @@
 
 namespace glimm {
 
-namespace {
-
-Index row_blocks(Index n) { return (n + kBlockRows - 1) / kBlockRows; }
-
-// The sum over blocks of rows, in the order of blocks, of what work(first, rows, sum) adds to its own sum.
-template <class Work> Vec over_rows(Index n, int threads, size_t size, Work work) {
-  std::vector<Vec> part(row_blocks(n));
-  parallel_blocks(row_blocks(n), threads, [&](Index b) {
-    part[b].assign(size, 0.0);
-    work(b * kBlockRows, std::min(kBlockRows, n - b * kBlockRows), part[b]);
-  });
-  Vec total(size, 0.0);
-  for (const auto& s : part)
-    for (size_t c = 0; c < size; ++c) total[c] += s[c];
-  return total;
-}
-
-}  // namespace
-
 LinearMixed::LinearMixed(const Rows& rows, const std::int32_t* refs, Index levels, const double* z, int q, int threads)
-    : rows_(rows), refs_(refs), z_(z), levels_(levels), threads_(threads), p_(rows.p), q_(q), factor_(levels, q, rows.p + 1) {
-  const int p = p_, e = p_ + 1;
-  xx_ = over_rows(rows.n, threads, static_cast<size_t>(p) * p + 1, [&](Index r0, Index m, Vec& sum) {
-    Vec x(static_cast<size_t>(kRunRows) * p);
-    for (Index r = r0; r < r0 + m; r += kRunRows) {
-      const Index some = std::min(kRunRows, r0 + m - r);
-      rows.fill(r, some, x.data());
-      add_outer(sum.data(), p, x.data(), rows.size ? rows.size + r : nullptr, some);
-    }
-    for (Index i = r0; rows.size && i < r0 + m; ++i) sum.back() += std::log(rows.size[i]);
-  });
-  log_weights_ = xx_.back();
-  xx_.pop_back();
-  cross_.assign(static_cast<size_t>(e) * e, 0.0);
-  for (int a = 0; a < p; ++a)
-    for (int c = 0; c <= a; ++c) cross_[a * e + c] = xx_[a * p + c];
-  cholesky(xx_.data(), p, p);
-  remove_fixed(rows.y);
-  cross_response();
+    : rows_(rows), refs_(refs), z_(z), levels_(levels), p_(rows.p), q_(q), fixed_(rows, threads), factor_(levels, q, rows.p + 1) {
   with_effects(q, [&](auto size) { scatter<size()>(true); });
 }
 
@@ -61,6 +24,7 @@ Vec LinearMixed::mean_square() const {
 // Rows as they stand, each to its level: one place in memory to go to, where gathering by level would be one per column.
 template <int Q> void LinearMixed::scatter(bool everything) {
   const int p = p_, q = Q ? Q : q_;
+  const Vec& residual = fixed_.residual();
   Vec x(static_cast<size_t>(kRunRows) * p);
   for (Index r0 = 0; r0 < rows_.n; r0 += kRunRows) {
     const Index m = std::min(kRunRows, rows_.n - r0);
@@ -71,7 +35,7 @@ template <int Q> void LinearMixed::scatter(bool everything) {
       double *d = factor_.diagonal(j), *panel = factor_.panel(j);
       for (int a = 0; a < q; ++a) {
         const double wz = w * (z_ ? z_[r * q + a] : 1.0);
-        panel[p * q + a] += wz * residual_[r];
+        panel[p * q + a] += wz * residual[r];
         if (!everything) continue;
         for (int c = 0; c <= a; ++c) d[a * q + c] += wz * (z_ ? z_[r * q + c] : 1.0);
         for (int c = 0; c < p; ++c) panel[c * q + a] += wz * x[i * p + c];
@@ -81,52 +45,9 @@ template <int Q> void LinearMixed::scatter(bool everything) {
 }
 
 void LinearMixed::respond(const double* y) {
-  remove_fixed(y);
-  cross_response();
+  fixed_.respond(y);
   for (Index j = 0; j < levels_; ++j) std::fill(factor_.panel(j) + p_ * q_, factor_.panel(j) + (p_ + 1) * q_, 0.0);
   with_effects(q_, [&](auto size) { scatter<size()>(false); });
-}
-
-// residual = (y - offset - X b) / unit, b by least squares in two rounds: the second takes off what rounding left.
-void LinearMixed::remove_fixed(const double* y) {
-  const Index n = rows_.n;
-  residual_.resize(n);
-  ols_.assign(p_, 0.0);
-  Vec step(p_, 0.0);
-  for (int round = 0; round < 3; ++round) {  // the last only takes off the second round's fit
-    Vec sums = over_rows(n, threads_, p_ + 1, [&](Index r0, Index m, Vec& sum) {
-      Vec fitted(m), weighted(m);
-      rows_.linear(r0, m, step.data(), fitted.data(), round == 0);
-      for (Index i = 0; i < m; ++i) {
-        const double r = (round == 0 ? y[r0 + i] : residual_[r0 + i]) - fitted[i];
-        residual_[r0 + i] = r;
-        weighted[i] = rows_.size ? rows_.size[r0 + i] * r : r;
-        sum[p_] += r * r;
-      }
-      if (round < 2) rows_.transpose_times(r0, m, weighted.data(), sum.data());
-    });
-    if (round == 0) before_ = std::sqrt(sums[p_] / static_cast<double>(n));
-    unit_ = std::sqrt(sums[p_] / static_cast<double>(n));
-    if (round == 2) break;
-    step.assign(sums.begin(), sums.begin() + p_);
-    solve_lower(xx_.data(), p_, p_, step.data());
-    solve_lower_t(xx_.data(), p_, p_, step.data());
-    for (int c = 0; c < p_; ++c) ols_[c] += step[c];
-  }
-  if (unit_ > 0.0)
-    for (double& r : residual_) r /= unit_;
-}
-
-void LinearMixed::cross_response() {
-  const Vec last = over_rows(rows_.n, threads_, p_ + 1, [&](Index r0, Index m, Vec& sum) {
-    Vec weighted(m);
-    for (Index i = 0; i < m; ++i) {
-      weighted[i] = (rows_.size ? rows_.size[r0 + i] : 1.0) * residual_[r0 + i];
-      sum[p_] += weighted[i] * residual_[r0 + i];
-    }
-    rows_.transpose_times(r0, m, weighted.data(), sum.data());
-  });
-  std::copy(last.begin(), last.end(), cross_.begin() + static_cast<size_t>(p_) * (p_ + 1));
 }
 
 LmmEvaluation LinearMixed::evaluate(const double* t, bool reml, bool derivatives, bool blocks) {
@@ -137,8 +58,9 @@ template <int Q> LmmEvaluation LinearMixed::evaluated(const double* t, bool reml
   LmmEvaluation out;
   const int p = p_, q = Q ? Q : q_, e = p + 1;
   const Index levels = levels_, n = rows_.n;
+  const double unit = fixed_.unit();
   if (!factor_.factor<Q>(t)) return out;
-  Vec s = cross_;
+  Vec s = fixed_.cross();
   for (Index j = 0; j < levels; ++j) factor_.subtract_panels<Q>(j, s.data());
   Vec lead(static_cast<size_t>(p) * p);
   for (int a = 0; a < p; ++a)
@@ -150,13 +72,11 @@ template <int Q> LmmEvaluation LinearMixed::evaluated(const double* t, bool reml
   const double r2 = s[p * e + p] * s[p * e + p], s2 = r2 / ne;  // of the response / unit, like everything below but what is put out
   double logdet_x = 0.0;
   for (int c = 0; c < p; ++c) logdet_x += 2.0 * std::log(s[c * e + c]);
-  out.deviance = factor_.logdet() + (reml ? logdet_x : 0.0) + ne * (1.0 + std::log(2.0 * 3.14159265358979323846 * s2)) - log_weights_ +
-                 2.0 * ne * std::log(unit_);
-  out.r2 = r2 * unit_ * unit_;
+  out.deviance = fixed_.deviance(factor_.logdet() + (reml ? logdet_x : 0.0), s2, ne);
+  out.r2 = r2 * unit * unit;
   Vec beta(s.begin() + static_cast<Index>(p) * e, s.begin() + static_cast<Index>(p) * e + p);
   solve_lower_t(s.data(), p, e, beta.data());
-  out.beta = ols_;
-  for (int c = 0; c < p; ++c) out.beta[c] += unit_ * beta[c];
+  out.beta = fixed_.whole(beta.data());
   out.ok = true;
   if (!derivatives || blocks) {
     out.u.resize(levels * q);
@@ -168,7 +88,7 @@ template <int Q> LmmEvaluation LinearMixed::evaluated(const double* t, bool reml
         for (int c = 0; c < p; ++c) u[a] -= v[c * q + a] * beta[c];
       }
       solve_lower_t(factor_.chol(j), q, q, u);
-      for (int a = 0; a < q; ++a) u[a] *= unit_;
+      for (int a = 0; a < q; ++a) u[a] *= unit;
     }
   }
   if (blocks) {

@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "factor.hpp"
+#include "fixed_part.hpp"
 #include "newton.hpp"
 
 namespace glimm {
@@ -31,25 +32,19 @@ class LinearMixed {
   // The same X, Z, offset and weights with another response (n, in the rows' own order).
   void respond(const double* y);
 
-  double unit() const { return unit_; }     // root mean square of what was left
-  double before() const { return before_; } // root mean square of response - offset
+  const FixedPart& fixed() const { return fixed_; }
   Vec mean_square() const;                  // (q) mean over levels of the diagonal of Z'WZ
 
  private:
   template <int Q> LmmEvaluation evaluated(const double* t, bool reml, bool derivatives, bool blocks);
-  void remove_fixed(const double* y);
-  void cross_response();
   template <int Q> void scatter(bool everything);
 
   Rows rows_;
   const std::int32_t* refs_;
   const double* z_;
   Index levels_;
-  int threads_, p_, q_;
-  Vec xx_, residual_, ols_;  // Cholesky factor of X'WX; what is left of the response, in the rows' own order
-  double unit_ = 1.0, before_ = 0.0;
-  Vec cross_;  // [X y]'W[X y], lower
-  double log_weights_ = 0.0;
+  int p_, q_;
+  FixedPart fixed_;
   BlockedFactor factor_;
 };
 

@@ -1,12 +1,11 @@
 // Python's door to the kernels: arrays in, arrays out; shapes are checked in glimm.kernels.
-#include <nanobind/nanobind.h>
-#include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
 #include "cpu.hpp"
+#include "doors.hpp"
 #include "gee.hpp"
 #include "glm.hpp"
 #include "laplace.hpp"
@@ -17,73 +16,9 @@
 #define GLIMM_MODULE _native
 #endif
 
-namespace nb = nanobind;
 using namespace glimm;
 
 namespace {
-
-using Doubles = nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-using Square = nb::ndarray<const double, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
-using Integers = nb::ndarray<const std::int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-using Codes = nb::ndarray<const std::int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-using MaybeDoubles = std::optional<Doubles>;
-using Out = nb::ndarray<nb::numpy, double>;
-
-static_assert(sizeof(Index) == sizeof(std::int64_t), "starts are passed as int64");
-
-Out array(Vec values, std::vector<size_t> shape) {
-  auto* held = new Vec(std::move(values));
-  nb::capsule owner(held, [](void* p) noexcept { delete static_cast<Vec*>(p); });
-  return Out(held->data(), shape.size(), shape.data(), owner);
-}
-
-Out array(Vec values) {
-  const size_t n = values.size();
-  return array(std::move(values), {n});
-}
-
-const double* pointer(const MaybeDoubles& a) { return a ? a->data() : nullptr; }
-const Index* indices(const Integers& a) { return reinterpret_cast<const Index*>(a.data()); }
-
-// Rows with the Python arrays that they point into.
-struct HeldRows {
-  Rows rows;
-  std::vector<nb::object> held;
-
-  HeldRows(Index n, int p, nb::list blocks, Doubles center, Doubles scale, nb::object y, nb::object size, nb::object offset, nb::object order) {
-    rows.n = n;
-    rows.p = p;
-    for (nb::handle item : blocks) {
-      auto block = nb::cast<nb::tuple>(item);
-      const auto positions = nb::cast<Integers>(block[0]);
-      const double* values = hold<Doubles, double>(nb::borrow(block[1]));
-      const std::int32_t* codes = hold<Codes, std::int32_t>(nb::borrow(block[2]));
-      if (!codes) {
-        const int at = static_cast<int>(positions.data()[0]);
-        rows.numeric.push_back({at, values, center.data()[at], 1.0 / scale.data()[at]});
-        continue;
-      }
-      Indicator indicator;
-      for (size_t k = 0; k < positions.shape(0); ++k) {
-        indicator.positions.push_back(static_cast<int>(positions.data()[k]));
-        indicator.inverse_scale.push_back(1.0 / scale.data()[positions.data()[k]]);
-      }
-      indicator.codes = codes;
-      indicator.values = values;
-      rows.indicators.push_back(std::move(indicator));
-    }
-    rows.y = hold<Doubles, double>(y);
-    rows.size = hold<Doubles, double>(size);
-    rows.offset = hold<Doubles, double>(offset);
-    rows.order = hold<Integers, std::int64_t>(order);
-  }
-
-  template <class Array, class T> const T* hold(nb::object o) {
-    if (o.is_none()) return nullptr;
-    held.push_back(o);
-    return nb::cast<Array>(o).data();
-  }
-};
 
 struct HeldLevels {
   Levels levels;
@@ -94,16 +29,6 @@ struct HeldLevels {
     levels.z = z ? z->data() : nullptr;
   }
 };
-
-Vec copy(const MaybeDoubles& a) { return a ? Vec(a->data(), a->data() + a->shape(0)) : Vec(); }
-
-nb::object maybe(Vec v) { return v.empty() ? nb::none() : nb::cast(array(std::move(v))); }
-
-nb::object maybe_square(Vec v) {
-  if (v.empty()) return nb::none();
-  const size_t k = static_cast<size_t>(std::lround(std::sqrt(static_cast<double>(v.size()))));
-  return nb::cast(array(std::move(v), {k, k}));
-}
 
 struct MixedModel {
   MixedRows rows;
@@ -148,6 +73,7 @@ Stage stage_of(int family, int link, double psi) { return Stage{family, link, ps
 
 NB_MODULE(GLIMM_MODULE, m) {
   m.def("supports_avx2", &supports_avx2);
+  sparse_doors(m);
   m.def("vector_exp", [](Doubles x) {
     Vec out(x.shape(0));
     for (size_t i = 0; i < out.size(); ++i) out[i] = vexp(x.data()[i]);
@@ -296,7 +222,7 @@ NB_MODULE(GLIMM_MODULE, m) {
         return nb::make_tuple(e.ok, e.deviance, e.r2, maybe(std::move(e.beta)), maybe(std::move(e.u)), maybe_square(std::move(e.information)),
                               maybe(std::move(e.gradient)), maybe_square(std::move(e.hessian)), maybe(std::move(e.inverse_blocks)));
       })
-      .def("removed", [](LinearMixed& self) { return nb::make_tuple(self.unit(), self.before()); })
+      .def("removed", [](LinearMixed& self) { return nb::make_tuple(self.fixed().unit(), self.fixed().before()); })
       .def("respond", [](LinearMixed& self, Doubles y) { self.respond(y.data()); })
       .def("search", [](LinearMixed& self, Doubles theta, Integers rows, Integers columns, bool reml, Doubles lower, Doubles scales, Doubles free, double cap,
                         double tol, int max_iter) {

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from .covariance.layout import Layout
+from .covariance.layout import Shape
 from .design.records import Design
 from .family import Family
 from .kernels.matrix import Floats
@@ -90,7 +90,7 @@ class MixedRecord:
     vector: Floats
     blocks: Mapping[str, slice]
     curvature: Floats
-    layouts: tuple[Layout, ...]
+    layouts: tuple[Shape, ...]
     work_theta: Floats
     roots: tuple[Floats, ...]
     effects: tuple[Floats, ...]

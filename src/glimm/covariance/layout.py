@@ -1,17 +1,20 @@
-"""Which entries of the factor T are searched over, and how they give the parameters of a structure.
+"""Which parameters of a covariance are searched over, and how they give the parameters of a structure.
 
-b = C P'T u : P takes the effects in another order, C goes back from working to named effects (design.coordinates).
+b = C Lambda u, Lambda = P'T : P takes the effects in another order, C goes back from working to named effects (design.coordinates).
 A covariance matrix of rank r < k is T with its last k - r columns at zero, the effects in an order of pivots.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
 from ..kernels.matrix import Bools, Floats, Index, Ints
-from .structures import Structure, placed
+from . import correlated
+from .correlated import CORRELATED, Correlated
+from .structures import Structure, placed, structure
 
 DIFFERENCE = 1e-5
 
@@ -54,8 +57,35 @@ class Layout:
         """Whether no entry lies below the diagonal."""
         return bool((self.rows == self.columns).all())
 
-    def same(self, other: Layout) -> bool:
+    @property
+    def scales(self) -> Bools:
+        """(size,) parameters that are standard deviations."""
+        return self.diagonal
+
+    @property
+    def simple(self) -> bool:
+        """Whether a search needs no order of pivots."""
+        return self.independent or self.rank == 1
+
+    @property
+    def complete(self) -> bool:
+        """Whether no parameter of the structure has been set to zero and the effects stand in their own order."""
+        return self.rank == self.k and bool((self.order == np.arange(self.k)).all())
+
+    def lambdas(self, theta: Floats) -> Floats:
+        """(k k,) Lambda, row by row."""
+        return self.root(theta).ravel()
+
+    def dlambdas(self, theta: Floats) -> Floats:
+        """(size, k k) its derivatives."""
+        out = np.zeros((self.size, self.k, self.k))
+        out[np.arange(self.size), self.order[self.rows], self.columns] = 1.0
+        return out.reshape(self.size, -1)
+
+    def same(self, other: Shape) -> bool:
         """Whether the same entries of the same effects are meant."""
+        if not isinstance(other, Layout):
+            return False
         mine, theirs = (self.order, self.rows, self.columns), (other.order, other.rows, other.columns)
         return all(np.array_equal(a, b) for a, b in zip(mine, theirs, strict=True))
 
@@ -68,6 +98,148 @@ class Layout:
         out = np.empty((self.k, self.k))
         out[self.order] = self.factor(theta)
         return out
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Standard deviations and correlations of a structure: Lambda = D chol(R(w)), one for each pattern of times.
+
+    patterns : (k,) times of the effects, one array under all structures but ou; free : parameters searched over, the others (standard
+    deviations, with a common one also the correlations) are 0; held : (size of the structure,) values that parameters not free had
+    """
+
+    structure: Correlated
+    patterns: tuple[Floats, ...]
+    free: Bools
+    held: Floats
+
+    @property
+    def k(self) -> int:
+        """Effects per level, of the first pattern."""
+        return len(self.patterns[0])
+
+    @property
+    def size(self) -> int:
+        """Parameters."""
+        return int(self.free.sum())
+
+    @property
+    def rank(self) -> int:
+        """Effects with a standard deviation that is not 0."""
+        m = correlated.n_sds(self.structure, self.k)
+        return int(self.free[:m].sum()) if m > 1 else self.k * int(self.free[0])
+
+    @property
+    def scales(self) -> Bools:
+        """(size,) parameters that are standard deviations."""
+        return correlated.scales(self.structure, self.k)[self.free]
+
+    @property
+    def simple(self) -> bool:
+        """A search needs no order of pivots."""
+        return True
+
+    @property
+    def complete(self) -> bool:
+        """Whether no standard deviation has been set to zero."""
+        return bool(self.free.all())
+
+    def par(self, theta: Floats) -> Floats:
+        """(size of the structure,) all parameters."""
+        out = np.where(correlated.scales(self.structure, self.k), 0.0, self.held)
+        out[self.free] = theta
+        return out
+
+    def lambdas(self, theta: Floats) -> Floats:
+        """Lambda of each pattern, row by row."""
+        par = self.par(theta)
+        return np.concatenate([correlated.root(self.structure, par, times).ravel() for times in self.patterns])
+
+    def dlambdas(self, theta: Floats) -> Floats:
+        """(size, all entries) its derivatives."""
+        par = self.par(theta)
+        parts = [correlated.droot(self.structure, par, times).reshape(len(par), -1) for times in self.patterns]
+        return np.concatenate(parts, axis=1)[self.free]
+
+    def root(self, theta: Floats) -> Floats:
+        """(k, k) Lambda of the first pattern; under ou (1, 1), the standard deviation."""
+        par = self.par(theta)
+        return np.array([[par[0]]]) if self.structure.name == "ou" else correlated.root(self.structure, par, self.patterns[0])
+
+    def named(self, theta: Floats) -> Floats:
+        """(size of the structure,) parameters as they are reported."""
+        return correlated.theta(self.structure, self.par(theta), self.k)
+
+    def dnamed(self, theta: Floats) -> Floats:
+        """(size of the structure, size) its derivatives."""
+        return correlated.dtheta(self.structure, self.par(theta), self.k)[:, self.free]
+
+    def same(self, other: Shape) -> bool:
+        """Whether the same parameters are meant."""
+        return isinstance(other, Curve) and self.structure is other.structure and np.array_equal(self.free, other.free)
+
+
+Shape = Layout | Curve
+Shapes = tuple[Shape, ...]
+
+
+def total(shapes: Shapes) -> int:
+    """Parameters of all shapes."""
+    return sum(s.size for s in shapes)
+
+
+def slices(shapes: Shapes, first: int = 0) -> list[slice]:
+    """Where each term's parameters stand in a vector."""
+    ends = np.cumsum([first, *(s.size for s in shapes)]).tolist()
+    return [slice(a, b) for a, b in pairwise(ends)]
+
+
+def shape(name: str, k: int, patterns: tuple[Floats, ...] | None = None) -> Shape:
+    """All parameters of the structure of that name for k effects, in their own order."""
+    if name not in CORRELATED:
+        return whole(structure(name), k)
+    s = CORRELATED[name]
+    times = patterns if patterns is not None else (np.arange(k, dtype=np.float64),)
+    gaps = np.concatenate([np.diff(t) for t in times])
+    k = len(times[0])
+    start = np.concatenate([np.ones(correlated.n_sds(s, k)), s.start(k, float(np.median(gaps)) if len(gaps) else 1.0)])
+    return Curve(s, times, np.ones(len(start), dtype=bool), start)
+
+
+def theta_names(name: str, effects: tuple[str, ...], group: str) -> tuple[str, ...]:
+    """Names of a term's parameters as they are reported."""
+    if name in CORRELATED:
+        return correlated.names(CORRELATED[name], effects, group)
+    return structure(name).names(effects, group)
+
+
+def start_of(layout: Shape, sds: Floats) -> Floats:
+    """(size,) parameters with those standard deviations (k,) and no correlation to speak of."""
+    if isinstance(layout, Curve):
+        par = layout.held.copy()
+        m = correlated.n_sds(layout.structure, layout.k)
+        par[:m] = sds if m > 1 else sds.mean()
+        return par[layout.free]
+    return np.where(layout.diagonal, sds[layout.order][layout.rows], 0.0)
+
+
+def without(curve: Curve, theta: Floats, held: Bools) -> Curve:
+    """The curve with the held standard deviations at 0; without its only one the correlations mean nothing."""
+    free = curve.free.copy()
+    free[np.flatnonzero(curve.free)[held]] = False
+    if curve.structure.one_sd and not free[0]:
+        free[:] = False
+    return replace(curve, free=free, held=curve.par(theta))
+
+
+def named_theta(layout: Shape, name: str, theta: Floats, back: Floats) -> Floats:
+    """(size of the structure,) parameters as they are reported; back (k, k) is C."""
+    return layout.named(theta) if isinstance(layout, Curve) else structure(name).parameters(back @ layout.root(theta))
+
+
+def dnamed_theta(layout: Shape, name: str, theta: Floats, back: Floats) -> Floats:
+    """(size of the structure, size of the layout) its derivatives."""
+    return layout.dnamed(theta) if isinstance(layout, Curve) else jacobian(structure(name), layout, theta, back)
 
 
 def whole(structure: Structure, k: int) -> Layout:

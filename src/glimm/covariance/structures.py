@@ -11,7 +11,7 @@ from typing import Final, Protocol, final
 
 import numpy as np
 
-from ..errors import GlimmError, NotYetError, suggest
+from ..errors import GlimmError, suggest
 from ..kernels.matrix import Bools, Floats, Index
 
 
@@ -116,15 +116,12 @@ class Diagonal:
 
 
 STRUCTURES: Final[dict[str, Structure]] = {"us": Unstructured(), "diag": Diagonal()}
-LATER: Final = ("cs", "homcs", "ar1", "ou", "toep")
 
 
 def structure(name: str) -> Structure:
-    """The structure of that name; raises NotYetError for those that come later, GlimmError for an unknown name."""
+    """us or diag; raises GlimmError for an unknown name."""
     if name in STRUCTURES:
         return STRUCTURES[name]
-    if name in LATER:
-        raise NotYetError(f"covariance structure {name!r} is not in this release: have {', '.join(STRUCTURES)}")
     raise GlimmError(f"unknown covariance structure {name!r}: {suggest(name, STRUCTURES)}")
 
 

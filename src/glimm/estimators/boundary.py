@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..covariance.layout import Layout
+from ..covariance.correlated import n_sds
+from ..covariance.layout import Curve, Layout, Shape, Shapes, slices, start_of, total, without
 from ..covariance.structures import lower_entries
 from ..kernels import Limits, Optimum
 from ..kernels.matrix import Bools, Floats, Ints
@@ -27,86 +28,152 @@ WEAK = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """A minimisation over vectors (first | theta | rest) of which theta fills the layout.
+    """A minimisation over vectors (first | theta of each term | rest), of which theta fills the shapes.
 
-    run : (layout, x, limits) -> optimum; slope : (layout, x) -> (P,) gradient; first : parameters before theta
-    typical : (k,) size of a standard deviation of each effect
+    run : (shapes, x, limits) -> optimum; slope : (shapes, x) -> (P,) gradient; first : parameters before theta
+    typical : per term (k,) size of a standard deviation of each effect
     """
 
-    run: Callable[[Layout, Floats, Limits], Optimum]
-    slope: Callable[[Layout, Floats], Floats]
+    run: Callable[[Shapes, Floats, Limits], Optimum]
+    slope: Callable[[Shapes, Floats], Floats]
     first: int
-    typical: Floats
+    typical: tuple[Floats, ...]
     cap: float
     tol: float
     max_iter: int
 
 
 @dataclass(frozen=True, slots=True)
+class TermSearch:
+    """The same search seen from one term, the other shapes as they are: first counts what stands before its parameters."""
+
+    whole: Search
+    shapes: Shapes
+    term: int
+
+    @property
+    def first(self) -> int:
+        """Parameters before the term's own."""
+        return self.whole.first + sum(s.size for s in self.shapes[: self.term])
+
+    @property
+    def typical(self) -> Floats:
+        """(k,) sizes of standard deviations."""
+        return self.whole.typical[self.term]
+
+    def swapped(self, shape: Shape) -> Shapes:
+        """The shapes with another one for this term."""
+        return (*self.shapes[: self.term], shape, *self.shapes[self.term + 1 :])
+
+    def run(self, shape: Shape, x: Floats, limits: Limits) -> Optimum:
+        """The minimisation with that shape."""
+        return self.whole.run(self.swapped(shape), x, limits)
+
+    def slope(self, shape: Shape, x: Floats) -> Floats:
+        """The gradient with that shape."""
+        return self.whole.slope(self.swapped(shape), x)
+
+
+@dataclass(frozen=True, slots=True)
 class Settled:
-    """Where it ended: an optimum over the entries of a layout."""
+    """Where it ended: an optimum over the parameters of the shapes."""
 
     optimum: Optimum
-    layout: Layout
+    shapes: Shapes
 
     def theta(self, first: int) -> Floats:
-        """The layout's parameters."""
-        return self.optimum.x[first : first + self.layout.size]
+        """All parameters of the shapes."""
+        return self.optimum.x[first : first + total(self.shapes)]
 
 
-def settle(search: Search, layout: Layout, x: Floats) -> Settled:
+def settle(search: Search, shapes: Shapes, x: Floats) -> Settled:
     """Minimise; set to zero what runs there, and let go what should not have been.
 
     A long run is interrupted to take the effects in the order of pivots: a small entry on the diagonal of T above large ones makes
     the coordinates bad, and where the last pivot is small the search goes on without it.
     """
-    floor, evaluations, left, tried = FLOOR, 0, search.max_iter, False
+    floor, evaluations, left = FLOOR, 0, search.max_iter
+    tried: set[int] = set()
     best: Settled | None = None
     for _ in range(ROUNDS):
-        burst = left if layout.independent or layout.rank == 1 else min(BURST, left)
-        optimum = search.run(layout, x, limits(search, layout, len(x), floor, burst))
+        burst = left if all(s.simple for s in shapes) else min(BURST, left)
+        optimum = search.run(shapes, x, limits(search, shapes, len(x), floor, burst))
         evaluations += optimum.evaluations
         left -= max(optimum.iterations, 1)
         if best is None or optimum.value <= best.optimum.value + 1e-11 * abs(optimum.value) + 1e-7:
-            best = Settled(optimum, layout)
-        held = optimum.floor[search.first : search.first + layout.size]
-        if not held.any() and optimum.converged:
-            freed = None
-            if layout.rank < layout.k:
-                freed = released(search, layout, optimum.x)
-                evaluations += 1
+            best = Settled(optimum, shapes)
+        held = [optimum.floor[at] & s.scales for at, s in zip(slices(shapes, search.first), shapes, strict=True)]
+        gone = any(h.any() for h in held)
+        if not gone and optimum.converged:
+            freed, tests = release(search, shapes, optimum.x)
+            evaluations += tests
             if freed is None:
                 break
-            layout, x = freed
+            shapes, x = freed
             floor *= 1e-3
         elif left <= 0 or not np.isfinite(optimum.value):
             break
-        elif held.any():
-            layout, x = reduced(search, layout, optimum.x, held)
+        elif gone:
+            x = optimum.x
+            for t, h in enumerate(held):
+                if h.any():
+                    one = TermSearch(search, shapes, t)
+                    smaller, x = reduced(one, shapes[t], x, h)
+                    shapes = one.swapped(smaller)
         else:
-            layout, x, weakest = pivoted_order(search, layout, optimum.x)
-            if weakest < WEAK and not tried:
-                tried = True
-                trial = without_last(search, layout, x, floor)
-                evaluations += trial.optimum.evaluations + 1
-                if trial.optimum.value <= optimum.value and released(search, trial.layout, trial.optimum.x) is None:
-                    layout, x = trial.layout, trial.optimum.x
+            shapes, x, extra = pivot_all(search, shapes, optimum, floor, tried)
+            evaluations += extra
     assert best is not None
     if best.optimum is not optimum and not best.optimum.converged and left > 0:  # a way that led higher: back to where it branched off
         x = best.optimum.x
-        best = Settled(search.run(best.layout, x, limits(search, best.layout, len(x), floor, left)), best.layout)
+        best = Settled(search.run(best.shapes, x, limits(search, best.shapes, len(x), floor, left)), best.shapes)
         evaluations += best.optimum.evaluations
     return replace(best, optimum=replace(best.optimum, evaluations=evaluations))
 
 
-def without_last(search: Search, layout: Layout, x: Floats, floor: float) -> Settled:
+def release(search: Search, shapes: Shapes, x: Floats) -> tuple[tuple[Shapes, Floats] | None, int]:
+    """The first term that should have more than it has, with a little of it, and how many slopes were tried."""
+    tests = 0
+    for t, s in enumerate(shapes):
+        if s.rank == s.k:
+            continue
+        one = TermSearch(search, shapes, t)
+        freed = released(one, s, x) if isinstance(s, Layout) else released_sd(one, s, x)
+        tests += 1
+        if freed is not None:
+            return (one.swapped(freed[0]), freed[1]), tests
+    return None, tests
+
+
+def pivot_all(search: Search, shapes: Shapes, optimum: Optimum, floor: float, tried: set[int]) -> tuple[Shapes, Floats, int]:
+    """Every term in the order of its pivots, and without its last where that is small and not needed."""
+    x, evaluations = optimum.x, 0
+    for t, s in enumerate(shapes):
+        if not isinstance(s, Layout) or s.simple:
+            continue
+        one = TermSearch(search, shapes, t)
+        ordered, x, weakest = pivoted_order(one, s, x)
+        shapes = one.swapped(ordered)
+        if weakest < WEAK and t not in tried:
+            tried.add(t)
+            one = TermSearch(search, shapes, t)
+            trial, smaller = without_last(one, ordered, x, floor)
+            evaluations += trial.evaluations + 1
+            at = TermSearch(search, one.swapped(smaller), t)
+            if trial.value <= optimum.value and released(at, smaller, trial.x) is None:
+                shapes, x = at.shapes, trial.x
+    return shapes, x, evaluations
+
+
+def without_last(search: TermSearch, layout: Layout, x: Floats, floor: float) -> tuple[Optimum, Layout]:
     """A short search without the last pivot."""
     last = (layout.rows == layout.columns) & (layout.columns == layout.rank - 1)
     smaller, x = reduced(search, layout, x, last)
-    return Settled(search.run(smaller, x, limits(search, smaller, len(x), floor, BURST)), smaller)
+    assert isinstance(smaller, Layout)
+    return search.run(smaller, x, limits(search.whole, search.swapped(smaller), len(x), floor, BURST)), smaller
 
 
-def pivoted_order(search: Search, layout: Layout, x: Floats) -> tuple[Layout, Floats, float]:
+def pivoted_order(search: TermSearch, layout: Layout, x: Floats) -> tuple[Layout, Floats, float]:
     """The same matrix with the effects in the order of its pivots, and the last pivot's share of the first."""
     size = search.typical[layout.order]
     t = layout.factor(x[search.first : search.first + layout.size]) / size[:, None]
@@ -117,32 +184,58 @@ def pivoted_order(search: Search, layout: Layout, x: Floats) -> tuple[Layout, Fl
     return ordered, _with(search, x, layout.size, values), float(low[last, last] / low[0, 0])
 
 
-def limits(search: Search, layout: Layout, size: int, floor: float, max_iter: int) -> Limits:
+def limits(search: Search, shapes: Shapes, size: int, floor: float, max_iter: int) -> Limits:
     """Standard deviations stay above a share of their typical size."""
     scales = np.zeros(size, dtype=bool)
     lower = np.full(size, -np.inf)
-    theta = slice(search.first, search.first + layout.size)
-    scales[theta] = layout.diagonal
-    lower[theta] = np.where(layout.diagonal, floor * search.typical[layout.order][layout.rows], -np.inf)
+    for at, s, typical in zip(slices(shapes, search.first), shapes, search.typical, strict=True):
+        scales[at] = s.scales
+        lower[at] = np.where(s.scales, floor * start_of(s, typical), -np.inf)
     return Limits(lower, scales, np.ones(size, dtype=bool), search.cap, search.tol, max_iter)
 
 
-def reduced(search: Search, layout: Layout, x: Floats, held: Bools) -> tuple[Layout, Floats]:
-    """The layout without what is held at its floor, and the vector there."""
-    theta = x[search.first : search.first + layout.size]
-    if layout.independent:
-        smaller, values = Layout(layout.order, layout.rows[~held], layout.columns[~held]), theta[~held]
+def reduced(search: TermSearch, shape: Shape, x: Floats, held: Bools) -> tuple[Shape, Floats]:
+    """The shape without what is held at its floor, and the vector there."""
+    theta = x[search.first : search.first + shape.size]
+    smaller: Shape
+    if isinstance(shape, Curve):
+        smaller = without(shape, theta, held)
+        values = theta[smaller.free[shape.free]]
+    elif shape.independent:
+        smaller, values = Layout(shape.order, shape.rows[~held], shape.columns[~held]), theta[~held]
     else:
-        size = search.typical[layout.order]
-        t = layout.factor(np.where(held, 0.0, theta)) / size[:, None]
-        rank = layout.rank - int(held.sum())
+        size = search.typical[shape.order]
+        t = shape.factor(np.where(held, 0.0, theta)) / size[:, None]
+        rank = shape.rank - int(held.sum())
         pivots, low = pivoted(t @ t.T, rank)
-        smaller = trapezoid(layout.order[pivots], rank)
+        smaller = trapezoid(shape.order[pivots], rank)
         values = (low * size[pivots][:, None])[smaller.rows, smaller.columns]
-    return smaller, np.concatenate([x[: search.first], values, x[search.first + layout.size :]])
+    return smaller, np.concatenate([x[: search.first], values, x[search.first + shape.size :]])
 
 
-def released(search: Search, layout: Layout, x: Floats) -> tuple[Layout, Floats] | None:
+def released_sd(search: TermSearch, curve: Curve, x: Floats) -> tuple[Curve, Floats] | None:
+    """The curve with its standard deviations back if -2 log L falls as one of them grows; None at a minimum."""
+    m = n_sds(curve.structure, curve.k)
+    theta = x[search.first : search.first + curve.size]
+    back = curve.free.copy()
+    back[:m] = True
+    if curve.structure.one_sd:
+        back[:] = True
+    full = replace(curve, free=back)
+    par = curve.par(theta)
+    typical = search.typical if m > 1 else np.array([search.typical.mean()])
+    zero = np.flatnonzero(~curve.free[:m])
+    probe = FLOOR * PROBE * typical[zero]
+    par[zero] = probe
+    slope = search.slope(full, _with(search, x, curve.size, par[back]))[search.first : search.first + full.size]
+    along = slope[np.searchsorted(np.flatnonzero(back), zero)] / probe * typical[zero] ** 2
+    if along.min() > -NEGATIVE:
+        return None
+    par[zero] = RELEASE * typical[zero]
+    return full, _with(search, x, curve.size, par[back])
+
+
+def released(search: TermSearch, layout: Layout, x: Floats) -> tuple[Layout, Floats] | None:
     """A layout with one more direction if -2 log L falls along it, and a vector a little way into it; None at a minimum."""
     theta, k = x[search.first : search.first + layout.size], layout.k
     size = search.typical[layout.order]
@@ -151,7 +244,7 @@ def released(search: Search, layout: Layout, x: Floats) -> tuple[Layout, Floats]
     t = layout.factor(theta)
     probe = FLOOR * PROBE * size[null]
     t[null, null] = probe
-    slope = search.slope(full, _with(search, x, layout.size, t[full.rows, full.columns]))[search.first :]
+    slope = search.slope(full, _with(search, x, layout.size, t[full.rows, full.columns]))[search.first : search.first + full.size]
     g = np.zeros((len(null), len(null)))
     for j, (row, column) in enumerate(zip(full.rows, full.columns, strict=True)):
         at = np.flatnonzero(null == row), np.flatnonzero(null == column)
@@ -195,5 +288,5 @@ def pivoted(s: Floats, rank: int) -> tuple[Ints, Floats]:
     return pivots, low
 
 
-def _with(search: Search, x: Floats, old: int, theta: Floats) -> Floats:
+def _with(search: TermSearch, x: Floats, old: int, theta: Floats) -> Floats:
     return np.concatenate([x[: search.first], theta, x[search.first + old :]])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..covariance.layout import Layout
+from ..covariance.layout import Layout, Shape
 from ..design.records import RandomTerm
 from ..kernels import Optimum
 from ..kernels.matrix import Floats
@@ -12,28 +12,34 @@ from ..records import Solution, SolutionCode
 
 NOTHING = 1e-7
 PERFECT = 1e-6
+SHARE = 0.3
 
 
-def mixed_solution(optimum: Optimum, layout: Layout, root: Floats, term: RandomTerm) -> Solution:
-    """Code, sentence and evidence; root (k, k) : b = root u, in the named effects."""
+def mixed_solution(optimum: Optimum, shapes: tuple[Shape, ...], roots: tuple[Floats, ...], terms: tuple[RandomTerm, ...]) -> Solution:
+    """Code, sentence and evidence; roots : per term (k, k), b = root u in the named effects."""
     code: SolutionCode = "converged"
     message = f"converged in {optimum.evaluations} evaluations"
     active: tuple[str, ...] = ()
-    if layout.rank < layout.k:
+    lost = [lost_rank(root, term) for shape, root, term in zip(shapes, roots, terms, strict=True) if shape.rank < shape.k]
+    if lost:
         code = "boundary"
-        message, active = lost_rank(root, term)
+        message = "; ".join(said for said, _ in lost)
+        active = tuple(name for _, names in lost for name in names)
     if not optimum.converged:
         code = "not_converged"
         message = f"no convergence in {optimum.evaluations} evaluations (Newton decrement {optimum.decrement:.1e} in -2 log L)"
-        if layout.k > 1:
-            fewer = "fewer random effects" if layout.independent else f"fewer random effects, or independent ones, (... || {term.group})"
-            message += f"; {layout.size} variances and covariances of {term.group} may be more than the data tell: try {fewer}"
+        for shape, term in zip(shapes, terms, strict=True):
+            if isinstance(shape, Layout) and shape.k > 1:
+                fewer = "fewer random effects" if shape.independent else f"fewer random effects, or independent ones, (... || {term.group})"
+                message += f"; {shape.size} variances and covariances of {term.group} may be more than the data tell: try {fewer}"
     return Solution(code, message, optimum.evaluations, optimum.decrement, optimum.gradient, active)
 
 
 def lost_rank(root: Floats, term: RandomTerm) -> tuple[str, tuple[str, ...]]:
     """What a covariance matrix without full rank says of the effects: variances of zero, correlations of one, or a combination."""
     sd = np.linalg.norm(root, axis=1)
+    if term.times is not None:
+        return f"the estimated variance of {term.group}.sd is zero: clusters differ no more than chance within them explains", (f"{term.group}.sd",)
     weight = sd * np.sqrt((term.z**2).mean(axis=0))
     zero = np.flatnonzero(weight <= NOTHING * max(float(weight.max(initial=0.0)), 1e-300))
     if not weight.any():
@@ -56,3 +62,12 @@ def lost_rank(root: Floats, term: RandomTerm) -> tuple[str, tuple[str, ...]]:
         f"the estimated covariance matrix of the {len(sd)} effects of {term.group} has rank {rank}: one is a combination of the others",
         (f"{term.group}.{term.names[-1]}",),
     )
+
+
+def weakest(curvature: Floats, names: tuple[str, ...]) -> tuple[float, dict[str, float]]:
+    """Smallest eigenvalue of the curvature with a diagonal of ones, and its eigenvector's large entries by name."""
+    root = np.sqrt(np.maximum(np.abs(np.diag(curvature)), 1e-300))
+    values, vectors = np.linalg.eigh(curvature / np.outer(root, root))
+    v = vectors[:, 0] * np.sign(vectors[np.argmax(np.abs(vectors[:, 0])), 0])
+    order = [j for j in np.argsort(-np.abs(v)) if abs(v[j]) >= SHARE]
+    return float(values[0]), {names[j]: float(v[j]) for j in order}

@@ -11,54 +11,50 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..covariance.layout import Layout, whole
-from ..covariance.structures import structure
+from ..covariance.layout import Shapes, start_of, theta_names, total
 from ..design.coordinates import to_named, to_working
-from ..design.records import Design, RandomTerm
+from ..design.records import Design
 from ..errors import GlimmError
 from ..family import Family
-from ..kernels import Limits, MixedEvaluation, MixedModel, Optimum, Rows, inverse, mean, minimise, positive_definite
-from ..kernels.matrix import Floats, Ints
+from ..kernels import Limits, Optimum, Rows, mean, minimise, positive_definite
+from ..kernels.matrix import Floats
 from ..records import MixedRecord, Solution
 from ..version import VERSION
 from .boundary import Search, Settled, settle
 from .control import Control
-from .ending import mixed_solution
+from .ending import mixed_solution, weakest
 from .irls import mean_rows, score_iterations, start
-from .points import CHECK_POINTS, CHECK_SHIFT, MOST_EFFECTS, POINTS, SETTLED, affordable, checked_points, rule
+from .mixed_engines import MixedEnd, MixedEngine, OneFactor, mixed_engine, model_errors
+from .points import CHECK_POINTS, CHECK_SHIFT, MOST_EFFECTS, POINTS, SETTLED, affordable, checked_points
 from .separation import bounded, separated, separated_rows
-from .terms import Effects, by_level, working_effects
+from .terms import Effects, reported, roots, working_effects
 
 CAP = 4.0
-DIFFERENCE = 3e-3
 NEAR = 1e-2
 ROUGH = 1e-2
-MANY_LEVELS, FEW_LEVELS = 4000, 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """What the model of the Hessian lacks (P, P), for vectors with the entries of one layout."""
+    """What the model of the Hessian lacks (P, P), for vectors of one set of shapes."""
 
-    layout: Layout
+    shapes: Shapes
     hessian: Floats
+
+    def fits(self, shapes: Shapes) -> bool:
+        """Whether it is for these."""
+        return all(a.same(b) for a, b in zip(self.shapes, shapes, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One GLMM ready for the kernels: vectors are (working beta | theta of a layout | psi).
-
-    models : the rows for each order of the effects that was needed; correction : what to add to the model of the Hessian, if known
-    """
+    """One GLMM ready for the search: vectors are (working beta | theta of each term | psi)."""
 
     design: Design
     family: Family
-    term: RandomTerm
-    effects: Effects
-    order: Ints
-    starts: Ints
+    terms: tuple[Effects, ...]
     control: Control
-    models: dict[tuple[int, ...], MixedModel]
+    engine: MixedEngine
     correction: Correction | None = None
 
     @property
@@ -66,92 +62,57 @@ class Problem:
         """Coefficients."""
         return self.design.mean.matrix.p
 
-    @property
-    def kernels(self) -> tuple[int, int]:
-        """Numbers of family and link."""
-        return self.family.kernel, self.design.mean.link.kernel
-
-    def model(self, layout: Layout) -> MixedModel:
-        """The rows with the effects in the layout's order."""
-        key = tuple(layout.order.tolist())
-        if key not in self.models:
-            design, part, threads = self.design, self.design.mean, self.control.n_threads
-            rows = Rows(part.matrix, part.center, part.scale, design.y, design.size, part.offset, self.order, threads)
-            arranged = [None if a is None else a[self.order] for a in (design.trials, design.weights)]
-            self.models[key] = MixedModel(rows, self.starts, self.effects.taken(layout.order), self.effects.q, *arranged)
-        return self.models[key]
-
-    def spread_out(self, layout: Layout, x: Floats) -> tuple[Floats, Ints]:
-        """The kernel's vector (beta | all entries of T | psi), and the positions of x in it."""
-        p, m, q = self.p, layout.size, self.effects.q
-        entries = q * (q + 1) // 2
-        places = np.concatenate([np.arange(p), p + layout.places, np.arange(p + entries, p + entries + len(x) - p - m)])
-        vector = np.zeros(entries + len(x) - m)
-        vector[places] = x
-        return vector, places
-
-    def evaluate(self, layout: Layout, x: Floats, points: int, order: int, blocks: bool = False) -> MixedEvaluation:
-        """-2 log L at x with `points` nodes per dimension."""
-        vector, places = self.spread_out(layout, x)
-        if points == 1:
-            e = self.model(layout).laplace(*self.kernels, vector, order, blocks)
-        else:
-            e = self.model(layout).quadrature(*self.kernels, vector, order, *rule(points, self.effects.q), blocks=blocks)
-        if order == 0 or not e.ok:
-            return e
-        return e._replace(gradient=e.gradient[places], hessian=e.hessian[np.ix_(places, places)] if order > 1 else e.hessian)
-
     def search(self, points: int) -> Search:
         """The minimisation of -2 log L with that many points."""
 
-        def run(layout: Layout, x: Floats, limits: Limits) -> Optimum:
+        def run(shapes: Shapes, x: Floats, limits: Limits) -> Optimum:
+            added = self.correction.hessian if self.correction is not None and self.correction.fits(shapes) else 0.0
+
             def evaluate(v: Floats) -> tuple[bool, float, Floats, Floats]:
-                e = self.evaluate(layout, v, points, 2)
-                if not e.ok:
-                    return False, np.inf, np.zeros(len(v)), np.eye(len(v))
-                known = self.correction is not None and self.correction.layout.same(layout)
-                return True, e.deviance, e.gradient, e.hessian + self.correction.hessian if known and self.correction else e.hessian
+                e = self.engine.evaluate(shapes, v, points, 2)
+                return (True, e.deviance, e.gradient, e.hessian + added) if e.ok else (False, np.inf, np.zeros(len(v)), np.eye(len(v)))
 
             return minimise(evaluate, x, limits)
 
-        def slope(layout: Layout, x: Floats) -> Floats:
-            e = self.evaluate(layout, x, points, 1)
+        def slope(shapes: Shapes, x: Floats) -> Floats:
+            e = self.engine.evaluate(shapes, x, points, 1)
             return e.gradient if e.ok else np.zeros(len(x))
 
         return Search(run, slope, self.p, self.typical, CAP, self.control.tol, self.control.max_iter)
 
     @property
-    def typical(self) -> Floats:
-        """(k,) standard deviations that move the linear predictor by one unit."""
-        z = self.effects.z
-        return np.ones(1) if z is None else 1.0 / np.sqrt((z**2).mean(axis=0))
+    def typical(self) -> tuple[Floats, ...]:
+        """Per term (k,) standard deviations that move the linear predictor by one unit."""
+        n = self.design.n
+        return tuple(np.sqrt(n / np.maximum(t.squares(None)[0], 1e-300)) for t in self.terms)
 
 
 def fit_glmm(design: Design, family: Family, points: int | str, control: Control, near: MixedRecord | None = None) -> MixedRecord:
-    """Fit a generalised linear mixed model with one random term.
+    """Fit a generalised linear mixed model.
 
     points : 1 for Laplace, K for adaptive Gauss-Hermite, "auto" raises K until nothing that is reported changes.
     near : a fit of the same model to start from
     Returns the record; raises GlimmError for too many points, or means that are impossible from the start.
     """
-    term = design.mean.random[0]
-    problem = Problem(design, family, term, working_effects(term), *by_level(term), control, {})
-    q = problem.effects.q
+    terms = tuple(working_effects(t) for t in design.mean.random)
+    problem = Problem(design, family, terms, control, mixed_engine(design, family, terms, control.n_threads))
+    q = problem.engine.quadrature
     used = 1 if isinstance(points, str) else checked_points(points, q)
-    layout = whole(structure(term.structure), q)
-    few = _fewer_levels(problem) if near is None else problem
-    x = _feasible(few, layout, _start(few, layout) if near is None else _from(near, layout, _start(few, layout)))
+    shapes = tuple(t.shape() for t in terms)
+    engine = problem.engine.fewer() if near is None else None
+    few = problem if engine is None else replace(problem, engine=engine)
+    x = _feasible(few, shapes, _start(few, shapes) if near is None else _from(near, shapes, _start(few, shapes)))
     if few is not problem:
-        rough = settle(replace(few.search(1), tol=ROUGH), layout, x)
-        x = _feasible(problem, layout, _back_to(layout, rough, x, problem.p))
-        problem = replace(problem, correction=_correction(few, rough, len(problem.order) / len(few.order)))
+        rough = settle(replace(few.search(1), tol=ROUGH), shapes, x)
+        x = _feasible(problem, shapes, _back_to(shapes, rough, x, problem.p))
+        problem = replace(problem, correction=_correction(few, rough, design.n / _rows_of(few)))
     note = ""
-    if isinstance(points, str) and q <= MOST_EFFECTS:
-        found, used, note = _auto(problem, layout, x)
+    if isinstance(points, str) and 0 < q <= MOST_EFFECTS:
+        found, used, note = _auto(problem, shapes, x)
     else:
-        found = settle(problem.search(used), layout, x)
-    if points == 1 and affordable(CHECK_POINTS, q):
-        shift = problem.evaluate(found.layout, found.optimum.x, CHECK_POINTS, 0).deviance - found.optimum.value
+        found = settle(problem.search(used), shapes, x)
+    if points == 1 and q and affordable(CHECK_POINTS, q):
+        shift = problem.engine.evaluate(found.shapes, found.optimum.x, CHECK_POINTS, 0).deviance - found.optimum.value
         if abs(shift) > CHECK_SHIFT:
             note = (
                 f"Laplace is not accurate here: with {CHECK_POINTS} points -2 log L moves by {shift:.3g} at the same parameters; "
@@ -160,47 +121,39 @@ def fit_glmm(design: Design, family: Family, points: int | str, control: Control
     return _record(problem, found, used, note)
 
 
-def _from(near: MixedRecord, layout: Layout, x: Floats) -> Floats:
+def _from(near: MixedRecord, shapes: Shapes, x: Floats) -> Floats:
     """The vector where another fit ended; x where that one had lost rank, whose zeros no search leaves."""
     p = near.blocks["mean"].stop
-    if near.layouts[0].size != layout.size:
+    if len(near.work_theta) != total(shapes):
         return x
     psi = near.vector[near.blocks["family"]]
     return np.concatenate([to_working(near.design.mean, near.vector[:p]), near.work_theta, psi])
 
 
-def _fewer_levels(problem: Problem) -> Problem:
-    """The same problem on every k-th level, where there are many: a search there costs little and saves half of the other."""
-    levels = len(problem.starts) - 1
-    if levels < MANY_LEVELS:
-        return problem
-    chosen = np.arange(0, levels, levels // FEW_LEVELS)
-    sizes = np.diff(problem.starts)[chosen]
-    starts = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
-    positions = np.repeat(problem.starts[chosen] - starts[:-1], sizes) + np.arange(starts[-1])
-    return replace(problem, order=problem.order[positions], starts=starts, models={})
+def _rows_of(problem: Problem) -> int:
+    """Rows that a search sees."""
+    return len(problem.engine.order) if isinstance(problem.engine, OneFactor) else problem.design.n
 
 
-def _back_to(layout: Layout, rough: Settled, x: Floats, p: int) -> Floats:
-    """A start for the whole layout: where the search on fewer levels ended, or x where it lost rank."""
-    return rough.optimum.x if rough.layout.size == layout.size else np.concatenate([rough.optimum.x[:p], x[p:]])
+def _back_to(shapes: Shapes, rough: Settled, x: Floats, p: int) -> Floats:
+    """A start for the whole shapes: where the search on fewer levels ended, or x where it lost rank."""
+    return rough.optimum.x if len(rough.optimum.x) == len(x) else np.concatenate([rough.optimum.x[:p], x[p:]])
 
 
 def _correction(few: Problem, rough: Settled, times: float) -> Correction | None:
     """What the model of the Hessian lacks, as seen on fewer levels."""
     x = rough.optimum.x
-    vector, places = few.spread_out(rough.layout, x)
-    exact = few.model(rough.layout).laplace_hessian(*few.kernels, vector, places)
-    model = few.evaluate(rough.layout, x, 1, 2)
-    if exact is None or not model.ok:
+    model = few.engine.evaluate(rough.shapes, x, 1, 2)
+    if not model.ok:
         return None
-    return Correction(rough.layout, np.asarray(times * (exact - model.hessian)))
+    exact = few.engine.hessian(rough.shapes, x, model.hessian, 1)
+    return Correction(rough.shapes, np.asarray(times * (exact - model.hessian))) if np.isfinite(exact).all() else None
 
 
-def _start(problem: Problem, layout: Layout) -> Floats:
+def _start(problem: Problem, shapes: Shapes) -> Floats:
     """The GLM's coefficients, effects of half a unit on the scale of the linear predictor, the residual spread."""
     design, family, part = problem.design, problem.family, problem.design.mean
-    order = None if len(problem.order) == design.n else problem.order
+    order = problem.engine.order if isinstance(problem.engine, OneFactor) and _rows_of(problem) < design.n else None
     rows = mean_rows(design, problem.control.n_threads, order)
     scoring = score_iterations(rows, family, part.link, start(design, family, part.link, problem.control, rows), problem.control, NEAR)
     psi = np.zeros(0)
@@ -209,17 +162,22 @@ def _start(problem: Problem, layout: Layout) -> Floats:
         residual = np.sqrt(max(-2.0 * scoring.last.loglik / rows.n, 1e-300))
         psi = np.array([np.log(residual) - 0.2])
         size = 0.5 * residual if part.link.name == "identity" else 0.2
-    theta = np.where(layout.diagonal, size * problem.typical[layout.rows], 0.0)
-    return np.concatenate([scoring.beta, theta, psi])
+    size /= np.sqrt(len(shapes))
+    theta = [start_of(s, size * sd) for s, sd in zip(shapes, problem.typical, strict=True)]
+    return np.concatenate([scoring.beta, *theta, psi])
 
 
-def _feasible(problem: Problem, layout: Layout, x: Floats) -> Floats:
+def _feasible(problem: Problem, shapes: Shapes, x: Floats) -> Floats:
     """x, with smaller effects if fitted means are impossible there."""
-    p, m = problem.p, layout.size
+    p = problem.p
+    small = x.copy()
     for _ in range(6):
-        if problem.evaluate(layout, x, 1, 0).ok:
-            return x
-        x = np.concatenate([x[:p], 0.25 * x[p : p + m], x[p + m :]])
+        if problem.engine.evaluate(shapes, small, 1, 0).ok:
+            return small
+        at = p
+        for s in shapes:
+            small[at : at + s.size][s.scales] *= 0.25
+            at += s.size
     family, link = problem.family.name, problem.design.mean.link.name
     raise GlimmError(
         f"with family {family!r} and link {link!r} the random effects lead to impossible means from the start: "
@@ -227,14 +185,14 @@ def _feasible(problem: Problem, layout: Layout, x: Floats) -> Floats:
     )
 
 
-def _auto(problem: Problem, layout: Layout, x: Floats) -> tuple[Settled, int, str]:
+def _auto(problem: Problem, shapes: Shapes, x: Floats) -> tuple[Settled, int, str]:
     """Raise K until two successive rises change -2 log L by less than 0.01 and every estimate by less than 0.01 standard errors."""
-    q = problem.effects.q
-    found, calm, used = settle(problem.search(1), layout, x), 0, 1
+    q = problem.engine.quadrature
+    found, calm, used = settle(problem.search(1), shapes, x), 0, 1
     for points in POINTS[1:]:
         if not affordable(points, q):
             return found, used, f"points stopped at {used} per effect ({used**q} nodes) before the likelihood had settled"
-        raised = settle(problem.search(points), found.layout, found.optimum.x)
+        raised = settle(problem.search(points), found.shapes, found.optimum.x)
         before, now = found.optimum, replace(raised.optimum, evaluations=found.optimum.evaluations + raised.optimum.evaluations)
         if not np.isfinite(now.value):
             return found, used, f"points stopped at {used}: with {points} some fitted means would be impossible for this link"
@@ -247,50 +205,20 @@ def _auto(problem: Problem, layout: Layout, x: Floats) -> tuple[Settled, int, st
     return found, used, f"points stopped at {used} before the likelihood had settled"
 
 
-def model_errors(hessian: Floats) -> Floats:
-    """(m,) standard errors from a model Hessian of -2 log L, or from its diagonal where it has no inverse."""
-    try:
-        return np.sqrt(np.abs(np.diag(2.0 * inverse(hessian))))
-    except np.linalg.LinAlgError:
-        return np.asarray(np.sqrt(2.0 / np.maximum(np.abs(np.diag(hessian)), 1e-12)))
-
-
-def _curvature(problem: Problem, found: Settled, points: int) -> Floats:
-    """(P, P) Hessian of -log L at the optimum; NaN where it cannot be evaluated."""
-    layout, x = found.layout, found.optimum.x
-    if points == 1:
-        vector, places = problem.spread_out(layout, x)
-        exact = problem.model(layout).laplace_hessian(*problem.kernels, vector, places)
-        return np.full((len(x), len(x)), np.nan) if exact is None else 0.5 * exact
-    errors = model_errors(found.optimum.hessian)
-    scales = np.zeros(len(x), dtype=bool)
-    scales[problem.p : problem.p + layout.size] = layout.diagonal
-    out = np.zeros((len(x), len(x)))
-    for j in range(len(x)):
-        step = DIFFERENCE * float(errors[j]) if not scales[j] else min(DIFFERENCE * float(errors[j]), 0.5 * float(x[j]))
-        sides = [problem.evaluate(layout, x + sign * step * np.eye(len(x))[j], points, 1) for sign in (1.0, -1.0)]
-        if not all(e.ok for e in sides):
-            return np.full((len(x), len(x)), np.nan)
-        out[j] = 0.25 * (sides[0].gradient - sides[1].gradient) / step
-    return np.asarray(0.5 * (out + out.T))
-
-
 def _record(problem: Problem, found: Settled, points: int, note: str) -> MixedRecord:
-    design, layout, optimum = problem.design, found.layout, found.optimum
-    p, m, q = problem.p, layout.size, problem.effects.q
-    curvature = _curvature(problem, found, points)
-    last = problem.evaluate(layout, optimum.x, points, 2, blocks=True)
+    design, shapes, optimum, p = problem.design, found.shapes, found.optimum, problem.p
+    m = total(shapes)
+    curvature = 0.5 * problem.engine.hessian(shapes, optimum.x, optimum.hessian, points)
+    last = problem.engine.end(shapes, optimum.x, points)
     if not last.ok:
         raise GlimmError(
             f"the likelihood cannot be evaluated with {points} points: fitted means are impossible for link {design.mean.link.name!r}; "
             f"use link={problem.family.default_link!r} or points=1"
         )
-    assert last.inverse_blocks is not None
-    root = problem.effects.back @ layout.root(found.theta(p))
-    theta = structure(problem.term.structure).parameters(root)
-    blocks = last.inverse_blocks.reshape(-1, q, q)
+    work_theta, psi = found.theta(p), optimum.x[p + m :]
+    theta = reported(problem.terms, shapes, work_theta)
     k = len(theta)
-    psi = optimum.x[p + m :]
+    every_root = roots(problem.terms, shapes, work_theta)
     return MixedRecord(
         design=design,
         family=problem.family,
@@ -299,31 +227,37 @@ def _record(problem: Problem, found: Settled, points: int, note: str) -> MixedRe
         vector=np.concatenate([to_named(design.mean) @ optimum.x[:p], theta, psi]),
         blocks={"mean": slice(0, p), "theta": slice(p, p + k), "family": slice(p + k, p + k + len(psi))},
         curvature=curvature,
-        layouts=(layout,),
-        work_theta=found.theta(p),
-        roots=(root,),
-        effects=(last.u.reshape(-1, q) @ root.T,),
-        posterior=(root @ blocks @ root.T,),
+        layouts=shapes,
+        work_theta=work_theta,
+        roots=every_root,
+        effects=last.effects,
+        posterior=last.posterior,
         llf=-0.5 * optimum.value,
         scale=float(np.exp(2.0 * psi[-1])) if problem.family.parameters else 1.0,
         points=points,
-        solution=_solution(problem, found, root, curvature, last, note),
+        solution=_solution(problem, found, every_root, curvature, last, note),
         version=VERSION,
     )
 
 
-def _solution(problem: Problem, found: Settled, root: Floats, curvature: Floats, last: MixedEvaluation, note: str) -> Solution:
-    solution = mixed_solution(found.optimum, found.layout, root, problem.term)
+def _solution(problem: Problem, found: Settled, every_root: tuple[Floats, ...], curvature: Floats, last: MixedEnd, note: str) -> Solution:
+    design, family, p = problem.design, problem.family, problem.p
+    solution = mixed_solution(found.optimum, found.shapes, every_root, design.mean.random)
+    evidence: dict[str, object] = {"note": note} if note else {}
     if solution.code != "not_converged":
         message = ""
         if not np.all(np.isfinite(curvature)):
             message = "the estimates lie next to impossible fitted means, where the log-likelihood has no curvature: no standard errors"
         elif not positive_definite(curvature):
-            w = float(np.linalg.eigvalsh(curvature)[0])
-            message = f"the log-likelihood is not curved downwards at the end (eigenvalue {-w:.2g} of its Hessian): no standard errors"
+            eigenvalue, direction = weakest(curvature, _names(problem, found.shapes))
+            listed = ", ".join(f"{share:+.2f} {name}" for name, share in direction.items())
+            message = (
+                f"the log-likelihood is not curved downwards at the end (eigenvalue {-eigenvalue:.2g} of its scaled Hessian) along {listed}: "
+                "the data do not tell these parameters apart; no standard errors"
+            )
+            evidence |= {"eigenvalue": eigenvalue, "eigenvector": direction}
         if message:
             solution = replace(solution, code="not_converged", message=message)
-    design, family, p = problem.design, problem.family, problem.p
     drifting = 0
     if not bounded(family, design.mean.link):
         mu = _typical_means(problem, found.optimum.x[:p])
@@ -332,7 +266,18 @@ def _solution(problem: Problem, found: Settled, root: Floats, curvature: Floats,
         said = separated(family, drifting, design.n)
         message = f"{said}; {solution.message}" if solution.code == "not_converged" else said
         solution = replace(solution, code="separated", message=message)
-    return replace(solution, evidence={"note": note} if note else None)
+    return replace(solution, evidence=evidence or None)
+
+
+def _names(problem: Problem, shapes: Shapes) -> tuple[str, ...]:
+    """What the entries of a vector are: terms, then each term's covariance parameters, then the family's."""
+    random = [
+        name if s.complete and len(names) == s.size else f"{t.term.group} ({t.term.structure}, {j + 1} of {s.size})"
+        for t, s in zip(problem.terms, shapes, strict=True)
+        for names in (theta_names(t.term.structure, t.term.names, t.term.group),)
+        for j, name in enumerate(names[: s.size])
+    ]
+    return (*problem.design.mean.names, *random, *problem.family.parameters)
 
 
 def _typical_means(problem: Problem, beta: Floats) -> Floats:

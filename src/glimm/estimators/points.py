@@ -24,8 +24,12 @@ def affordable(points: int, q: int) -> bool:
 
 
 def checked_points(points: int, q: int) -> int:
-    """The points, if there is a rule of K^q nodes; raises GlimmError if not."""
-    if points > 1 and q > MOST_EFFECTS:
+    """The points, if there is a rule of K^q nodes (q = 0: none); raises GlimmError if not."""
+    if points > 1 and q == 0:
+        raise GlimmError(f"points={points}: quadrature is for random effects of one term, under us or diag: use points=1 (Laplace)")
+    if points == 1:
+        return points
+    if q > MOST_EFFECTS:
         raise GlimmError(f"points={points}: quadrature is for up to {MOST_EFFECTS} random effects per cluster, here are {q}: use points=1")
     most = min(MOST_POINTS, int(MOST_NODES ** (1 / q) + 1e-9))
     if points > most:

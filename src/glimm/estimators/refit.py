@@ -30,7 +30,6 @@ def refit(record: MixedRecord, y: Any, prepared: LinearProblem | None) -> tuple[
         return replace(again, call=record.call), None
     if prepared is None:
         prepared = prepare_lmm(record.design, record.family, record.reml, Control())
-        prepared.model(record.layouts[0])
     return replace(refit_lmm(prepared, response, record), call=record.call), prepared
 
 

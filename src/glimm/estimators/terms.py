@@ -1,4 +1,4 @@
-"""The columns of a random term as the kernels take them, and its rows in the order of levels."""
+"""The random terms as the kernels take them: working columns, rows by level, factors of all terms one after the other."""
 
 from __future__ import annotations
 
@@ -6,19 +6,31 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..covariance.layout import Layout, Shape, Shapes, named_theta, shape, slices
 from ..design.clusters import gather
 from ..design.coordinates import effects_to_named
 from ..design.records import RandomTerm
-from ..kernels.matrix import Floats, Ints
+from ..kernels import Directions, SparseTerm
+from ..kernels.matrix import Codes, Floats, Ints
+
+ENTRIES = ("us", "diag")
 
 
 @dataclass(frozen=True, slots=True)
 class Effects:
-    """z (n, q) working columns in the design's row order, row-major, or None for a random intercept; back (q, q) C, b_named = C b_work."""
+    """One term's working columns.
 
+    z : (n, q) in the design's row order, row-major, or None for a random intercept; back : (q, q) C, b_named = C b_work
+    place, pattern, patterns : under ou, the effect of each row among those of its level, the pattern of each level, their times
+    """
+
+    term: RandomTerm
     z: Floats | None
     q: int
     back: Floats
+    place: Codes | None = None
+    pattern: Codes | None = None
+    patterns: tuple[Floats, ...] | None = None
 
     def taken(self, order: Ints) -> Floats | None:
         """z with its columns in another order."""
@@ -26,12 +38,32 @@ class Effects:
             return self.z
         return np.ascontiguousarray(self.z[:, order])
 
+    def shape(self) -> Shape:
+        """All parameters of the structure."""
+        return shape(self.term.structure, self.q, self.patterns)
+
+    def squares(self, size: Floats | None) -> tuple[Floats, int]:
+        """(q,) sums over rows of size z^2, and over how many effects of a column they are."""
+        n = len(self.term.refs)
+        total = float(n) if size is None else float(size.sum())
+        count = len(self.term.levels) if self.term.times is None else len(self.term.times)
+        if self.z is None:
+            return np.full(self.q if self.patterns is None else len(self.patterns[0]), total), count
+        return np.asarray(np.einsum("ij,ij->j", self.z, self.z if size is None else self.z * size[:, None])), count
+
+    def sparse(self) -> SparseTerm:
+        """The term for the elimination."""
+        sizes = [self.q] if self.patterns is None else [len(times) for times in self.patterns]
+        return SparseTerm(self.term.refs, len(self.term.levels), self.z, self.place, self.pattern, np.array(sizes, dtype=np.int64))
+
 
 def working_effects(term: RandomTerm) -> Effects:
     """((z - center) / scale) mix."""
     back = effects_to_named(term)
+    if term.times is not None:
+        return Effects(term, None, 1, back, *_patterns(term))
     if term.names == ("Intercept",):
-        return Effects(None, 1, back)
+        return Effects(term, None, 1, back)
     k = len(term.names)
     z = np.empty((len(term.refs), k))
     for c in range(k):
@@ -41,9 +73,86 @@ def working_effects(term: RandomTerm) -> Effects:
             np.subtract(term.z[:, c], term.center[c], out=z[:, c])
             z[:, c] /= term.scale[c]
     plain = np.array_equal(term.mix, np.eye(len(term.mix)))
-    return Effects(z if plain else np.ascontiguousarray(z @ term.mix), k, back)
+    return Effects(term, z if plain else np.ascontiguousarray(z @ term.mix), k, back)
+
+
+def _patterns(term: RandomTerm) -> tuple[Codes, Codes, tuple[Floats, ...]]:
+    """Levels with equal times share a pattern."""
+    assert term.times is not None
+    assert term.cells is not None
+    assert term.cell_refs is not None
+    starts = np.searchsorted(term.cell_refs, np.arange(len(term.levels) + 1))
+    known: dict[bytes, int] = {}
+    patterns: list[Floats] = []
+    pattern = np.empty(len(term.levels), dtype=np.int32)
+    for j in range(len(term.levels)):
+        times = np.ascontiguousarray(term.times[starts[j] : starts[j + 1]], dtype=np.float64)
+        pattern[j] = known.setdefault(times.tobytes(), len(patterns))
+        if pattern[j] == len(patterns):
+            patterns.append(times)
+    place = (term.cells - starts[term.refs]).astype(np.int32)
+    return place, pattern, tuple(patterns)
 
 
 def by_level(term: RandomTerm) -> tuple[Ints, Ints]:
     """(order (n,), starts (J + 1,)): level j is rows order[starts[j]:starts[j + 1]], stable in their own order."""
     return gather(term.refs, len(term.levels))
+
+
+def lambdas(shapes: Shapes, theta: Floats) -> Floats:
+    """The factors of all terms."""
+    return np.concatenate([s.lambdas(theta[at]) for s, at in zip(shapes, slices(shapes), strict=True)])
+
+
+def directions(shapes: Shapes, theta: Floats) -> Directions:
+    """Their derivatives in all parameters."""
+    at: list[int] = []
+    sizes: list[int] = []
+    values: list[Floats] = []
+    begin = 0
+    for s, part in zip(shapes, slices(shapes), strict=True):
+        moved = s.dlambdas(theta[part])
+        at += [begin] * s.size
+        sizes += [moved.shape[1]] * s.size
+        values.append(moved.ravel())
+        begin += moved.shape[1]
+    return Directions(np.array(at, dtype=np.int64), np.array(sizes, dtype=np.int64), np.concatenate([np.zeros(0), *values]))
+
+
+def one_factor(terms: tuple[Effects, ...]) -> bool:
+    """Whether the kernels of a single grouping factor do: one term, under us or diag."""
+    return len(terms) == 1 and terms[0].term.structure in ENTRIES
+
+
+def roots(terms: tuple[Effects, ...], shapes: Shapes, theta: Floats) -> tuple[Floats, ...]:
+    """Per term (k, k) with b = root u, effects as named; (1, 1) under ou."""
+    return tuple(e.back @ s.root(theta[at]) for e, s, at in zip(terms, shapes, slices(shapes), strict=True))
+
+
+def reported(terms: tuple[Effects, ...], shapes: Shapes, theta: Floats) -> Floats:
+    """All parameters of the structures as they are reported."""
+    parts = [named_theta(s, e.term.structure, theta[at], e.back) for e, s, at in zip(terms, shapes, slices(shapes), strict=True)]
+    return np.concatenate([np.zeros(0), *parts])
+
+
+def placed_effects(effects: Effects, s: Shape, theta: Floats, u: Floats, blocks: Floats) -> tuple[Floats, Floats]:
+    """b = Lambda u (J, k) and its conditional variances (J, k, k), as named; cells (C, 1), (C, 1, 1) under ou."""
+    if effects.patterns is None or isinstance(s, Layout):
+        root = effects.back @ s.root(theta)
+        q = effects.q
+        return u.reshape(-1, q) @ root.T, root @ blocks.reshape(-1, q, q) @ root.T
+    assert effects.pattern is not None
+    par = s.lambdas(theta)
+    sizes = np.array([len(times) for times in effects.patterns])
+    at = np.concatenate([[0], np.cumsum(sizes**2)])
+    of_level = sizes[effects.pattern]
+    first, block = np.concatenate([[0], np.cumsum(of_level)])[:-1], np.concatenate([[0], np.cumsum(of_level**2)])[:-1]
+    b, variance = np.empty(len(u)), np.empty(len(u))
+    for k, q in enumerate(sizes.tolist()):
+        low = par[at[k] : at[k + 1]].reshape(q, q)
+        levels = np.flatnonzero(effects.pattern == k)
+        cells = first[levels][:, None] + np.arange(q)
+        inner = blocks[block[levels][:, None] + np.arange(q * q)].reshape(-1, q, q)
+        b[cells] = u[cells] @ low.T
+        variance[cells] = np.einsum("ac,jcd,ad->ja", low, inner, low)
+    return b[:, None], variance[:, None, None]

@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..covariance.layout import jacobian
-from ..covariance.structures import structure
+from ..covariance.layout import dnamed_theta, slices
 from ..design.clusters import gather
 from ..design.coordinates import effects_to_named, to_named
 from ..design.records import Clusters, Part
@@ -93,13 +92,18 @@ def working_covariance(record: MixedRecord) -> Floats:
 
 def theta_covariance(record: MixedRecord) -> Floats:
     """(P, P) covariance of (working beta, theta, psi), theta as named; singular where the random effects have lost rank."""
-    cov, p, m = working_covariance(record), record.blocks["mean"].stop, record.layouts[0].size
-    term = record.design.mean.random[0]
-    j = jacobian(structure(term.structure), record.layouts[0], record.work_theta, effects_to_named(term))
-    k = len(j)
+    cov, p, m = working_covariance(record), record.blocks["mean"].stop, len(record.work_theta)
+    parts = [
+        dnamed_theta(s, term.structure, record.work_theta[at], effects_to_named(term))
+        for s, term, at in zip(record.layouts, record.design.mean.random, slices(record.layouts), strict=True)
+    ]
+    k = sum(len(j) for j in parts)
     wide = np.zeros((len(cov) - m + k, len(cov)))
     wide[:p, :p] = np.eye(p)
-    wide[p : p + k, p : p + m] = j
+    row, column = p, p
+    for j in parts:
+        wide[row : row + len(j), column : column + j.shape[1]] = j
+        row, column = row + len(j), column + j.shape[1]
     wide[p + k :, p + m :] = np.eye(len(cov) - p - m)
     return np.asarray(wide @ cov @ wide.T)
 

@@ -6,11 +6,13 @@ from .matrix import Block, Bools, Codes, Floats, Index, Ints, Matrix
 from .mixed import LinearMixed, LmmEvaluation, MixedEvaluation, MixedModel
 from .newton import Limits, Optimum, minimise
 from .rows import GeePass, GlmPass, PairSums, Rows, lag_sums, pair_sums
+from .sparse import Directions, SparseLaplace, SparseLinear, SparseLmm, SparseMixed, SparseTerm
 
 __all__ = [
     "Block",
     "Bools",
     "Codes",
+    "Directions",
     "Floats",
     "GeePass",
     "GlmPass",
@@ -25,6 +27,11 @@ __all__ = [
     "Optimum",
     "PairSums",
     "Rows",
+    "SparseLaplace",
+    "SparseLinear",
+    "SparseLmm",
+    "SparseMixed",
+    "SparseTerm",
     "constant",
     "inverse",
     "inverse_or_nan",

@@ -1,0 +1,107 @@
+// The factor of M = Lambda'A Lambda + I, A = Z'WZ, for any number of random terms: M = L L', extra rows (X, y) below.
+//
+// A node is a level of a term with its q effects, eliminated in an order that keeps L sparse; nodes tied to (nearly) all that are left
+// stand at the end as one dense block, the tail. Nested, crossed and single-factor designs are the same code.
+// Sparse part: George and Liu (1981), Computer Solution of Large Sparse Positive Definite Systems, chapter 5; selected inverse:
+// Takahashi, Fagan and Chin (1973).
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "dense.hpp"
+
+namespace glimm {
+
+// One random term as its rows see it, in the caller's order of rows.
+struct RandomColumns {
+  Index levels = 0;
+  const std::int32_t* refs = nullptr;   // (n) level
+  const double* z = nullptr;            // (n, q) row-major; null: 1
+  const std::int32_t* place = nullptr;  // (n) the one effect of its level that a row has; null: all of them
+  const std::int32_t* pattern = nullptr;  // (levels) which Lambda a level has; null: the first
+  std::vector<int> sizes;               // effects of a level, by pattern
+  int q() const { return sizes[0]; }
+};
+
+// A row's effects of one term: columns offset .. offset + count of a node.
+struct Entry {
+  std::int32_t node;
+  int offset, count;
+  const double* z;
+};
+
+class Elimination {
+ public:
+  Elimination(Index n, const std::vector<RandomColumns>& terms, int extra, int threads);
+
+  Index scalars() const { return s_; }
+  Index nodes() const { return static_cast<Index>(first_.size()) - 1; }
+  Index tail() const { return sd_; }
+  int lambdas() const { return static_cast<int>(lambda_at_.size()) - 1; }
+  Index lambda_size() const { return lambda_at_.back(); }
+  Index lambda_at(int i) const { return lambda_at_[i]; }
+  int lambda_q(int i) const { return lambda_q_[i]; }
+  int term_of_lambda(int i) const { return lambda_term_[i]; }
+  std::int32_t node(int term, Index level) const { return node_[term][level]; }
+  Index first(std::int32_t j) const { return first_[j]; }
+  int q(std::int32_t j) const { return static_cast<int>(first_[j + 1] - first_[j]); }
+  int lambda_of(std::int32_t j) const { return lambda_of_[j]; }
+
+  // Where the block of two nodes lies: in a panel of the lower one, or in the tail.
+  Index locate(std::int32_t a, std::int32_t b) const;
+  void zero();
+  // A += w z z' of one row; where: place of the block of entries (k, l), k < l, in the order of pairs. x: extra values.
+  void add(const Entry* entries, const Index* where, double w, const double* x);
+  double* extra_block() { return sd_ + extra_ ? &c_[static_cast<size_t>(sd_) * width_ + sd_] : nullptr; }  // rows of `width()`
+  Index width() const { return width_; }
+  // Adds w z to the y row (the last extra one) only.
+  void add_last(const Entry* entries, double w);
+  void zero_last();
+
+  bool factor(const double* lambda);
+  double logdet() const { return logdet_; }
+  const double* tail_row(Index r) const { return &t_[static_cast<size_t>(r) * width_]; }
+  // L x, in place, of the leading random part and `with` extra rows; x has scalars() + extra entries.
+  void forward(double* x, int with) const;
+  void backward(double* x, int with) const;
+  // The last extra row of L: what forward() would have made of it.
+  void last_row(double* x) const;
+
+  // Blocks of M^-1 (with = 0), or of the random part of the inverse with `with` extra rows, on the pattern of L.
+  void invert(int with);
+  // x'P x over a row's entries, for entries scaled by Lambda
+  double leverage(const Entry* entries, const Index* where, int count) const;
+  void inverse_block(std::int32_t j, double* out) const;  // (q, q) full
+
+  // out = [A, extra] x and, for the extra rows, extra' x; both have scalars() + extra entries
+  void multiply(const double* x, double* out) const;
+  // sums over nodes of (A Lambda P)_jj, by Lambda
+  void pulls(const double* lambda, int with, double* out) const;
+  // x_j <- Lambda_j x_j, or Lambda_j' x_j
+  void times(const double* lambda, bool transpose, double* x) const;
+
+ private:
+  void order_levels(Index n, const std::vector<RandomColumns>& terms, const std::vector<int>& by);
+  void symbolic(Index n, const std::vector<RandomColumns>& terms, int leading);
+  void scale(const double* lambda);
+  void eliminate(std::int32_t j);
+  void invert_node(std::int32_t j, int with, Vec& x, Vec& r);
+  Index rows_of(std::int32_t j, int with) const { return rp_[j + 1] - rp_[j] - extra_ + with; }
+
+  int extra_, threads_;
+  Index s_ = 0, s0_ = 0, sd_ = 0, width_ = 0;
+  std::int32_t nt_ = 0;  // nodes before the tail
+  std::vector<std::vector<std::int32_t>> node_;
+  std::vector<std::int32_t> node_of_, lambda_of_;  // of a scalar; of a node
+  std::vector<Index> first_, lambda_at_;
+  std::vector<int> lambda_q_, lambda_term_;
+  std::vector<Index> rp_, vp_, dp_;
+  std::vector<std::int32_t> ri_;
+  Vec a_, d_, c_;     // panels, diagonal blocks, tail with extra rows
+  Vec la_, ld_, t_;   // their factors
+  Vec pa_, pd_, w_;   // their inverses
+  double logdet_ = 0.0;
+};
+
+}  // namespace glimm

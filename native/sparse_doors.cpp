@@ -1,0 +1,136 @@
+// Python's door to mixed models of any design.
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/tuple.h>
+#include <nanobind/stl/vector.h>
+
+#include "doors.hpp"
+#include "sparse_laplace.hpp"
+#include "sparse_lmm.hpp"
+
+namespace glimm {
+namespace {
+
+// Random terms with the Python arrays that they point into: tuples (refs, levels, z, place, pattern, sizes).
+struct HeldTerms {
+  std::vector<RandomColumns> terms;
+  std::vector<nb::object> held;
+  explicit HeldTerms(nb::list given) {
+    for (nb::handle item : given) {
+      auto t = nb::cast<nb::tuple>(item);
+      RandomColumns c;
+      c.refs = hold<Codes, std::int32_t>(nb::borrow(t[0]));
+      c.levels = nb::cast<Index>(t[1]);
+      c.z = hold<Square, double>(nb::borrow(t[2]));
+      c.place = hold<Codes, std::int32_t>(nb::borrow(t[3]));
+      c.pattern = hold<Codes, std::int32_t>(nb::borrow(t[4]));
+      const auto sizes = nb::cast<Integers>(t[5]);
+      for (size_t i = 0; i < sizes.shape(0); ++i) c.sizes.push_back(static_cast<int>(sizes.data()[i]));
+      terms.push_back(c);
+    }
+  }
+  template <class Array, class T> const T* hold(nb::object o) {
+    if (o.is_none()) return nullptr;
+    held.push_back(o);
+    return nb::cast<Array>(o).data();
+  }
+};
+
+Directions directions_of(const Integers& at, const Integers& size, const Doubles& values) {
+  Directions d;
+  const double* next = values.data();
+  for (size_t k = 0; k < at.shape(0); ++k) {
+    d.at.push_back(at.data()[k]);
+    d.size.push_back(size.data()[k]);
+    d.values.push_back(next);
+    next += size.data()[k];
+  }
+  return d;
+}
+
+// What is kept by node, by term: levels one after the other, each with `of(node)` values.
+template <class Of> nb::list by_term(const Elimination& e, const std::vector<RandomColumns>& terms, const Vec& values, Of of) {
+  std::vector<Index> at(e.nodes() + 1, 0);
+  for (Index j = 0; j < e.nodes(); ++j) at[j + 1] = at[j] + of(e.q(static_cast<std::int32_t>(j)));
+  nb::list out;
+  for (size_t k = 0; k < terms.size(); ++k) {
+    Vec v;
+    for (Index l = 0; l < terms[k].levels; ++l) {
+      const std::int32_t j = e.node(static_cast<int>(k), l);
+      v.insert(v.end(), values.begin() + at[j], values.begin() + at[j + 1]);
+    }
+    out.append(nb::cast(array(std::move(v))));
+  }
+  return out;
+}
+
+Stage stage_of(int family, int link, const Doubles& psi) { return Stage{family, link, psi.shape(0) ? psi.data()[0] : 0.0}; }
+
+struct LinearDoor {
+  HeldTerms held;
+  SparseLinear model;
+  LinearDoor(const HeldRows& rows, nb::list terms, int threads) : held(terms), model(rows.rows, held.terms, threads) {}
+};
+
+struct LaplaceDoor {
+  HeldTerms held;
+  SparseLaplace model;
+  LaplaceDoor(const HeldRows& rows, nb::list terms, const MaybeDoubles& trials, const MaybeDoubles& weights, int threads)
+      : held(terms), model(rows.rows, held.terms, copy(trials), copy(weights), threads) {}
+};
+
+nb::tuple shape_of(const Elimination& e) { return nb::make_tuple(e.nodes(), e.scalars(), e.tail()); }
+
+}  // namespace
+
+void sparse_doors(nb::module_& m) {
+  nb::class_<LinearDoor>(m, "SparseLinear")
+      .def(nb::init<const HeldRows&, nb::list, int>(), nb::arg("rows"), nb::arg("terms"), nb::arg("threads"), nb::keep_alive<1, 2>())
+      .def("evaluate", [](LinearDoor& self, Doubles lambda, bool reml, Integers at, Integers size, Doubles values, int order) {
+        SparseEvaluation e;
+        const Directions d = directions_of(at, size, values);
+        {
+          nb::gil_scoped_release release;
+          e = self.model.evaluate(lambda.data(), reml, d, order);
+        }
+        return nb::make_tuple(e.ok, e.deviance, e.r2, maybe(std::move(e.beta)), maybe_square(std::move(e.information)), maybe(std::move(e.gradient)),
+                              maybe_square(std::move(e.hessian)), maybe(std::move(e.pulled)),
+                              e.u.empty() ? nb::list() : by_term(self.model.elimination(), self.held.terms, e.u, [](int q) { return q; }));
+      })
+      .def("inverse_blocks", [](LinearDoor& self) {
+        return by_term(self.model.elimination(), self.held.terms, self.model.inverse_blocks(), [](int q) { return q * q; });
+      })
+      .def("respond", [](LinearDoor& self, Doubles y) { self.model.respond(y.data()); })
+      .def("removed", [](LinearDoor& self) { return nb::make_tuple(self.model.fixed().unit(), self.model.fixed().before()); })
+      .def("shape", [](LinearDoor& self) { return shape_of(self.model.elimination()); });
+
+  nb::class_<LaplaceDoor>(m, "SparseLaplace")
+      .def(nb::init<const HeldRows&, nb::list, MaybeDoubles, MaybeDoubles, int>(), nb::arg("rows"), nb::arg("terms"), nb::arg("trials").none(),
+           nb::arg("weights").none(), nb::arg("threads"), nb::keep_alive<1, 2>())
+      .def("evaluate", [](LaplaceDoor& self, int family, int link, Doubles beta, Doubles lambda, Doubles psi, Integers at, Integers size, Doubles values,
+                          int order, double tol) {
+        SparseLaplaceEvaluation e;
+        const Directions d = directions_of(at, size, values);
+        const Stage stage = stage_of(family, link, psi);
+        {
+          nb::gil_scoped_release release;
+          e = self.model.evaluate(stage, beta.data(), lambda.data(), d, order, tol);
+        }
+        return nb::make_tuple(e.ok, e.deviance, maybe(std::move(e.gradient)), maybe_square(std::move(e.hessian)),
+                              e.u.empty() ? nb::list() : by_term(self.model.elimination(), self.held.terms, e.u, [](int q) { return q; }));
+      })
+      .def("inverse_blocks", [](LaplaceDoor& self) {
+        return by_term(self.model.elimination(), self.held.terms, self.model.inverse_blocks(), [](int q) { return q * q; });
+      })
+      .def("log_ratios", [](LaplaceDoor& self, int family, int link, Doubles beta, Doubles lambda, Doubles psi, Square draws) {
+        const Stage stage = stage_of(family, link, psi);
+        Vec out;
+        {
+          nb::gil_scoped_release release;
+          out = self.model.log_ratios(stage, beta.data(), lambda.data(), draws.data(), static_cast<Index>(draws.shape(0)));
+        }
+        return array(std::move(out));
+      })
+      .def("shape", [](LaplaceDoor& self) { return shape_of(self.model.elimination()); });
+}
+
+}  // namespace glimm

@@ -1,0 +1,360 @@
+// Modes by Newton's method whose factor is kept while it serves: u <- u + M_old^-1 r as long as the decrement falls fast.
+//
+// Gradient with the mode's motion: lev_i = zt_i'M^-1 zt_i, c = -d3 lev, lam = M^-1 Lambda'Z'c, q = c + d2 Z Lambda lam,
+// d beta = X'(q - 2 d1), d Lambda = sum_j (Z'q - 2 Z'd1)_j u_j' + (Z'd1)_j lam_j' + 2 (A Lambda P)_jj.
+#include "sparse_laplace.hpp"
+
+#include <numeric>
+
+namespace glimm {
+namespace {
+
+constexpr double kSlow = 0.05;  // a decrement that falls less than this with an old factor asks for a new one
+constexpr int kMost = 200;
+constexpr double kPsiStep = 1e-4;
+
+}  // namespace
+
+SparseLaplace::SparseLaplace(const Rows& rows, std::vector<RandomColumns> terms, Vec trials, Vec weights, int threads)
+    : rows_(rows), n_(rows.n), p_(rows.p), threads_(threads), elimination_(rows.n, terms, 0, threads), order_(rows.n), y_(rows.n),
+      size_(rows.size ? rows.n : 0), trials_(std::move(trials)), weights_(std::move(weights)) {
+  const int count = static_cast<int>(terms.size());
+  int leading = 0;
+  for (int k = 1; k < count; ++k)
+    if (terms[k].levels > terms[leading].levels) leading = k;
+  {
+    std::vector<Index> next(terms[leading].levels + 1, 0);
+    const auto place = [&](Index r) { return elimination_.node(leading, terms[leading].refs[r]); };
+    for (Index r = 0; r < n_; ++r) ++next[place(r) + 1];
+    for (size_t j = 1; j < next.size(); ++j) next[j] += next[j - 1];
+    for (Index r = 0; r < n_; ++r) order_[next[place(r)]++] = r;
+  }
+  rows_.order = order_.data();
+  rows_.gather(rows.y, 0, n_, y_.data());
+  if (rows.size) rows_.gather(rows.size, 0, n_, size_.data());
+  for (Vec* v : {&trials_, &weights_}) {
+    if (v->empty()) continue;
+    Vec from = *v;
+    for (Index i = 0; i < n_; ++i) (*v)[i] = from[order_[i]];
+  }
+  terms_.resize(count);
+  for (int k = 0; k < count; ++k) {
+    auto& t = terms_[k];
+    t.count = terms[k].place ? 1 : terms[k].q();
+    t.node.resize(n_);
+    t.at.resize(n_);
+    if (terms[k].z) t.z.resize(n_ * t.count);
+    for (Index i = 0; i < n_; ++i) {
+      const Index r = order_[i];
+      t.node[i] = elimination_.node(k, terms[k].refs[r]);
+      t.at[i] = static_cast<std::int32_t>(elimination_.first(t.node[i]) + (terms[k].place ? terms[k].place[r] : 0));
+      if (terms[k].z) std::copy(terms[k].z + r * t.count, terms[k].z + (r + 1) * t.count, &t.z[i * t.count]);
+    }
+  }
+  const int pairs = count * (count - 1) / 2;
+  where_.resize(n_ * pairs);
+  for (Index i = 0; i < n_; ++i) {
+    Index pair = 0;
+    for (int k = 0; k < count; ++k)
+      for (int l = k + 1; l < count; ++l, ++pair) {
+        const bool same = i > 0 && terms_[k].node[i] == terms_[k].node[i - 1] && terms_[l].node[i] == terms_[l].node[i - 1];
+        where_[i * pairs + pair] = same ? where_[(i - 1) * pairs + pair] : elimination_.locate(terms_[k].node[i], terms_[l].node[i]);
+      }
+  }
+  u_.assign(elimination_.scalars(), 0.0);
+  for (Vec* v : {&xb_, &eta_, &l_, &d1_, &d2_, &d3_}) v->resize(n_);
+}
+
+void SparseLaplace::linear(const double* beta) {
+  parallel_blocks((n_ + kBlockRows - 1) / kBlockRows, threads_, [&](Index b) {
+    const Index r0 = b * kBlockRows;
+    rows_.linear(r0, std::min(kBlockRows, n_ - r0), beta, &xb_[r0]);
+  });
+}
+
+void SparseLaplace::add_random(const double* b, double* eta) const {
+  parallel_blocks((n_ + kBlockRows - 1) / kBlockRows, threads_, [&](Index block) {
+    const Index r0 = block * kBlockRows, r1 = std::min(n_, r0 + kBlockRows);
+    for (const auto& t : terms_) {
+      if (t.z.empty())
+        for (Index i = r0; i < r1; ++i) eta[i] += b[t.at[i]];
+      else
+        for (Index i = r0; i < r1; ++i) eta[i] += dot(&t.z[i * t.count], b + t.at[i], t.count);
+    }
+  });
+}
+
+void SparseLaplace::transpose_random(const double* v, double* out) const {
+  std::fill(out, out + elimination_.scalars(), 0.0);
+  for (const auto& t : terms_) {
+    if (t.z.empty())
+      for (Index i = 0; i < n_; ++i) out[t.at[i]] += v[i];
+    else
+      for (Index i = 0; i < n_; ++i)
+        for (int a = 0; a < t.count; ++a) out[t.at[i] + a] += t.z[i * t.count + a] * v[i];
+  }
+}
+
+double SparseLaplace::jets(const Stage& stage, const double* eta, bool third) {
+  const Index blocks = (n_ + kBlockRows - 1) / kBlockRows;
+  Vec sums(blocks, 0.0);
+  parallel_blocks(blocks, threads_, [&](Index b) {
+    const Index r0 = b * kBlockRows, m = std::min(kBlockRows, n_ - r0);
+    stage_jets(stage, m, &y_[r0], size_.empty() ? nullptr : &size_[r0], eta + r0, &l_[r0], &d1_[r0], &d2_[r0], third ? &d3_[r0] : nullptr);
+    for (Index i = r0; i < r0 + m; ++i) sums[b] += l_[i];
+  });
+  double total = 0.0;
+  for (double s : sums) total += s;
+  return total;
+}
+
+void SparseLaplace::entries(Index r, Entry* out) const {
+  for (size_t k = 0; k < terms_.size(); ++k) {
+    const auto& t = terms_[k];
+    out[k] = {t.node[r], static_cast<int>(t.at[r] - elimination_.first(t.node[r])), t.count, t.z.empty() ? &kOne : &t.z[r * t.count]};
+  }
+}
+
+bool SparseLaplace::refactor(const double* lambda, bool positive) {
+  elimination_.zero();
+  const size_t pairs = terms_.size() * (terms_.size() - 1) / 2;
+  std::vector<Entry> row(terms_.size());
+  for (Index i = 0; i < n_; ++i) {
+    entries(i, row.data());
+    const double w = -d2_[i];
+    elimination_.add(row.data(), where_.data() + i * pairs, positive ? std::max(w, 0.0) : w, nullptr);
+  }
+  return elimination_.factor(lambda);
+}
+
+bool SparseLaplace::find_modes(const Stage& stage, const double* lambda, double tol) {
+  const Index s = elimination_.scalars();
+  Vec b(s), rhs(s), step(s), solved(s), from(u_);
+  double value = -HUGE_VAL, length = 1.0, before = HUGE_VAL;
+  bool restarted = false;
+  for (int it = 0; it < kMost; ++it) {
+    b = u_;
+    elimination_.times(lambda, false, b.data());
+    eta_ = xb_;
+    add_random(b.data(), eta_.data());
+    double now = jets(stage, eta_.data(), false);
+    for (double v : u_) now -= 0.5 * v * v;
+    const bool first = value == -HUGE_VAL;
+    if (!std::isfinite(now) && first) {  // the start lies outside the family's range: begin at zero, once
+      if (restarted) return false;
+      restarted = true;
+      std::fill(u_.begin(), u_.end(), 0.0);
+      have_ = false;
+      continue;
+    }
+    if (!first && !(now >= value - 1e-11 * std::fabs(value) - 1e-12)) {
+      length *= 0.25;
+      if (length < 1e-10) return false;
+      for (Index i = 0; i < s; ++i) u_[i] = from[i] + length * step[i];
+      have_ = false;
+      continue;
+    }
+    value = now;
+    length = 1.0;
+    transpose_random(d1_.data(), rhs.data());
+    elimination_.times(lambda, true, rhs.data());
+    for (Index i = 0; i < s; ++i) rhs[i] -= u_[i];
+    bool current = false, exact = true;
+    double decrement = 0.0;
+    for (;;) {
+      if (!have_) {
+        exact = refactor(lambda, false);
+        if (!exact && !refactor(lambda, true)) return false;
+        have_ = current = true;
+        before = HUGE_VAL;
+      }
+      solved = rhs;
+      elimination_.forward(solved.data(), 0);
+      decrement = wide_dot(solved.data(), solved.data(), s);
+      if (!std::isfinite(decrement)) return false;
+      if (!current && (decrement < tol || decrement > kSlow * before)) {
+        have_ = false;
+        continue;
+      }
+      break;
+    }
+    before = decrement;
+    if (current && decrement < 10.0 * tol) return exact;
+    elimination_.backward(solved.data(), 0);
+    step = solved;
+    from = u_;
+    for (Index i = 0; i < s; ++i) u_[i] += step[i];
+  }
+  return false;
+}
+
+int SparseLaplace::psis(const Stage& stage) const { return stage.has_psi() ? 1 : 0; }
+
+SparseLaplaceEvaluation SparseLaplace::evaluate(const Stage& stage, const double* beta, const double* lambda, const Directions& directions, int order,
+                                                double tol) {
+  SparseLaplaceEvaluation out;
+  Elimination& f = elimination_;
+  const Index s = f.scalars();
+  const int p = p_, m = directions.count(), size = p + m + psis(stage);
+  linear(beta);
+  if (!find_modes(stage, lambda, tol)) {
+    std::fill(u_.begin(), u_.end(), 0.0);
+    have_ = false;
+    return out;
+  }
+  double value = stage_constant(stage, n_, y_.data(), trials_.empty() ? nullptr : trials_.data(), weights_.empty() ? nullptr : weights_.data());
+  for (double v : l_) value += v;
+  value -= 0.5 * wide_dot(u_.data(), u_.data(), s);
+  out.deviance = -2.0 * value + f.logdet();
+  out.ok = std::isfinite(out.deviance);
+  out.u = u_;
+  if (order == 0 || !out.ok) return out;
+
+  jets(stage, eta_.data(), true);
+  f.invert(0);
+  Vec lev(n_), v(n_), pulled(n_, 0.0), lam(s), zs(s), zq(s);
+  const size_t pairs = terms_.size() * (terms_.size() - 1) / 2;
+  parallel_blocks((n_ + kBlockRows - 1) / kBlockRows, threads_, [&](Index b) {
+    std::vector<Entry> row(terms_.size());
+    std::vector<Vec> scaled;
+    for (const auto& t : terms_) scaled.emplace_back(t.count);
+    for (Index i = b * kBlockRows; i < std::min(n_, (b + 1) * kBlockRows); ++i) {
+      entries(i, row.data());
+      for (size_t k = 0; k < row.size(); ++k) {  // zt = Lambda'z: of a row with one effect of several, a row of Lambda
+        Entry& e = row[k];
+        const double* l = lambda + f.lambda_at(f.lambda_of(e.node));
+        const int q = f.q(e.node);
+        Vec& zt = scaled[k];
+        zt.assign(q, 0.0);
+        for (int a = 0; a < e.count; ++a)
+          for (int c = 0; c < q; ++c) zt[c] += l[(e.offset + a) * q + c] * e.z[a];
+        e = {e.node, 0, q, zt.data()};
+      }
+      lev[i] = f.leverage(row.data(), where_.data() + i * pairs, static_cast<int>(row.size()));
+      v[i] = -d3_[i] * lev[i];
+    }
+  });
+  transpose_random(v.data(), lam.data());
+  f.times(lambda, true, lam.data());
+  f.forward(lam.data(), 0);
+  f.backward(lam.data(), 0);
+  Vec b = lam;
+  f.times(lambda, false, b.data());
+  add_random(b.data(), pulled.data());
+  for (Index i = 0; i < n_; ++i) v[i] += d2_[i] * pulled[i];
+  transpose_random(v.data(), zq.data());
+  transpose_random(d1_.data(), zs.data());
+  for (Index i = 0; i < s; ++i) zq[i] -= 2.0 * zs[i];
+  for (Index i = 0; i < n_; ++i) v[i] -= 2.0 * d1_[i];
+  out.gradient.assign(size, 0.0);
+  for (Index r0 = 0; r0 < n_; r0 += kBlockRows) rows_.transpose_times(r0, std::min(kBlockRows, n_ - r0), &v[r0], out.gradient.data());
+  Vec by_lambda(f.lambda_size());
+  f.pulls(lambda, 0, by_lambda.data());
+  add_outer_by_lambda(f, 0.5, zq.data(), u_.data(), by_lambda.data());
+  add_outer_by_lambda(f, 0.5, zs.data(), lam.data(), by_lambda.data());
+  for (int k = 0; k < m; ++k) out.gradient[p + k] = 2.0 * directions.along(k, by_lambda.data());
+  if (psis(stage)) {
+    Vec l_psi(n_), s_psi(n_), w_psi(n_);
+    stage_psi(stage, n_, y_.data(), size_.empty() ? nullptr : size_.data(), eta_.data(), l_psi.data(), s_psi.data(), w_psi.data());
+    double g = 0.0;
+    for (Index i = 0; i < n_; ++i) g += -2.0 * l_psi[i] + lev[i] * w_psi[i] + pulled[i] * s_psi[i];
+    out.gradient[p + m] = g;
+  }
+  if (order > 1) {
+    out.hessian.assign(static_cast<size_t>(size) * size, 0.0);
+    add_hessian(stage, lambda, directions, zs, out.hessian);
+  }
+  return out;
+}
+
+// blockdiag(2 X'V^-1X, average information, curvature of psi)
+void SparseLaplace::add_hessian(const Stage& stage, const double* lambda, const Directions& directions, const Vec& zs, Vec& h) {
+  Elimination& f = elimination_;
+  const Index s = f.scalars();
+  const int p = p_, m = directions.count(), size = p + m + psis(stage);
+  Vec xwx(static_cast<size_t>(p) * p, 0.0), x(static_cast<size_t>(kRunRows) * p), w(kRunRows);
+  std::vector<Vec> r(p, Vec(s, 0.0));
+  for (Index r0 = 0; r0 < n_; r0 += kRunRows) {
+    const Index rows = std::min(kRunRows, n_ - r0);
+    rows_.fill(r0, rows, x.data());
+    for (Index i = 0; i < rows; ++i) w[i] = -d2_[r0 + i];
+    add_outer(xwx.data(), p, x.data(), w.data(), rows);
+    for (const auto& t : terms_)
+      for (Index i = 0; i < rows; ++i)
+        for (int a = 0; a < t.count; ++a) {
+          const double wz = w[i] * (t.z.empty() ? 1.0 : t.z[(r0 + i) * t.count + a]);
+          const Index at = t.at[r0 + i] + a;
+          for (int c = 0; c < p; ++c) r[c][at] += wz * x[i * p + c];
+        }
+  }
+  for (auto& v : r) {
+    f.times(lambda, true, v.data());
+    f.forward(v.data(), 0);
+  }
+  for (int a = 0; a < p; ++a)
+    for (int c = 0; c <= a; ++c)
+      h[static_cast<size_t>(a) * size + c] = h[static_cast<size_t>(c) * size + a] = 2.0 * (xwx[a * p + c] - wide_dot(r[a].data(), r[c].data(), s));
+  std::vector<Vec> xs(m, Vec(s)), ys(m, Vec(s)), vs(m);
+  for (int k = 0; k < m; ++k) {
+    moved_covariance(f, directions, k, lambda, zs.data(), xs[k].data());
+    f.multiply(xs[k].data(), ys[k].data());
+    vs[k] = ys[k];
+    f.times(lambda, true, vs[k].data());
+    f.forward(vs[k].data(), 0);
+    for (int l = 0; l <= k; ++l)
+      h[static_cast<size_t>(p + k) * size + p + l] = h[static_cast<size_t>(p + l) * size + p + k] =
+          wide_dot(xs[k].data(), ys[l].data(), s) - wide_dot(vs[k].data(), vs[l].data(), s);
+  }
+  if (!psis(stage)) return;
+  Vec l0(n_), l1(n_), d(n_), unused(n_), solved(s);
+  Stage moved = stage;
+  moved.psi += kPsiStep;
+  const double* sizes = size_.empty() ? nullptr : size_.data();
+  stage_psi(moved, n_, y_.data(), sizes, eta_.data(), l1.data(), d.data(), unused.data());
+  stage_psi(stage, n_, y_.data(), sizes, eta_.data(), l0.data(), d.data(), unused.data());
+  double curvature = 0.0;
+  for (Index i = 0; i < n_; ++i) curvature -= (l1[i] - l0[i]) / kPsiStep;
+  transpose_random(d.data(), solved.data());
+  f.times(lambda, true, solved.data());
+  f.forward(solved.data(), 0);
+  const double own = 2.0 * (curvature - wide_dot(solved.data(), solved.data(), s));
+  h[static_cast<size_t>(size) * size - 1] = own > 0.0 ? own : 2.0 * static_cast<double>(n_);
+}
+
+Vec SparseLaplace::inverse_blocks() {
+  Elimination& f = elimination_;
+  f.invert(0);
+  Vec out;
+  for (std::int32_t j = 0; j < static_cast<std::int32_t>(f.nodes()); ++j) {
+    const size_t at = out.size();
+    out.resize(at + static_cast<size_t>(f.q(j)) * f.q(j));
+    f.inverse_block(j, &out[at]);
+  }
+  return out;
+}
+
+Vec SparseLaplace::log_ratios(const Stage& stage, const double* beta, const double* lambda, const double* e, Index draws) {
+  const Index s = elimination_.scalars();
+  linear(beta);
+  Vec out(draws), u(s), b(s);
+  const auto value = [&](const Vec& at) {
+    b = at;
+    elimination_.times(lambda, false, b.data());
+    eta_ = xb_;
+    add_random(b.data(), eta_.data());
+    return jets(stage, eta_.data(), false) - 0.5 * wide_dot(at.data(), at.data(), s);
+  };
+  const Vec mode = u_;
+  const double top = value(mode);
+  for (Index d = 0; d < draws; ++d) {
+    u.assign(e + d * s, e + (d + 1) * s);
+    const double squares = wide_dot(u.data(), u.data(), s);
+    elimination_.backward(u.data(), 0);
+    for (Index i = 0; i < s; ++i) u[i] += mode[i];
+    out[d] = value(u) - top + 0.5 * squares;
+  }
+  value(mode);
+  return out;
+}
+
+}  // namespace glimm

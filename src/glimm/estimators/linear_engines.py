@@ -1,0 +1,200 @@
+"""The profiled deviance of an LMM at shapes and theta: by the kernels of one grouping factor, or by elimination for any design.
+
+d(theta) = log|M| [+ log|X'V^-1X|] + ne (1 + log(2 pi r2 / ne))
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from ..covariance.layout import Layout, Shapes, slices
+from ..design.records import Design
+from ..kernels import Limits, LinearMixed, Optimum, Rows, SparseLinear, minimise
+from ..kernels.matrix import Floats
+from .terms import Effects, directions, lambdas, one_factor, placed_effects
+
+WELL = 1e6
+
+
+class LinearEnd(NamedTuple):
+    """Everything at the optimum: effects and posterior (at sigma = 1) per term, as named."""
+
+    ok: bool
+    deviance: float
+    r2: float
+    beta: Floats
+    information: Floats
+    effects: tuple[Floats, ...]
+    posterior: tuple[Floats, ...]
+
+
+class LinearEngine(Protocol):
+    """What a search needs of the deviance."""
+
+    def run(self, shapes: Shapes, x: Floats, limits: Limits) -> Optimum:
+        """Minimise from x."""
+
+    def slope(self, shapes: Shapes, x: Floats) -> Floats:
+        """Gradient."""
+
+    def end(self, shapes: Shapes, x: Floats) -> LinearEnd:
+        """The solution at x."""
+
+    def removed(self) -> tuple[float, float]:
+        """Root mean squares of what the least-squares fit leaves of the response, and of response - offset."""
+
+    def typical(self) -> tuple[Floats, ...]:
+        """Per term (k,) standard deviations, relative to sigma, that a level can just tell."""
+
+    def respond(self, y: Floats) -> None:
+        """Another response."""
+
+
+def linear_engine(design: Design, terms: tuple[Effects, ...], reml: bool, threads: int) -> LinearEngine:
+    """The engine for the design's random terms."""
+    part = design.mean
+    rows = Rows(part.matrix, part.center, part.scale, design.y, design.size, part.offset, threads=threads)
+    if one_factor(terms):
+        return OneFactor(rows, terms[0], reml, {})
+    return AnyDesign(SparseLinear(rows, [t.sparse() for t in terms]), terms, design.size, reml)
+
+
+@dataclass(frozen=True, slots=True)
+class OneFactor:
+    """One term under us or diag; `models` holds the cross-products for each order of the effects that was needed."""
+
+    rows: Rows
+    effects: Effects
+    reml: bool
+    models: dict[tuple[int, ...], LinearMixed]
+
+    def model(self, layout: Layout) -> LinearMixed:
+        """The cross-products with the effects in the layout's order."""
+        key = tuple(layout.order.tolist())
+        if key not in self.models:
+            term = self.effects.term
+            self.models[key] = LinearMixed(self.rows, term.refs, len(term.levels), self.effects.taken(layout.order), self.effects.q)
+        return self.models[key]
+
+    def run(self, shapes: Shapes, x: Floats, limits: Limits) -> Optimum:
+        """The search in native code."""
+        layout = only(shapes)
+        return self.model(layout).search(x, layout.rows, layout.columns, self.reml, limits)
+
+    def slope(self, shapes: Shapes, x: Floats) -> Floats:
+        """Gradient in the layout's entries."""
+        layout = only(shapes)
+        gradient = self.model(layout).evaluate(layout.factor(x), self.reml, derivatives=True).gradient
+        return np.zeros(layout.size) if gradient is None else gradient[layout.places]
+
+    def end(self, shapes: Shapes, x: Floats) -> LinearEnd:
+        """The solution."""
+        layout, q = only(shapes), self.effects.q
+        e = self.model(layout).evaluate(layout.factor(x), self.reml, blocks=True)
+        if not e.ok:
+            return LinearEnd(False, e.deviance, e.r2, e.beta, e.information, (), ())
+        assert e.u is not None
+        assert e.inverse_blocks is not None
+        root = self.effects.back @ layout.root(x)
+        blocks = root @ e.inverse_blocks.reshape(-1, q, q) @ root.T
+        return LinearEnd(True, e.deviance, e.r2, e.beta, e.information, (e.u.reshape(-1, q) @ root.T,), (blocks,))
+
+    def removed(self) -> tuple[float, float]:
+        """What is left of the response."""
+        return self.any_model().removed()
+
+    def typical(self) -> tuple[Floats, ...]:
+        """One over the root mean square of Z'WZ."""
+        return (1.0 / np.sqrt(self.any_model().mean_square()),)
+
+    def any_model(self) -> LinearMixed:
+        """The cross-products with the effects in their own order."""
+        layout = self.effects.shape()
+        assert isinstance(layout, Layout)
+        return self.model(layout)
+
+    def respond(self, y: Floats) -> None:
+        """In all models."""
+        for model in self.models.values():
+            model.respond(y)
+
+
+@dataclass(frozen=True, slots=True)
+class AnyDesign:
+    """Any number of terms."""
+
+    model: SparseLinear
+    terms: tuple[Effects, ...]
+    size: Floats | None
+    reml: bool
+
+    def run(self, shapes: Shapes, x: Floats, limits: Limits) -> Optimum:
+        """Newton with the average information."""
+
+        def evaluate(theta: Floats) -> tuple[bool, float, Floats, Floats]:
+            e = self.model.evaluate(lambdas(shapes, theta), self.reml, directions(shapes, theta), 2)
+            if not e.ok or e.gradient is None or e.pulled is None:
+                return False, np.inf, np.zeros(len(theta)), np.eye(len(theta))
+            hessian = np.zeros((0, 0)) if e.hessian is None else e.hessian + bends(shapes, theta, e.pulled)
+            return True, e.deviance, e.gradient, hessian
+
+        if not len(x):
+            e = self.model.evaluate(lambdas(shapes, x), self.reml)
+            empty = np.zeros(0)
+            return Optimum(x, e.deviance, empty, np.zeros((0, 0)), 0.0, 1, 0, e.ok, empty.astype(bool))
+        return minimise(evaluate, x, limits)
+
+    def slope(self, shapes: Shapes, x: Floats) -> Floats:
+        """Gradient in the shapes' parameters."""
+        e = self.model.evaluate(lambdas(shapes, x), self.reml, directions(shapes, x), 1)
+        return np.zeros(len(x)) if e.gradient is None else e.gradient
+
+    def end(self, shapes: Shapes, x: Floats) -> LinearEnd:
+        """The solution."""
+        e = self.model.evaluate(lambdas(shapes, x), self.reml)
+        if not e.ok:
+            return LinearEnd(False, e.deviance, e.r2, e.beta, e.information, (), ())
+        blocks = self.model.inverse_blocks()
+        parts = zip(self.terms, shapes, slices(shapes), e.u, blocks, strict=True)
+        placed = [placed_effects(t, s, x[at], u, b) for t, s, at, u, b in parts]
+        return LinearEnd(True, e.deviance, e.r2, e.beta, e.information, tuple(p[0] for p in placed), tuple(p[1] for p in placed))
+
+    def removed(self) -> tuple[float, float]:
+        """What is left of the response."""
+        return self.model.removed()
+
+    def typical(self) -> tuple[Floats, ...]:
+        """One over the root mean square of Z'WZ."""
+        squares = [t.squares(self.size) for t in self.terms]
+        return tuple(np.sqrt(count / total) for total, count in squares)
+
+    def respond(self, y: Floats) -> None:
+        """In the one model."""
+        self.model.respond(y)
+
+
+def only(shapes: Shapes) -> Layout:
+    """The layout of the only term."""
+    (layout,) = shapes
+    assert isinstance(layout, Layout)
+    return layout
+
+
+def bends(shapes: Shapes, theta: Floats, pulled: Floats) -> Floats:
+    """The second-order term of Sigma = Lambda Lambda': 2 tr(dLambda_k' G dLambda_l), where G = pulled Lambda^-1 can be had."""
+    out = np.zeros((len(theta), len(theta)))
+    begin = 0
+    for s, at in zip(shapes, slices(shapes), strict=True):
+        values = s.lambdas(theta[at])
+        if isinstance(s, Layout) and s.rank == s.k:
+            root = values.reshape(s.k, s.k)
+            diagonal = np.abs(s.factor(theta[at]).diagonal())
+            if diagonal.min() * WELL > diagonal.max():
+                g = np.linalg.solve(root.T, pulled[begin : begin + len(values)].reshape(s.k, s.k).T).T
+                moved = s.dlambdas(theta[at]).reshape(s.size, s.k, s.k)
+                out[at, at] = 2.0 * np.einsum("kab,ac,lcb->kl", moved, 0.5 * (g + g.T), moved, optimize=True)
+        begin += len(values)
+    return out

@@ -1,0 +1,252 @@
+"""-2 log L of a GLMM at shapes and x = (working beta | theta of each term | psi): by the kernels of one grouping factor, Laplace and
+quadrature, or by elimination for any design, Laplace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from ..covariance.layout import Layout, Shapes, slices, total
+from ..design.records import Design
+from ..family import Family
+from ..kernels import MixedEvaluation, MixedModel, Rows, SparseLaplace, inverse
+from ..kernels.matrix import Bools, Floats, Ints
+from .linear_engines import only
+from .points import rule
+from .terms import Effects, by_level, directions, lambdas, one_factor, placed_effects
+
+MANY_LEVELS, FEW_LEVELS = 4000, 1000
+CENTRAL, FORWARD = 3e-3, 1e-4
+SHARP = 1e-22
+DEAR = 250
+
+
+class Value(NamedTuple):
+    """-2 log L with its gradient and a model of its Hessian (empty where not asked for)."""
+
+    ok: bool
+    deviance: float
+    gradient: Floats
+    hessian: Floats
+
+
+class MixedEnd(NamedTuple):
+    """At the optimum: effects and their conditional variances per term, as named."""
+
+    ok: bool
+    gradient: Floats
+    hessian: Floats
+    effects: tuple[Floats, ...]
+    posterior: tuple[Floats, ...]
+
+
+class MixedEngine(Protocol):
+    """What a search needs of the likelihood."""
+
+    @property
+    def quadrature(self) -> int:
+        """Effects per cluster where quadrature over them is possible, else 0."""
+
+    def evaluate(self, shapes: Shapes, x: Floats, points: int, order: int) -> Value:
+        """order 0: value; 1: with gradient; 2: with model Hessian."""
+
+    def hessian(self, shapes: Shapes, x: Floats, model: Floats, points: int) -> Floats:
+        """(P, P) of -2 log L, NaN where it cannot be had; model : the model of it at x."""
+
+    def end(self, shapes: Shapes, x: Floats, points: int) -> MixedEnd:
+        """The solution at x."""
+
+    def fewer(self) -> MixedEngine | None:
+        """The same on some of the clusters, where there are many; None otherwise."""
+
+
+def mixed_engine(design: Design, family: Family, terms: tuple[Effects, ...], threads: int) -> MixedEngine:
+    """The engine for the design's random terms."""
+    kernels = family.kernel, design.mean.link.kernel
+    if one_factor(terms):
+        return OneFactor(design, kernels, terms[0], *by_level(terms[0].term), threads, {})
+    part = design.mean
+    rows = Rows(part.matrix, part.center, part.scale, design.y, design.size, part.offset, threads=threads)
+    return AnyDesign(SparseLaplace(rows, [t.sparse() for t in terms], design.trials, design.weights), kernels, terms, part.matrix.p)
+
+
+@dataclass(frozen=True, slots=True)
+class OneFactor:
+    """One term under us or diag: rows by level in `order` from `starts`; models for each order of the effects that was needed."""
+
+    design: Design
+    kernels: tuple[Any, Any]
+    effects: Effects
+    order: Ints
+    starts: Ints
+    threads: int
+    models: dict[tuple[int, ...], MixedModel]
+
+    @property
+    def quadrature(self) -> int:
+        """All effects of the term."""
+        return self.effects.q
+
+    def model(self, layout: Layout) -> MixedModel:
+        """The rows with the effects in the layout's order."""
+        key = tuple(layout.order.tolist())
+        if key not in self.models:
+            design, part = self.design, self.design.mean
+            rows = Rows(part.matrix, part.center, part.scale, design.y, design.size, part.offset, self.order, self.threads)
+            arranged = [None if a is None else a[self.order] for a in (design.trials, design.weights)]
+            self.models[key] = MixedModel(rows, self.starts, self.effects.taken(layout.order), self.effects.q, *arranged)
+        return self.models[key]
+
+    def spread_out(self, layout: Layout, x: Floats) -> tuple[Floats, Ints]:
+        """The kernel's vector (beta | all entries of T | psi), and the positions of x in it."""
+        p, m, q = self.design.mean.matrix.p, layout.size, self.effects.q
+        entries = q * (q + 1) // 2
+        places = np.concatenate([np.arange(p), p + layout.places, np.arange(p + entries, p + entries + len(x) - p - m)])
+        vector = np.zeros(entries + len(x) - m)
+        vector[places] = x
+        return vector, places
+
+    def answer(self, layout: Layout, x: Floats, points: int, order: int, blocks: bool = False) -> tuple[MixedEvaluation, Ints]:
+        """The kernel's answer and the positions of x in its vector."""
+        vector, places = self.spread_out(layout, x)
+        if points == 1:
+            return self.model(layout).laplace(*self.kernels, vector, order, blocks), places
+        return self.model(layout).quadrature(*self.kernels, vector, order, *rule(points, self.effects.q), blocks=blocks), places
+
+    def evaluate(self, shapes: Shapes, x: Floats, points: int, order: int) -> Value:
+        """Laplace or quadrature."""
+        e, places = self.answer(only(shapes), x, points, order)
+        if order == 0 or not e.ok:
+            return Value(e.ok, e.deviance, np.zeros(0), np.zeros((0, 0)))
+        return Value(e.ok, e.deviance, e.gradient[places], e.hessian[np.ix_(places, places)] if order > 1 else np.zeros((0, 0)))
+
+    def hessian(self, shapes: Shapes, x: Floats, model: Floats, points: int) -> Floats:
+        """Exact for Laplace, differences of the exact gradient for quadrature."""
+        layout = only(shapes)
+        if points == 1:
+            vector, places = self.spread_out(layout, x)
+            exact = self.model(layout).laplace_hessian(*self.kernels, vector, places)
+            return np.full((len(x), len(x)), np.nan) if exact is None else exact
+        scales = scales_in(shapes, self.design.mean.matrix.p, len(x))
+        return differences(lambda v: self.evaluate(shapes, v, points, 1), x, scales, np.diag(model_errors(model)), CENTRAL)
+
+    def end(self, shapes: Shapes, x: Floats, points: int) -> MixedEnd:
+        """The solution."""
+        layout, q = only(shapes), self.effects.q
+        e, places = self.answer(layout, x, points, 2, blocks=True)
+        if not e.ok or e.inverse_blocks is None:
+            return MixedEnd(False, np.zeros(0), np.zeros((0, 0)), (), ())
+        p = self.design.mean.matrix.p
+        root = self.effects.back @ layout.root(x[p : p + layout.size])
+        blocks = root @ e.inverse_blocks.reshape(-1, q, q) @ root.T
+        return MixedEnd(True, e.gradient[places], e.hessian[np.ix_(places, places)], (e.u.reshape(-1, q) @ root.T,), (blocks,))
+
+    def fewer(self) -> OneFactor | None:
+        """Every k-th level: a search there costs little and saves half of the other."""
+        levels = len(self.starts) - 1
+        if levels < MANY_LEVELS:
+            return None
+        chosen = np.arange(0, levels, levels // FEW_LEVELS)
+        sizes = np.diff(self.starts)[chosen]
+        starts = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
+        positions = np.repeat(self.starts[chosen] - starts[:-1], sizes) + np.arange(starts[-1])
+        return replace(self, order=self.order[positions], starts=starts, models={})
+
+
+@dataclass(frozen=True, slots=True)
+class AnyDesign:
+    """Any number of terms, by Laplace."""
+
+    model: SparseLaplace
+    kernels: tuple[Any, Any]
+    terms: tuple[Effects, ...]
+    p: int
+
+    @property
+    def quadrature(self) -> int:
+        """None: the levels are not independent of each other."""
+        return 0
+
+    def answer(self, shapes: Shapes, x: Floats, order: int, tol: float = 1e-16) -> Any:
+        """The kernel's answer."""
+        p, m = self.p, total(shapes)
+        theta = x[p : p + m]
+        moved = {} if order == 0 else {"directions": directions(shapes, theta)}
+        return self.model.evaluate(self.kernels, x[:p], lambdas(shapes, theta), x[p + m :], order=order, tol=tol, **moved)
+
+    def evaluate(self, shapes: Shapes, x: Floats, points: int, order: int) -> Value:
+        """Laplace."""
+        e = self.answer(shapes, x, order)
+        empty = np.zeros((0, 0))
+        return Value(e.ok, e.deviance, np.zeros(0) if order == 0 else e.gradient, empty if order < 2 or e.hessian is None else e.hessian)
+
+    def hessian(self, shapes: Shapes, x: Floats, model: Floats, points: int) -> Floats:
+        """Differences of the exact gradient along the columns of model^(-1/2); one-sided where an evaluation is dear."""
+        w, v = np.linalg.eigh(model_scaled(model)[0])
+        steps = (v * np.sqrt(2.0 / np.maximum(np.abs(w), 1e-8 * np.abs(w).max(initial=1e-300)))) / model_scaled(model)[1][:, None]
+        scales = scales_in(shapes, self.p, len(x))
+
+        def gradient(at: Floats) -> Value:
+            e = self.answer(shapes, at, 1, SHARP)
+            return Value(e.ok, e.deviance, e.gradient, np.zeros((0, 0)))
+
+        dear = self.model.shape()[2] > DEAR
+        return differences(gradient, x, scales, steps, FORWARD if dear else CENTRAL, gradient(x).gradient if dear else None)
+
+    def end(self, shapes: Shapes, x: Floats, points: int) -> MixedEnd:
+        """The solution."""
+        e = self.answer(shapes, x, 2)
+        if not e.ok:
+            return MixedEnd(False, np.zeros(0), np.zeros((0, 0)), (), ())
+        theta = x[self.p : self.p + total(shapes)]
+        parts = zip(self.terms, shapes, slices(shapes), e.u, self.model.inverse_blocks(), strict=True)
+        placed = [placed_effects(t, s, theta[at], u, b) for t, s, at, u, b in parts]
+        return MixedEnd(True, e.gradient, e.hessian, tuple(a for a, _ in placed), tuple(b for _, b in placed))
+
+    def fewer(self) -> None:
+        """All rows at once."""
+
+
+def scales_in(shapes: Shapes, first: int, size: int) -> Bools:
+    """(P,) which entries of a vector are standard deviations."""
+    out = np.zeros(size, dtype=bool)
+    for s, at in zip(shapes, slices(shapes, first), strict=True):
+        out[at] = s.scales
+    return out
+
+
+def model_scaled(hessian: Floats) -> tuple[Floats, Floats]:
+    """The matrix with a diagonal of ones, and the roots of its own."""
+    root = np.sqrt(np.abs(np.diag(hessian)))
+    root[root == 0.0] = 1.0
+    return np.asarray(0.5 * (hessian + hessian.T) / np.outer(root, root)), root
+
+
+def model_errors(hessian: Floats) -> Floats:
+    """(m,) standard errors from a model Hessian of -2 log L, or from its diagonal where it has no inverse."""
+    try:
+        return np.sqrt(np.abs(np.diag(2.0 * inverse(hessian))))
+    except np.linalg.LinAlgError:
+        return np.asarray(np.sqrt(2.0 / np.maximum(np.abs(np.diag(hessian)), 1e-12)))
+
+
+def differences(gradient: Callable[[Floats], Value], x: Floats, scales: Bools, steps: Floats, reach: float, base: Floats | None = None) -> Floats:
+    """(P, P) Hessian H from H S, S the columns of steps (about a standard error long): central, or one-sided from the gradient at x.
+
+    No standard deviation moves by more than half of itself.
+    """
+    h = np.empty((len(x), len(x)))
+    for k, step in enumerate(steps.T):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            most = np.min(np.where(scales & (step != 0.0), 0.5 * np.abs(x / step), np.inf), initial=np.inf)
+        length = min(reach, float(most))
+        sides = [gradient(x + side * length * step) for side in ((1.0, -1.0) if base is None else (1.0,))]
+        if not all(e.ok for e in sides):
+            return np.full((len(x), len(x)), np.nan)
+        h[:, k] = (sides[0].gradient - sides[1].gradient) / (2.0 * length) if base is None else (sides[0].gradient - base) / length
+    full = np.linalg.solve(steps.T, h.T).T
+    return np.asarray(0.5 * (full + full.T))
