@@ -4,6 +4,7 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include "blocked.hpp"
 #include "cpu.hpp"
 #include "doors.hpp"
 #include "gee.hpp"
@@ -29,6 +30,13 @@ struct HeldLevels {
     levels.z = z ? z->data() : nullptr;
   }
 };
+
+// The lower triangle of the first n columns, zero above; rows are ld long.
+Out lower_triangle(const Vec& rows, size_t n, size_t ld) {
+  Vec out(n * n, 0.0);
+  for (size_t i = 0; i < n; ++i) std::copy(&rows[i * ld], &rows[i * ld] + i + 1, &out[i * n]);
+  return array(std::move(out), {n, n});
+}
 
 struct MixedModel {
   MixedRows rows;
@@ -83,6 +91,27 @@ NB_MODULE(GLIMM_MODULE, m) {
     Vec out(x.shape(0));
     for (size_t i = 0; i < out.size(); ++i) out[i] = vlog(x.data()[i]);
     return array(std::move(out));
+  });
+
+  m.def("cholesky", [](Square a, int threads) {
+    Vec l(a.data(), a.data() + a.size());
+    bool ok = false;
+    {
+      nb::gil_scoped_release release;
+      ok = blocked_cholesky(l.data(), static_cast<Index>(a.shape(0)), static_cast<Index>(a.shape(1)), threads);
+    }
+    return nb::make_tuple(ok, lower_triangle(l, a.shape(0), a.shape(1)));
+  });
+  m.def("spd_inverse", [](Square l, int threads) {
+    const size_t n = l.shape(0), ld = l.shape(1);
+    Vec z(l.data(), l.data() + l.size()), out(n * n);
+    {
+      nb::gil_scoped_release release;
+      blocked_inverse(z.data(), static_cast<Index>(n), static_cast<Index>(ld), threads);
+    }
+    for (size_t i = 0; i < n; ++i)
+      for (size_t j = 0; j <= i; ++j) out[i * n + j] = out[j * n + i] = z[i * ld + j];
+    return array(std::move(out), {n, n});
   });
 
   m.def("jets", [](int family, int link, double psi, Doubles y, MaybeDoubles size, Doubles eta) {

@@ -1,6 +1,6 @@
 """Typed doors to the compiled kernels: shapes and dtypes are settled here, nowhere else."""
 
-from .dense import inverse, inverse_or_nan, positive_definite, solve
+from .dense import blocked_cholesky, blocked_inverse, inverse, inverse_or_nan, positive_definite, solve
 from .families import constant, jets, link, mean, psi_jets, unit_deviance, variance, working
 from .matrix import Block, Bools, Codes, Floats, Index, Ints, Matrix
 from .mixed import LinearMixed, LmmEvaluation, MixedEvaluation, MixedModel
@@ -32,6 +32,8 @@ __all__ = [
     "SparseLmm",
     "SparseMixed",
     "SparseTerm",
+    "blocked_cholesky",
+    "blocked_inverse",
     "constant",
     "inverse",
     "inverse_or_nan",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .matrix import Floats
+from .native import native
 
 SMALLEST_PIVOT = 1e-15
 
@@ -36,3 +37,22 @@ def positive_definite(a: Floats) -> bool:
     except np.linalg.LinAlgError:
         return False
     return bool(pivots.min(initial=1.0) > SMALLEST_PIVOT)
+
+
+def blocked_cholesky(a: Floats, threads: int = 1) -> tuple[bool, Floats]:
+    """Whether the lower triangle of A is positive definite, and L with A = L L' if so; columns beyond the number of rows are not read."""
+    out: tuple[bool, Floats] = native().cholesky(_rows(a), threads)
+    return out
+
+
+def blocked_inverse(factor: Floats, threads: int = 1) -> Floats:
+    """(L L')^-1 from a lower triangular L; columns beyond the number of rows are not read."""
+    out: Floats = native().spd_inverse(_rows(factor), threads)
+    return out
+
+
+def _rows(a: Floats) -> Floats:
+    a = np.ascontiguousarray(a, dtype=np.float64)
+    if a.ndim != 2 or a.shape[1] < a.shape[0]:
+        raise ValueError(f"a square matrix is needed, not an array of shape {a.shape}")
+    return a
