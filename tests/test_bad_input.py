@@ -109,14 +109,6 @@ def test_no_bars_in_glmm(data):
 
 
 @pytest.mark.parametrize(
-    "bars", ["(1 | g/smoke)", "(1 | g:smoke)", "(1 | g) + (1 | smoke)", "(1 | g) + (0 + x | g)", "ar1(0 + C(smoke) | g)"]
-)
-def test_random_effects_of_later_releases_are_refused_by_name(bars, data):
-    with pytest.raises(glimm.NotYetError, match=r"such as \(1 \+ x \| g\)"):
-        glimm.glmm(f"y ~ x + {bars}", data)
-
-
-@pytest.mark.parametrize(
     ("expression", "remedy"), [("I(x^2)", r"x\*\*2"), ("factor(smoke)", r"C\(smoke\)"), ("log(x)", "row"), ("nosuch(x)", "nosuch")]
 )
 def test_expressions_that_cannot_be_used(door, data, expression, remedy):

@@ -9,13 +9,12 @@ import pyarrow as pa
 import pytest
 
 from designs import NAN, changed, gee, glm, glmm, small, spec
-from glimm.data.formula import split
 from glimm.design import rank
-from glimm.design.build import build_design, check_bars
+from glimm.design.build import build_design
 from glimm.design.clusters import gather
 from glimm.design.replay import read_new
 from glimm.design.words import in_words
-from glimm.errors import GlimmError, NotYetError
+from glimm.errors import GlimmError
 
 # the whole
 
@@ -70,30 +69,6 @@ def test_y_is_the_callers_array_when_nothing_is_missing():
 def test_wrong_door(door, formula, words):
     with pytest.raises(GlimmError, match=words):
         build_design(spec(door, formula), small())
-
-
-@pytest.mark.parametrize(
-    ("formula", "words"),
-    [
-        ("y ~ x + (1 | id) + (0 + x | id)", r"independent effects of one factor are \(1 \+ x \|\| id\)"),
-        ("y ~ x + (1 | id) + (1 | use)", r"several random terms \(\(1 \| id\) \+ \(1 \| use\)\)"),
-        ("y ~ x + (1 | id/use)", "'id/use'.* more than one column"),
-        ("y ~ x + (1 | id:use)", "'id:use'.* more than one column"),
-        ("y ~ x + ar1(0 + C(t) | id)", "structure 'ar1'"),
-    ],
-)
-def test_not_yet(formula, words):
-    with pytest.raises(NotYetError, match=words):
-        check_bars(split(formula))
-    with pytest.raises(NotYetError, match="this release fits one random term of one grouping factor"):
-        build_design(spec("glmm", formula), small())
-
-
-def test_one_random_term_is_there():
-    check_bars(split("y ~ x + (1 | id)"))
-    check_bars(split("y ~ x + (1 || id)"))
-    check_bars(split("y ~ x + us(1 + x | `my id`)"))
-    check_bars(split("y ~ x + diag(1 + x | id)"))
 
 
 # names

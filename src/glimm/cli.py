@@ -192,11 +192,9 @@ def _check_fit(a: argparse.Namespace, door: str, formula: Formula) -> None:
 
 
 def _only_group(formula: Formula) -> str:
-    """The grouping column of a formula's random effects, where there is one; otherwise nothing."""
-    from .data.text import plain_name
-
-    found = {plain_name(bar.group) or "" for bar in formula.bars}
-    return found.pop() if len(found) == 1 else ""
+    """The grouping column of a formula's random effects that the other groupings are within, where there is one; otherwise nothing."""
+    found = [bar.name for bar in formula.bars if all(bar.factors == (bar.name,) and bar.name in other.factors for other in formula.bars)]
+    return found[0] if found else ""
 
 
 def _given(a: argparse.Namespace, *names: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import GlimmError
 from ..kernels.matrix import Codes, Ints
 from .records import Variable
 
@@ -109,16 +110,25 @@ def pandas_columns(variables: Mapping[str, Variable], names: Iterable[str], rows
 
 
 def number_factor(name: str, values: Array, missing: Mask | None) -> Variable:
-    """Distinct numbers in order: through a table when their range is small, else by hashing."""
+    """The distinct numbers of a column, in order, as a factor."""
+    codes, levels = number_codes(values, missing)
+    return Variable(name, "factor", codes=codes, levels=tuple(levels.tolist()), missing=missing, integer=values.dtype.kind in "iu")
+
+
+def number_codes(values: Array, missing: Mask | None = None) -> tuple[Codes, Array]:
+    """(codes, levels) of distinct numbers in order, -1 where missing: through a table when their range is small, else by hashing.
+
+    >>> number_codes(np.array([7, 3, 7]))
+    (array([1, 0, 1], dtype=int32), array([3, 7]))
+    """
     used = values if missing is None else values[~missing]
-    codes = np.full(len(values), -1, dtype=np.int32)
     low, high = (used.min(), used.max()) if len(used) else (0, 0)
     if values.dtype.kind in "iu" and int(high) < 2**62 and int(high) - int(low) <= 4 * len(values) + 1000:
         shifted = used.astype(np.int64) - int(low)
         present = np.zeros(int(high) - int(low) + 1, dtype=np.bool_)
         present[shifted] = True
         levels: Array = np.flatnonzero(present) + int(low)
-        within = (np.cumsum(present) - 1).astype(np.int32)[shifted]
+        within: Codes = (np.cumsum(present, dtype=np.int32) - np.int32(1))[shifted]
     else:
         import pandas as pd
 
@@ -128,10 +138,42 @@ def number_factor(name: str, values: Array, missing: Mask | None) -> Variable:
         rank[order] = np.arange(len(order), dtype=np.int32)
         levels, within = np.asarray(uniques)[order], rank[raw]
     if missing is None:
-        codes = within
-    else:
-        codes[~missing] = within
-    return Variable(name, "factor", codes=codes, levels=tuple(levels.tolist()), missing=missing, integer=values.dtype.kind in "iu")
+        return within, levels
+    codes = np.full(len(values), -1, dtype=np.int32)
+    codes[~missing] = within
+    return codes, levels
+
+
+def cross(name: str, left: Variable, right: Variable) -> Variable:
+    """The combinations of two factors' levels that occur, named "left:right", by left, then right; missing where either is.
+
+    Raises GlimmError where two combinations have one name.
+
+    >>> a, b = number_factor("a", np.array([1, 1, 2]), None), number_factor("b", np.array([5, 6, 5]), None)
+    >>> cross("a:b", a, b).levels
+    ('1:5', '1:6', '2:5')
+    """
+    assert left.codes is not None
+    assert right.codes is not None
+    missing = left.missing if right.missing is None else right.missing
+    if left.missing is not None and right.missing is not None:
+        missing = np.logical_or(left.missing, right.missing)
+    width = len(right.levels)
+    dtype = np.int32 if len(left.levels) * width < 2**31 else np.int64
+    both: Array = left.codes.astype(dtype) * np.asarray(width, dtype=dtype) + right.codes
+    codes, cells = number_codes(both, missing)
+    first, second = np.divmod(cells, max(width, 1))
+    ours, theirs = [level_name(level) for level in left.levels], [level_name(level) for level in right.levels]
+    levels = tuple(f"{ours[i]}:{theirs[j]}" for i, j in zip(first.tolist(), second.tolist(), strict=True))
+    if any(":" in level for level in theirs) and len(set(levels)) < len(levels):
+        again = next(level for level in levels if levels.count(level) > 1)
+        raise GlimmError(f"two combinations of {name} are both called {again!r}, because levels contain ':': rename the levels")
+    return Variable(name, "factor", codes=codes, levels=levels, missing=missing)
+
+
+def level_name(level: Any) -> str:
+    """A level in the name of a combination: whole numbers without a decimal point."""
+    return str(int(level)) if isinstance(level, float) and level.is_integer() else str(level)
 
 
 def sorted_factor(name: str, codes: Array, uniques: Any) -> Variable:

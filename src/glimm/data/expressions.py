@@ -15,8 +15,9 @@ import numpy as np
 
 from ..errors import GlimmError, suggest
 from ..kernels.matrix import Floats, Ints
+from .bars import STRUCTURES
 from .columns import pandas_columns
-from .formula import STRUCTURES, functions_in, variables_in
+from .formula import functions_in, variables_in
 from .records import Variable
 from .text import plain_name, split_at
 

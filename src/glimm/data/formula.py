@@ -10,10 +10,9 @@ import re
 from functools import lru_cache
 
 from ..errors import GlimmError
+from .bars import STRUCTURES, make_bars
 from .records import Bar, Formula
 from .text import blank, calls, depths, pieces, plain_name, split_at, unwrap
-
-STRUCTURES = ("us", "diag", "cs", "homcs", "toep", "ar1", "ou")
 
 _MODULES = {"np", "contr"}
 _CONSTANTS = {"Treatment", "Sum", "Poly", "Helmert", "Diff", "float", "int", "bool", "str"}
@@ -170,7 +169,7 @@ def _right(text: str) -> tuple[str, list[Bar], list[str]]:
         if name == "offset":
             offsets.append(_offset(sign, piece, inside))
         elif name in ("", *STRUCTURES) and _has_bar(inside):
-            bars.append(_bar(sign, piece, name or "us", inside))
+            bars.extend(make_bars(sign, piece, name or "us", inside))
         elif name == "" and _bar_within(inside):
             if sign == "-":
                 raise GlimmError(f"a random term cannot be subtracted: remove it from {piece}")
@@ -196,21 +195,6 @@ def _has_bar(inside: str) -> bool:
     """A | at the top level of the inside of a pair of parentheses."""
     bare = blank(inside)
     return any(char == "|" and level == 0 for char, level in zip(bare, depths(bare), strict=True))
-
-
-def _bar(sign: str, piece: str, structure: str, inside: str) -> Bar:
-    """One random term."""
-    if sign == "-":
-        raise GlimmError(f"the random term {piece} cannot be subtracted: leave it out")
-    parts = [part.strip() for _, part in split_at(inside, "|")]
-    correlated = True
-    if len(parts) == 3 and parts[1] == "" and "||" in blank(inside):
-        parts, correlated = [parts[0], parts[2]], False
-    if len(parts) != 2:
-        raise GlimmError(f"{piece} has more than one bar: write one random term per grouping, for example (1 | a) + (1 | b)")
-    if not parts[0] or not parts[1]:
-        raise GlimmError(f"{piece} is incomplete: write (1 | group)")
-    return Bar(piece, structure, parts[0], parts[1], correlated)
 
 
 def _bar_within(text: str) -> bool:

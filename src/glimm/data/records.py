@@ -41,13 +41,22 @@ class Variable:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One random term as written: structure(expression | group), `correlated` is False for ||."""
+    """One random term of one grouping factor: structure(expression | group), `correlated` is False for ||.
+
+    text : the term as it would be written alone; group : the grouping's text; factors : its columns, whose combinations are its levels
+    """
 
     text: str
     structure: str
     expression: str
     group: str
+    factors: tuple[str, ...]
     correlated: bool
+
+    @property
+    def name(self) -> str:
+        """The grouping's name, a:b for combinations of two columns."""
+        return ":".join(self.factors)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """A call and its data -> Design: parse, read, drop missing rows, response, matrix, rank, offsets, weights, random terms, clusters.
 
-eta_i = offset_i + x_i'beta + b_g(i).
+eta_i = offset_i + x_i'beta + sum over random terms of z_i'b_g(i).
 """
 
 from __future__ import annotations
@@ -15,13 +15,12 @@ from ..data.formula import split
 from ..data.frames import open_frame
 from ..data.matrices import Fixed, build
 from ..data.records import ARRAY, Encoding, Formula, Variable
-from ..data.terms import plain_factor
-from ..data.text import pieces, plain_name, split_at
-from ..errors import GlimmError, NotYetError
+from ..data.text import plain_name
+from ..errors import GlimmError
 from ..kernels.matrix import Floats, Ints
 from . import rank
 from .clusters import make_clusters, read_time
-from .effects import random_term
+from .effects import random_terms
 from .inputs import Inputs, read_inputs, used_rows
 from .records import Clusters, Design, Part, RandomTerm, Spec
 from .response import make_response
@@ -33,8 +32,7 @@ def build_design(spec: Spec, data: Any) -> Design:
 
     spec : the packed call; data : pandas or polars DataFrame, pyarrow Table or dict of arrays
 
-    Raises GlimmError for a call or data that cannot be used, naming column, row or level and the remedy; NotYetError for
-    random effects that this release does not fit.
+    Raises GlimmError for a call or data that cannot be used, naming column, row or level and the remedy.
 
     >>> from glimm.family import resolve
     >>> family, link = resolve("gaussian")
@@ -43,7 +41,6 @@ def build_design(spec: Spec, data: Any) -> Design:
     """
     formula = split(spec.formula)
     check_door(spec, formula)
-    check_bars(formula)
     frame = open_frame(data)
     inputs = read_inputs(spec, formula, frame)
     rows, missing = used_rows(inputs, frame.n_rows, spec.missing)
@@ -52,9 +49,7 @@ def build_design(spec: Spec, data: Any) -> Design:
     fixed = build(formula.fixed, inputs.variables, rows, n)
     offset, offsets = total_offset(formula, inputs, rows)
     residual = spec.family.support == "real" and spec.link.name == "identity"
-    random = tuple(
-        random_term(bar, inputs.groupings[plain_name(bar.group) or ""], inputs.variables, rows, residual) for bar in formula.bars
-    )
+    random = random_terms(formula.bars, inputs, rows, residual)
     part, keep = mean_part(fixed, spec, offset, random)
     needed = _needed(fixed, offsets, random, spec)
     return Design(
@@ -97,39 +92,6 @@ def check_door(spec: Spec, formula: Formula) -> None:
         raise GlimmError(
             "glimm.gee needs groups=: the column that says which rows belong together; for independent rows use glimm.glm(...)"
         )
-
-
-def check_bars(formula: Formula) -> None:
-    """Raise NotYetError for more than one term of one grouping column, saying what is not there; GlimmError for (1 | C(g))."""
-    have = "this release fits one random term of one grouping factor, such as (1 + x | g) or (1 + x || g), where g is one column"
-    if len(formula.bars) > 1:
-        listed = " + ".join(bar.text for bar in formula.bars)
-        same = len({bar.group for bar in formula.bars}) == 1
-        hint = f"; independent effects of one factor are ({_joined(formula)} || {formula.bars[0].group})" if same else ""
-        raise NotYetError(f"several random terms ({listed}) are not available yet: {have}{hint}")
-    for bar in formula.bars:
-        if bar.structure not in ("us", "diag"):
-            raise NotYetError(f"the covariance structure {bar.structure!r} in {bar.text} is not available yet: {have}")
-        if plain_name(bar.group) is None:
-            column = plain_factor(bar.group.strip())
-            bars = "|" if bar.correlated else "||"
-            if column is not None:
-                raise GlimmError(
-                    f"the grouping {bar.group!r} in {bar.text}: write ({bar.expression} {bars} {column}), "
-                    "a grouping is always taken as a factor"
-                )
-            if len(split_at(bar.group, "/:+*-")) == 1:
-                raise GlimmError(
-                    f"the grouping {bar.group!r} in {bar.text} is not a column: make it one, data['g'] = ..., and write "
-                    f"({bar.expression} {bars} g)"
-                )
-            raise NotYetError(f"the grouping {bar.group!r} in {bar.text} is more than one column, which is not available yet: {have}")
-
-
-def _joined(formula: Formula) -> str:
-    """The left sides of several bars as one."""
-    parts = [part for bar in formula.bars for sign, part in pieces(bar.expression) if sign == "+" and part != "0"]
-    return " + ".join(dict.fromkeys(parts))
 
 
 def mean_part(fixed: Fixed, spec: Spec, offset: Floats | None, random: tuple[Any, ...]) -> tuple[Part, tuple[int, ...]]:

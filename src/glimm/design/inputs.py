@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.columns import cross
 from ..data.formula import variables_in
 from ..data.frames import Frame, check_names
 from ..data.matrices import predictors
@@ -31,13 +32,15 @@ class Inputs:
 
     variables : columns of the formula, by name
     arguments : "weights", "offset", "exposure", "time" as given, where given
-    groupings : random-effect grouping, GEE groups and cluster columns, by name, all factors
+    groupings : random-effect groupings, GEE groups and cluster columns, by name, all factors; combinations of columns as "a:b"
+    columns : the columns among the groupings and behind their combinations
     groups : name of the GEE groups among the groupings
     """
 
     variables: Mapping[str, Variable]
     arguments: Mapping[str, Variable]
     groupings: Mapping[str, Variable]
+    columns: Mapping[str, Variable]
     groups: str | None
 
     def column(self, name: str) -> Variable:
@@ -69,20 +72,34 @@ def read_inputs(spec: Spec, formula: Formula, frame: Frame) -> Inputs:
         given = getattr(spec, role)
         if given is not None:
             arguments[role] = _argument(role, given, frame, variables)
-    groupings: dict[str, Variable] = {}
-    for bar in formula.bars:
-        name = plain_name(bar.group) or bar.group
-        check_names(frame, (name,), f", needed by {bar.text}")
-        groupings[name] = frame.factor(name)
+    groupings, columns = _random_groupings(formula, frame)
     groups = None
     if spec.groups is not None:
         groups = spec.groups if isinstance(spec.groups, str) else "groups"
-        groupings[groups] = _groups(spec.groups, frame)
+        groupings[groups] = columns[groups] = _groups(spec.groups, frame)
     for name in spec.clusters:
         check_names(frame, (name,), ", needed by vcov")
         if name not in groupings:
-            groupings[name] = frame.factor(name)
-    return Inputs(variables, arguments, groupings, groups)
+            groupings[name] = columns[name] = frame.factor(name)
+    return Inputs(variables, arguments, groupings, columns, groups)
+
+
+def _random_groupings(formula: Formula, frame: Frame) -> tuple[dict[str, Variable], dict[str, Variable]]:
+    """The groupings of the random terms, and the columns that they are made of; each is coded once."""
+    columns: dict[str, Variable] = {}
+    groupings: dict[str, Variable] = {}
+    made: dict[tuple[str, ...], Variable] = {}
+    for bar in formula.bars:
+        check_names(frame, bar.factors, f", needed by {bar.text}")
+        for j, name in enumerate(bar.factors):
+            if name not in columns:
+                columns[name] = frame.factor(name)
+            path = bar.factors[: j + 1]
+            if path not in made:
+                made[path] = cross(":".join(path), made[path[:-1]], columns[name]) if j else columns[name]
+        if groupings.setdefault(bar.name, made[bar.factors]) is not made[bar.factors]:
+            raise GlimmError(f"{bar.text}: column {bar.name!r} and the combinations {bar.name} have one name: rename the column")
+    return groupings, columns
 
 
 def used_rows(inputs: Inputs, n: int, policy: str) -> tuple[Ints | None, Missing]:
@@ -92,7 +109,7 @@ def used_rows(inputs: Inputs, n: int, policy: str) -> tuple[Ints | None, Missing
     """
     counts: dict[str, int] = {}
     complete = np.ones(n, dtype=np.bool_)
-    columns = [*inputs.variables.items(), *((v.name, v) for v in inputs.arguments.values()), *inputs.groupings.items()]
+    columns = [*inputs.variables.items(), *((v.name, v) for v in inputs.arguments.values()), *inputs.columns.items()]
     for name, variable in columns:
         if variable.missing is not None and variable.missing.any():
             counts[name] = max(int(variable.missing.sum()), counts.get(name, 0))

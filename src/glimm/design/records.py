@@ -166,6 +166,7 @@ class NewRows:
 
     complete : (n,) bool; rows with a missing predictor are False and hold zeros in matrix
     refs : per random term, (n,) int32 level, -1 for a level that the fit has not seen (or missing)
+    places : per random term, (n,) int32 row of its effects, -1 where there is none; refs, but for cells
     """
 
     matrix: Matrix
@@ -173,3 +174,4 @@ class NewRows:
     complete: NDArray[np.bool_]
     refs: tuple[Codes, ...] = ()
     z: tuple[Floats, ...] = ()
+    places: tuple[Codes, ...] = ()

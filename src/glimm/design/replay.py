@@ -10,16 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from ..data.columns import recode
+from ..data.columns import cross, recode
 from ..data.factors import Pieces, encode_factor
 from ..data.frames import Frame, check_names, open_frame
 from ..data.matrices import FixedSpec, complete_rows, replay
 from ..data.readers import read_column
-from ..data.records import ARRAY, Encoding, Variable
+from ..data.records import ARRAY, Bar, Encoding, Variable
 from ..errors import GlimmError
 from ..kernels.matrix import Bools, Codes, Floats
 from .build import log_exposure
 from .records import Design, NewRows, RandomTerm
+from .structured import cell_of
 
 
 def read_rows(design: Design, data: Any, offset: Any = None, exposure: Any = None, effects: bool = True) -> NewRows:
@@ -34,7 +35,8 @@ def read_rows(design: Design, data: Any, offset: Any = None, exposure: Any = Non
             raise GlimmError(f"predict: {role}= goes with newdata=, and without newdata the rows used keep theirs: give the rows too")
     part = design.mean
     everything = np.ones(design.n, dtype=np.bool_)
-    return NewRows(part.matrix, part.offset, everything, tuple(t.refs for t in part.random), tuple(t.z for t in part.random))
+    refs, z, places = tuple(t.refs for t in part.random), tuple(t.z for t in part.random), tuple(t.places for t in part.random)
+    return NewRows(part.matrix, part.offset, everything, refs, z, places)
 
 
 def read_new(design: Design, data: Any, offset: Any = None, exposure: Any = None, effects: bool = True) -> NewRows:
@@ -64,9 +66,10 @@ def read_new(design: Design, data: Any, offset: Any = None, exposure: Any = None
         if given is not None and not isinstance(given, str):
             total, known = _add_array(role, given, frame, total, known)
     complete = complete & known
-    refs = tuple(_refs(term, frame) for term in part.random)
-    z = tuple(_effects(term, frame) for term in part.random) if effects else ()
-    return NewRows(matrix.select(np.array(spec.keep, dtype=np.int64)), total, complete, refs, z)
+    random = [_random(term, bar, frame, effects) for term, bar in zip(part.random, spec.formula.bars, strict=True)]
+    kept = matrix.select(np.array(spec.keep, dtype=np.int64))
+    refs, places = tuple(refs for refs, _, _ in random), tuple(places for _, _, places in random)
+    return NewRows(kept, total, complete, refs, tuple(z for _, z, _ in random) if effects else (), places)
 
 
 def _own(role: str, name: str | None, given: Any) -> str | None:
@@ -122,6 +125,15 @@ def _number(variable: Variable) -> Floats:
     return variable.values
 
 
+def _random(term: RandomTerm, bar: Bar, frame: Frame, effects: bool) -> tuple[Codes, Floats, Codes]:
+    """Levels, columns of the effects and rows of effects of one random term."""
+    refs = _refs(term, bar, frame)
+    if term.times is None:
+        return refs, _effects(term, frame) if effects else np.zeros((frame.n_rows, 0)), refs
+    ones = np.ones((frame.n_rows, 1), order="F")
+    return refs, ones, cell_of(term, refs, _effects(term, frame)[:, 0]) if effects else refs
+
+
 def _effects(term: RandomTerm, frame: Frame) -> Floats:
     """(n, k) columns of the random effects, NaN where one is missing."""
     if term.spec is None:
@@ -134,8 +146,11 @@ def _effects(term: RandomTerm, frame: Frame) -> Floats:
     return z
 
 
-def _refs(term: RandomTerm, frame: Frame) -> Codes:
-    """Each row's level of a grouping factor, -1 where it is missing or unknown."""
-    if term.group not in frame.names:
+def _refs(term: RandomTerm, bar: Bar, frame: Frame) -> Codes:
+    """Each row's level of a grouping, -1 where it is missing or unknown."""
+    if any(name not in frame.names for name in bar.factors):
         return np.full(frame.n_rows, -1, dtype=np.int32)
-    return recode(frame.factor(term.group), tuple(term.levels.tolist()))[0]
+    found = frame.factor(bar.factors[0])
+    for j, name in enumerate(bar.factors[1:], start=2):
+        found = cross(":".join(bar.factors[:j]), found, frame.factor(name))
+    return recode(found, tuple(term.levels.tolist()))[0]

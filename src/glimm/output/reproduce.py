@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..data.records import ARRAY
-from ..data.text import plain_name, string
+from ..data.text import string
 from ..design.response import response_variables
 from ..family import Family, Link
 from ..records import Call, Record
@@ -97,7 +97,7 @@ def data_words(records: Sequence[Record]) -> str:
     for record in records:
         names.update(dict.fromkeys(response_variables(record.design.spec.formula)))
         names.update(dict.fromkeys(record.design.spec.variables))
-        names.update(dict.fromkeys(plain_name(bar.group) or bar.group for bar in record.design.spec.formula.bars))
+        names.update(dict.fromkeys(name for bar in record.design.spec.formula.bars for name in bar.factors))
         names.update(dict.fromkeys(record.call.columns))
         for name in record.call.arrays:
             names.pop(name, None)
