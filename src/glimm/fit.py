@@ -18,6 +18,8 @@ from .estimators.lmm import LinearProblem
 from .estimators.refit import refit
 from .inference import criteria
 from .inference.covariance import Inference, infer
+from .inference.simulate import simulate
+from .inference.variance_explained import components, icc, mean_without_predictors, r2
 from .inference.wald import p_values
 from .kernels.matrix import Floats
 from .marginal.coefficients import marginal_coefficients
@@ -37,9 +39,6 @@ if TYPE_CHECKING:
 LATER: Final = MappingProxyType(
     {
         "qic": "compare working correlations by the robust standard errors, bse",
-        "icc": "compute it from varcorr()",
-        "r2": "varcorr() has the variances, glimm.compare(...) the fits side by side",
-        "simulate": "draw from the family at predict()",
         "to_dict": "pickle the fit",
         "parts": "params, theta and scale have the parameters of this release's models",
         "effect": "take differences of predict(newdata, target='marginal')",
@@ -209,6 +208,61 @@ class Fit(ABC):
         target = check(self.record, scale, target, interval)
         new = read_rows(self.record.design, newdata, offset, exposure, effects=target != "typical")
         return tables.prediction(self.record, predict(self.record, self.inference, new, scale, target, interval, level), interval)
+
+    def simulate(self, n: int = 1, seed: Any = None, *, effects: str = "new") -> Floats:
+        """(rows used, n) responses drawn from the fitted model, one simulation a column, on the scale of the mean: `refit` takes a column.
+
+        n : simulations. seed : a whole number or a numpy Generator gives the same draws again; None does not.
+        effects : "new" draws the random effects of a mixed model from their estimated distribution, as for other clusters of the same
+        sizes; "fitted" holds them at `ranef()`, for the same clusters again. The estimates have no uncertainty of their own here.
+        Weights divide the dispersion where the family has one; elsewhere they are left out, with a GlimmWarning.
+        Raises GlimmError for a GEE, which has no distribution, and where drawn effects lead to means that the family cannot have.
+
+        >>> import glimm
+        >>> fit = glimm.glmm("resp ~ age * smoke + (1 | id)", glimm.load_dataset("ohio"), family="binomial", points=9)
+        >>> draws = fit.simulate(200, seed=1)
+        >>> draws.shape, bool(abs(draws.mean() - fit.record.design.y.mean()) < 0.01)
+        ((2148, 200), True)
+        """
+        return simulate(self.record, n, seed, effects)
+
+    def icc(self, *, method: str | None = None) -> Any:
+        """Intraclass correlations of a mixed model: one row per grouping factor and one for the total.
+
+        Columns group; adjusted, its share of the variance that predictors leave; conditional, its share of all variance; variance of its
+        effects, averaged over rows where slopes are random; var_fixed, var_observation (effects with a level for every row),
+        var_distribution, and the method of the latter. `r2` says what method may be.
+
+        >>> import glimm
+        >>> fit = glimm.glmm("resp ~ age * smoke + (1 | id)", glimm.load_dataset("ohio"), family="binomial", points=9)
+        >>> v = fit.varcorr()["variance"][0]
+        >>> bool(abs(fit.icc()["adjusted"][0] - v / (v + 3.289868)) < 1e-6)
+        True
+        """
+        return tables.from_columns(self.record, icc(components(self.record, method, lambda: self._typical_mean, "icc")))
+
+    def r2(self, *, method: str | None = None) -> Any:
+        """Marginal (predictors) and conditional (predictors and random effects) R2 of a mixed model, with the variances they come from.
+
+        Columns marginal, conditional, var_random, var_fixed (of X beta over the rows used), var_observation, var_distribution, method.
+        method : how the family's variance comes to the scale of the linear predictor. "exact": gaussian with identity link, sigma^2.
+        "theoretical": binomial, pi^2/3 for logit, 1 for probit, pi^2/6 for cloglog. "lognormal" (default for log links), "trigamma" and
+        "delta": log(1 + c), trigamma(1/c), c, with c = Var(Y) / mu^2 at the mean mu of the model without predictors, which is fitted
+        for this. "delta" is Var(Y) / h'^2 for other links, and has to be asked for. Raises GlimmError for GLM and GEE.
+        Source: Nakagawa, Johnson and Schielzeth (2017), J. R. Soc. Interface 14: 20170213; Johnson (2014), Methods Ecol. Evol. 5, 944-946.
+
+        >>> import glimm
+        >>> fit = glimm.glmm("resp ~ age * smoke + (1 | id)", glimm.load_dataset("ohio"), family="binomial", points=9)
+        >>> table = fit.r2()
+        >>> bool(table["marginal"][0] < table["conditional"][0]), table["method"][0]
+        (True, 'theoretical')
+        """
+        return tables.from_columns(self.record, r2(components(self.record, method, lambda: self._typical_mean, "r2")))
+
+    @cached_property
+    def _typical_mean(self) -> float:
+        assert isinstance(self.record, MixedRecord)
+        return mean_without_predictors(self.record)
 
     def plot(
         self,

@@ -6,7 +6,7 @@ Frames go back in the caller's own kind (`deliver`); params, bse and the like ar
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,13 @@ if TYPE_CHECKING:
 def deliver(record: Record, frame: pd.DataFrame) -> Any:
     """The frame in the kind that the fit's data came in."""
     return table(record.design.spec.frame, frame)
+
+
+def from_columns(record: Record, columns: Mapping[str, Any]) -> Any:
+    """The columns as a frame of the caller's kind."""
+    import pandas as pd
+
+    return deliver(record, pd.DataFrame(dict(columns)))
 
 
 def by_row(record: Record, values: Floats, name: str) -> pd.Series[float]:
