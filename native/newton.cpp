@@ -7,6 +7,8 @@ namespace {
 
 // Near the end changes of the gradient are gathered: a poor model of the Hessian converges linearly only.
 constexpr double kNear = 1e-2;
+// Far from it a fresh model knows more than the change of the gradient over a long step.
+constexpr double kFar = 10.0;
 
 bool usable(const Evaluation& e) {
   if (!e.ok || !std::isfinite(e.value)) return false;
@@ -151,7 +153,7 @@ NewtonResult newton(const std::function<Evaluation(const Vec&)>& evaluate, Vec x
     Vec change(n, 0.0);
     for (size_t i = 0; !moved.empty() && i < n; ++i) change[i] = now.gradient[i] - before[i];
     out.hessian = now.hessian;
-    if (!moved.empty()) {
+    if (!moved.empty() && out.decrement < kFar) {
       double bend = 0.0;
       for (size_t i = 0; !gathered.empty() && i < n; ++i) bend += moved[i] * dot(&gathered[i * n], moved.data(), static_cast<int>(n));
       out.hessian = secant(out.decrement < kNear && bend > 0.0 ? gathered : now.hessian, moved, change);
