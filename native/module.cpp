@@ -11,6 +11,7 @@
 #include "glm.hpp"
 #include "laplace.hpp"
 #include "lmm.hpp"
+#include "ordering.hpp"
 #include "vmath.hpp"
 
 #ifndef GLIMM_MODULE
@@ -113,6 +114,14 @@ NB_MODULE(GLIMM_MODULE, m) {
       for (size_t j = 0; j <= i; ++j) out[i * n + j] = out[j * n + i] = z[i * ld + j];
     return array(std::move(out), {n, n});
   });
+
+  m.def("minimum_degree", [](Integers starts, Codes adjacent, std::optional<Codes> weight) {
+    const Index nodes = static_cast<Index>(starts.shape(0)) - 1;
+    const std::vector<Index> order = minimum_degree(nodes, std::vector<Index>(indices(starts), indices(starts) + nodes + 1),
+                                                    std::vector<std::int32_t>(adjacent.data(), adjacent.data() + adjacent.shape(0)),
+                                                    weight ? weight->data() : nullptr);
+    return array(Vec(order.begin(), order.end()));
+  }, nb::arg("starts"), nb::arg("adjacent"), nb::arg("weight").none());
 
   m.def("jets", [](int family, int link, double psi, Doubles y, MaybeDoubles size, Doubles eta) {
     const size_t n = y.shape(0);

@@ -5,6 +5,7 @@ from .families import constant, jets, link, mean, psi_jets, unit_deviance, varia
 from .matrix import Block, Bools, Codes, Floats, Index, Ints, Matrix
 from .mixed import LinearMixed, LmmEvaluation, MixedEvaluation, MixedModel
 from .newton import Limits, Optimum, minimise
+from .ordering import minimum_degree
 from .rows import GeePass, GlmPass, PairSums, Rows, lag_sums, pair_sums
 from .sparse import Directions, SparseLaplace, SparseLinear, SparseLmm, SparseMixed, SparseTerm
 
@@ -42,6 +43,7 @@ __all__ = [
     "link",
     "mean",
     "minimise",
+    "minimum_degree",
     "pair_sums",
     "positive_definite",
     "psi_jets",
