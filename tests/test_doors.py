@@ -356,8 +356,8 @@ def test_numpy_is_advised_where_it_has_the_function(data):
     [
         ("(1 | C(g))", r"write \(1 \| g\), a grouping is always taken as a factor"),
         ("(1 | I(g > 2))", "is not a column: make it one"),
-        ("(1 | g/h)", "more than one column"),
-        ("(1 | C(g):h)", "more than one column"),
+        ("(1 | g*h)", r"write \(1 \| g\) \+ \(1 \| h\) \+ \(1 \| g:h\)"),
+        ("(1 | C(g):h)", r"write \(1 \| g:h\), a grouping is always taken as a factor"),
     ],
 )
 def test_groupings_that_are_no_column(bar, words, data):

@@ -97,7 +97,8 @@ def glmm(
 ) -> GlmmFit:
     """Fit a (generalised) linear mixed model: coefficients are conditional on the cluster.
 
-    formula : with random effects of one grouping factor, "y ~ x + (1 + x | g)", independent ones "(x || g)"; other arguments as in glm
+    formula : with random effects, "y ~ x + (1 + x | g)", independent ones "(x || g)"; several terms, nested "(1 | school/pupil)",
+    combinations "(1 | a:b)"; structures cs, homcs, toep, ar1(0 + C(visit) | id), ou(0 + t | id); other arguments as in glm
     reml : None is REML for a gaussian identity model and maximum likelihood otherwise
     points : quadrature points; 1 is Laplace, "auto" raises them until nothing that is reported changes
 

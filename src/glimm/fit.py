@@ -203,7 +203,7 @@ class Fit(ABC):
         "marginal" (averaged over the effects; the only one of GLM and GEE). interval : "confidence" returns a frame
         estimate, std_error, conf_low, conf_high. offset, exposure : for the rows of newdata in place of the fit's own, the name of a
         column of newdata or one number per row; needed where the fit was given arrays, refused without newdata.
-        Raises GlimmError for an unseen level of a factor; an unseen cluster gets the typical prediction and a warning.
+        Raises GlimmError for an unseen level of a factor; the effect of an unseen cluster is zero, with a warning that counts rows.
         """
         target = check(self.record, scale, target, interval)
         new = read_rows(self.record.design, newdata, offset, exposure, effects=target != "typical")
@@ -281,8 +281,9 @@ class Fit(ABC):
         """The picture of one predictor: the population average in bold and, in a mixed model, curves of single clusters in grey.
 
         variable : any predictor; numbers give curves over their range, factors (and numbers with two values) categories.
-        clusters : "real", at their predicted effects, of more than 600 a sample of 200; "draws", 100 from the estimated distribution
-        of the random effects with this seed; None. GLM and GEE have no curve of one cluster: the average with its 95 % band.
+        clusters : "real", those of the first grouping at their predicted effects, of more than 600 a sample of 200; "draws", 100 from
+        the estimated distribution of the random effects with this seed; None. GLM and GEE have no curve of one cluster: the average
+        with its 95 % band.
         at : other predictors held at a value, {"smoke": 1}; else their own values in each row, or in each cluster (mixed models:
         its mean, or most frequent level). to_axis : from the predictor's units to the axis', such as lambda age: age + 9.
         one, many : what a cluster is called, "child" and "children"; labels and title : in your own words.
@@ -300,7 +301,7 @@ class Fit(ABC):
 
     def marginal_params(self, *, level: float = 0.95) -> Any:
         """Coefficients on the scale of averages over clusters: term, estimate, std_error, statistic, p_value, conf_low, conf_high, and
-        zeger_liang_albert, the closed form beside them (a random intercept with logit, probit or log link; NaN elsewhere).
+        zeger_liang_albert, the closed form beside them (random intercepts with logit, probit or log link; NaN elsewhere).
 
         GLM and GEE: their own coefficients. Mixed models: the marginal means of the rows used, on the scale of the linear predictor,
         projected on the model's terms; standard errors by the delta method with the uncertainty of theta.
@@ -398,11 +399,14 @@ class GlmmFit(Fit):
         return {name: value for name, value in self.__dict__.items() if name != "_prepared"}
 
     def varcorr(self) -> Any:
-        """Variances, standard deviations and correlations of the random effects."""
+        """Variances, standard deviations and correlations of the random effects of every term."""
         return tables.deliver(self.record, tables.varcorr(self.record))
 
     def ranef(self) -> Any:
-        """Conditional modes of the random effects with conditional standard errors: group, level, term, estimate, std_error."""
+        """Conditional modes of the random effects with conditional standard errors: group, level, term, estimate, std_error.
+
+        With several groupings of different kinds the levels are strings. Under ou a term is a time of its level, "t = 2.5".
+        """
         return tables.deliver(self.record, tables.ranef(self.record))
 
 

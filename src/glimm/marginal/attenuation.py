@@ -1,4 +1,4 @@
-"""Coefficients of a random-intercept GLMM on the scale of averages over clusters: beta / sqrt(1 + c^2 sd^2).
+"""Coefficients of a random-intercept GLMM on the scale of averages over clusters: beta / sqrt(1 + c^2 sd^2), sd^2 summed over terms.
 
 Probit: c = 1, exact. Logit: c = 16 sqrt(3) / (15 pi), approximate. Log: slopes stay as they are, the intercept gains sd^2 / 2.
 Source: Zeger, Liang and Albert (1988), Biometrics 44, 1049-1060.
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..covariance.structures import structure
+from ..inference.random import covariances
 from ..kernels.matrix import Floats
 from ..records import MixedRecord
 
@@ -22,7 +22,7 @@ LOGIT_C = 16.0 * math.sqrt(3.0) / (15.0 * math.pi)
 class Attenuated:
     """Coefficients on the marginal scale.
 
-    sd : of the random intercept; factor : what coefficients are divided by; params : (p,) the result; exact : or approximate
+    sd : of the random intercepts together; factor : what coefficients are divided by; params : (p,) the result; exact : or approximate
     """
 
     sd: float
@@ -32,13 +32,10 @@ class Attenuated:
 
 
 def intercept_sd(record: MixedRecord) -> float | None:
-    """Standard deviation of the one random intercept; None where the random effects are anything else."""
-    terms = record.design.mean.random
-    if len(terms) != 1 or terms[0].names != ("Intercept",):
+    """Standard deviation of the sum of the random intercepts; None where there are other random effects."""
+    if any(term.names != ("Intercept",) for term in record.design.mean.random):
         return None
-    theta = record.vector[record.blocks["theta"]]
-    root = math.sqrt(record.scale) if record.linear else 1.0
-    return root * abs(float(structure(terms[0].structure).factor(theta, 1)[0, 0]))
+    return math.sqrt(sum(float(v[0, 0]) for v in covariances(record)))
 
 
 def attenuate(record: MixedRecord) -> Attenuated | None:

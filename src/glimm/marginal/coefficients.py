@@ -1,7 +1,7 @@
-"""Marginal coefficients of a mixed model: b_M = (X'X)^-1 X'(g(m) - offset), m = E h(eta + z'b) at the rows used.
+"""Marginal coefficients of a mixed model: b_M = (X'X)^-1 X'(g(m) - offset), m = E h(eta + sum z'b) at the rows used.
 
 They are what the model says of averages over clusters, projected on the model's own terms: exact where the terms are saturated, or
-the link is identity, log with a random intercept, or probit with one.
+the link is identity, log with random intercepts, or probit with them.
 Source: Hedeker, du Toit, Demirtas and Gibbons (2018), Biometrics 74, 354-361.
 """
 

@@ -1,18 +1,19 @@
-"""Predictions of a fitted model: h(x'beta + offset + z'b) conditional on the cluster, typical (b = 0), or averaged over b (marginal).
+"""Predictions of a fitted model: h(x'beta + offset + sum z'b) conditional on the clusters, typical (b = 0), or averaged over b (marginal).
 
 Standard errors by the delta method; for a marginal mean of a GLMM they include the uncertainty of theta.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ..covariance.structures import structure
 from ..design.records import NewRows
 from ..errors import GlimmError, NotYetError
 from ..inference.covariance import Inference, theta_covariance
+from ..inference.random import dvariance, variance
 from ..inference.wald import quantile
 from ..kernels import mean
 from ..kernels.matrix import Floats
@@ -27,14 +28,15 @@ class Prediction:
     """Predicted means.
 
     estimate : (n,), NaN where a predictor is missing; std_error and limits (n,), if an interval was asked for
-    unknown : number of rows of clusters that the fit has not seen
+    unknown : by grouping, the rows of clusters that the fit has not seen, where there are any; unmet : the same for times under ou
     """
 
     estimate: Floats
     std_error: Floats | None = None
     conf_low: Floats | None = None
     conf_high: Floats | None = None
-    unknown: int = 0
+    unknown: Mapping[str, int] = field(default_factory=dict)
+    unmet: Mapping[str, int] = field(default_factory=dict)
 
 
 def check(record: Record, scale: str, target: str | None, interval: str | None) -> str:
@@ -67,14 +69,14 @@ def predict(record: Record, inference: Inference, new: NewRows, scale: str, targ
     part = record.design.mean
     beta = record.vector[record.blocks["mean"]]
     eta = new.matrix.times(beta) + (0.0 if new.offset is None else new.offset)
-    unknown = 0
+    unknown: dict[str, int] = {}
+    unmet: dict[str, int] = {}
     if isinstance(record, MixedRecord) and target != "typical":
-        new = replace(new, complete=new.complete & ~np.isnan(new.z[0]).any(axis=1), z=(np.nan_to_num(new.z[0]),))
+        there = [~np.isnan(z).any(axis=1) for z in new.z]
+        new = replace(new, complete=np.logical_and.reduce([new.complete, *there]), z=tuple(np.nan_to_num(z) for z in new.z))
     if isinstance(record, MixedRecord) and target == "conditional":
-        refs, z = new.refs[0], new.z[0]
-        known = refs >= 0
-        unknown = int(np.sum(~known & new.complete))
-        eta = eta + np.where(known, np.einsum("ij,ij->i", z, record.effects[0][np.where(known, refs, 0)]), 0.0)
+        eta = eta + random_part(record, new)
+        unknown, unmet = strangers(record, new)
     sd = spread(record, new) if isinstance(record, MixedRecord) and target == "marginal" else None
     if scale == "link":
         estimate, by_eta, by_sd = eta, np.ones(len(eta)), None
@@ -85,7 +87,7 @@ def predict(record: Record, inference: Inference, new: NewRows, scale: str, targ
         by_sd = None
     estimate = np.where(new.complete, estimate, np.nan)
     if interval is None:
-        return Prediction(estimate, unknown=unknown)
+        return Prediction(estimate, unknown=unknown, unmet=unmet)
     jacobian = by_eta[:, None] * ((new.matrix.dense() - part.center) / part.scale)
     cov = inference.work
     if by_sd is not None and isinstance(record, MixedRecord):
@@ -100,27 +102,37 @@ def predict(record: Record, inference: Inference, new: NewRows, scale: str, targ
         half_eta = quantile(level, inference.df) * np.sqrt(np.maximum(variance, 0.0)) / np.where(by_eta == 0.0, np.inf, np.abs(by_eta))
         ends = mean(part.link.kernel, eta - half_eta)[0], mean(part.link.kernel, eta + half_eta)[0]
         low, high = (np.where(new.complete, e, np.nan) for e in ends)
-        return Prediction(estimate, se, low, high, unknown)
-    return Prediction(estimate, se, estimate - half, estimate + half, unknown)
+        return Prediction(estimate, se, low, high, unknown, unmet)
+    return Prediction(estimate, se, estimate - half, estimate + half, unknown, unmet)
+
+
+def random_part(record: MixedRecord, new: NewRows) -> Floats:
+    """(n,) sum over terms of z'b, zero for a term where the row's cluster or time is not known."""
+    total = np.zeros(len(new.complete))
+    for places, z, effects in zip(new.places, new.z, record.effects, strict=True):
+        known = places >= 0
+        total += np.where(known, np.einsum("ij,ij->i", z, effects[np.where(known, places, 0)]), 0.0)
+    return total
+
+
+def strangers(record: MixedRecord, new: NewRows) -> tuple[dict[str, int], dict[str, int]]:
+    """By grouping, complete rows of clusters that the fit does not know, and of times at which it has no effect of theirs."""
+    unknown: dict[str, int] = {}
+    unmet: dict[str, int] = {}
+    for term, refs, places in zip(record.design.mean.random, new.refs, new.places, strict=True):
+        for found, which in ((unknown, refs < 0), (unmet, (refs >= 0) & (places < 0))):
+            count = int(np.sum(which & new.complete))
+            if count:
+                found[term.group] = max(count, found.get(term.group, 0))
+    return unknown, unmet
 
 
 def spread(record: MixedRecord, new: NewRows) -> Floats:
-    """(n,) sd of z'b: |T'z|, times sigma in an LMM."""
-    scale = np.sqrt(record.scale) if record.linear else 1.0
-    return np.asarray(scale * np.linalg.norm(new.z[0] @ _factor(record), axis=1))
+    """(n,) sd of the random part."""
+    return np.sqrt(variance(record, new.z))
 
 
 def dspread(record: MixedRecord, new: NewRows) -> Floats:
-    """(n, k) derivatives of the spread in theta: z'dT T'z / |T'z|, times sigma in an LMM."""
-    term, z = record.design.mean.random[0], new.z[0]
-    theta = record.vector[record.blocks["theta"]]
-    zt = z @ _factor(record)
-    norm = np.linalg.norm(zt, axis=1)
-    scale = np.sqrt(record.scale) if record.linear else 1.0
-    by_entry = np.einsum("na,kab,nb->nk", z, structure(term.structure).dfactor(theta, len(term.names)), zt, optimize=True)
-    return np.asarray(scale * by_entry / np.where(norm == 0.0, np.inf, norm)[:, None])
-
-
-def _factor(record: MixedRecord) -> Floats:
-    term = record.design.mean.random[0]
-    return structure(term.structure).factor(record.vector[record.blocks["theta"]], len(term.names))
+    """(n, size of theta) derivatives of the spread, zero where it is zero."""
+    sd = spread(record, new)
+    return np.asarray(0.5 * dvariance(record, new.z) / np.where(sd == 0.0, np.inf, sd)[:, None])

@@ -13,7 +13,7 @@ from typing import Any, final
 import numpy as np
 
 from ..design.clusters import gather
-from ..design.records import Clusters
+from ..design.records import Clusters, RandomTerm
 from ..errors import GlimmError
 from ..inference.covariance import Inference, cluster_covariance, infer, row_codes
 from ..kernels.matrix import Floats, Ints
@@ -131,15 +131,23 @@ def check_same(records: Sequence[Record]) -> None:
 
 def clustered(model: Model, record: GlmRecord, shown: Inference, models: Sequence[Model]) -> tuple[list[Column], list[str]]:
     """Columns of a GLM with standard errors robust to the clusters that other fits name, or a note that says why not."""
-    columns, notes = [], []
+    columns: list[Column] = []
+    notes: list[str] = []
     seen: list[Ints] = []
-    others = [(m, g.name) for m in models if (g := words.grouping(m.record)) is not None]
+    others = [(m, name) for m in models if len(names := outermost(m.record)) == 1 for name in names]
+    for m in models:
+        if not others and len(names := outermost(m.record)) > 1:
+            crossed = f"the groupings {listed(names)} of fit ({m.number}) cross"
+            remedy = (
+                f"; glm(..., vcov={{'cluster': {names}}}) has them" if len(names) == 2 and all(":" not in name for name in names) else ""
+            )
+            notes.append(f"({model.number}) {model.name} has no cluster-robust standard errors here, because {crossed}{remedy}.")
     for name in dict.fromkeys(name for _, name in others):
         if shown.label.startswith(f"cluster-robust by {name}") and " and " not in shown.label:
             continue
         why = ""
         for other in (m for m, n in others if n == name):
-            codes = borrowed(record, other.record)
+            codes = borrowed(record, other.record, name)
             lost = int(np.sum(codes < 0))
             distinct, refs = np.unique(codes, return_inverse=True)
             if not lost and len(distinct) > 1:
@@ -164,10 +172,25 @@ def first_rows(refs: Ints) -> Ints:
     return np.asarray(np.unique(refs, return_index=True)[1][refs], dtype=np.int64)
 
 
-def borrowed(record: GlmRecord, other: Record) -> Ints:
+def outermost(record: Record) -> list[str]:
+    """Groupings of a fit that no other of its groupings contains: rows of different clusters of the only one are independent."""
+    if not isinstance(record, MixedRecord):
+        return list(words.group_names(record))
+    terms = list({term.group: term for term in record.design.mean.random}.values())
+    return [term.group for term in terms if not any(within(term, other) for other in terms if other is not term)]
+
+
+def within(inner: RandomTerm, outer: RandomTerm) -> bool:
+    """Whether the rows of each level of one grouping are in one level of the other, which has fewer."""
+    of = np.empty(len(inner.levels), dtype=np.int32)
+    of[inner.refs] = outer.refs
+    return len(outer.levels) < len(inner.levels) and bool((of[inner.refs] == outer.refs).all())
+
+
+def borrowed(record: GlmRecord, other: Record, name: str) -> Ints:
     """(n,) the other fit's cluster of each row of the GLM, -1 where the other fit left the row out."""
     if isinstance(other, MixedRecord):
-        theirs = other.design.mean.random[0].refs.astype(np.int64)
+        theirs = next(term for term in other.design.mean.random if term.group == name).refs.astype(np.int64)
     else:
         theirs = row_codes(next(iter(other.design.clusters.values())))
     full = np.full(record.design.missing.n_rows, -1, dtype=np.int64)

@@ -103,9 +103,16 @@ def other_parameters(record: Record) -> list[tuple[str, float]]:
     """Names and values of what a fit estimates besides coefficients."""
     out = []
     if isinstance(record, MixedRecord):
+        alike = _alike(record)
         for row in tables.varcorr(record).to_dict("records"):
-            residual = row["group"] == "Residual"
-            out.append(("residual sd" if residual else f"sd of {row['group']} {row['term']}", float(row["std_dev"])))
+            if row["group"] == "Residual":
+                out.append(("residual sd", float(row["std_dev"])))
+            elif math.isnan(row["variance"]):
+                out.append((f"{row['term']} of {row['group']}", float(row["correlation"])))
+            else:
+                effect = alike.get((row["group"], row["term"]), row["term"])
+                out.append((f"sd of {row['group']} {effect}", float(row["std_dev"])))
+        out = list(dict(out).items())
     elif not record.family.scale_known and record.family.support == "real":
         out.append(("residual sd", math.sqrt(record.scale)))
     if isinstance(record, GeeRecord):
@@ -116,9 +123,15 @@ def other_parameters(record: Record) -> list[tuple[str, float]]:
     return out
 
 
+def _alike(record: MixedRecord) -> dict[tuple[str, str], str]:
+    """(group, effect) -> the left side of its term, for effects that have one standard deviation between them."""
+    terms = [term for term in record.design.mean.random if term.structure in ("homcs", "ar1")]
+    return {(term.group, name): words.occasion(term) for term in terms for name in term.names}
+
+
 def meaning_rows(columns: Sequence[Column]) -> list[Row]:
     """What each number means, what is assumed of the rows of a cluster, which standard errors, how estimated."""
-    names = list(dict.fromkeys(g.name for c in columns if (g := words.grouping(c.model.record)) is not None))
+    names = list(dict.fromkeys(name for c in columns for name in words.group_names(c.model.record)))
     cluster = f"rows of one {names[0]}" if len(names) == 1 else "rows of one cluster"
     say: list[tuple[str, Callable[[Column], str]]] = [
         ("a coefficient is", lambda c: words.short_meaning(c.model.record)),
@@ -138,22 +151,23 @@ def account_rows(columns: Sequence[Column]) -> list[Row]:
         ("clusters lost", _clusters_lost),
         ("missing values", lambda c: f"assumed {words.missing_assumption(c.model.record)}"),
     ]
-    if not any("cluster" in c.inference.label or words.grouping(c.model.record) for c in columns):
+    if not any("cluster" in c.inference.label or words.group_names(c.model.record) for c in columns):
         say = [row for row in say if "clusters" not in row[0]]
     rows = [(label, tuple(f(c) for c in columns)) for label, f in say]
     return [row for row in rows if any(row[1])]
 
 
 def _clusters(column: Column) -> str:
-    group = words.grouping(column.model.record)
-    if group is not None:
-        return f"{group.name}: {words.cluster_words(group)}"
+    groups = words.groupings(column.model.record)
+    if groups:
+        return "; ".join(f"{group.name}: {words.cluster_words(group)}" for group in groups)
     return "in the standard errors only" if "cluster" in column.inference.label else "none"
 
 
 def _clusters_lost(column: Column) -> str:
-    group = words.grouping(column.model.record)
-    return "" if group is None else words.cluster_losses(column.model.record.design.missing, group.name)
+    missing, names = column.model.record.design.missing, words.group_names(column.model.record)
+    lost = {name: words.cluster_losses(missing, name) for name in names}
+    return "; ".join(f"{name}: {text}" if len(names) > 1 else text for name, text in lost.items() if text)
 
 
 def explanations(models: Sequence[Model], columns: Sequence[Column]) -> list[str]:
@@ -167,7 +181,7 @@ def explanations(models: Sequence[Model], columns: Sequence[Column]) -> list[str
             out[-1] += " So do their robust standard errors, given many clusters."
         if trusting:
             out[-1] += f" The model-based standard errors of {listed(trusting)} do not."
-    if any(words.grouping(m.record) is not None for m in models):
+    if any(words.group_names(m.record) for m in models):
         everything = {2: "both", 3: "all three"}.get(len(models), "every fit")
         same = len({m.record.design.spec.names for m in models}) == 1
         out.append(
@@ -182,21 +196,23 @@ def _why_different(mixed: Model, record: MixedRecord, models: Sequence[Model]) -
     marginal = [m for m in models if not isinstance(m.record, MixedRecord) and m.record.design.mean.link.name == link]
     if not marginal:
         return []
-    me, group = f"({mixed.number}) {mixed.name}", record.design.mean.random[0].group
+    me, groups = f"({mixed.number}) {mixed.name}", words.group_names(record)
     others = listed([f"({m.number})" for m in marginal])
     if link == "identity":
         return [f"With an identity link the coefficients of {me} and {others} mean the same: conditional and marginal effects coincide."]
-    what = f"{me} describes one {group}, {others} the average over the population."
+    one = f"one {groups[0]}" if len(groups) == 1 else f"single clusters ({listed(list(groups))})"
+    what = f"{me} describes {one}, {others} the average over the population."
     sd = intercept_sd(record)
     if link == "log" and sd is not None:
         return [
-            f"{what} With a log link and a normal random intercept both have the same coefficients but for the intercept, which is "
+            f"{what} With a log link and {_intercepts(record)} both have the same coefficients but for the intercept, which is "
             f"sd^2 / 2 = {figures(0.5 * sd * sd)} higher for the average."
         ]
-    if words.random_slopes(record):
+    if not words.only_intercepts(record):
         return [
             f"{what} The {link} link is curved, so the average over many clusters' curves is not the curve of one typical cluster, and "
-            "with random slopes it need not have the shape of one. Neither is wrong; they answer different questions."
+            f"with {'random slopes' if words.random_slopes(record) else 'effects that differ over time'} it need not have the shape of "
+            "one. Neither is wrong; they answer different questions."
         ]
     why = (
         f"{what} The {link} link is curved, so the average over many clusters' curves is not the curve of one typical cluster: "
@@ -216,9 +232,14 @@ def _attenuated(mixed: Model, record: MixedRecord, found: Attenuated) -> list[st
     )
     if found.exact:
         inside, result, how = "sd^2", "exactly the marginal ones", "exact"
+    together = "" if len(record.design.mean.random) == 1 else " together"
     values = ", ".join(f"{name} {number(float(value), 3)}" for name, value in zip(record.design.mean.names, found.params, strict=True))
     return [
-        f"With a normal random intercept of sd {figures(found.sd)}, conditional coefficients divided by sqrt(1 + {inside}) = "
+        f"With {_intercepts(record)} of sd {figures(found.sd)}{together}, conditional coefficients divided by sqrt(1 + {inside}) = "
         f"{figures(found.factor)} are {result}.",
         f"{mixed.name} coefficients on the marginal scale ({how}): {values}",
     ]
+
+
+def _intercepts(record: MixedRecord) -> str:
+    return "a normal random intercept" if len(record.design.mean.random) == 1 else "normal random intercepts"

@@ -10,6 +10,7 @@ from typing import final
 
 from ..covariance.working import working
 from ..data.records import Factor
+from ..design.structured import NAMED
 from ..inference.covariance import Inference
 from ..inference.criteria import criteria
 from ..inference.wald import interval, p_values
@@ -23,6 +24,13 @@ from .text import counted, decimals, figures, listed, number, p_value
 
 WIDTH = 100
 MOST_LEVELS = 8
+STRUCTURES = {
+    "cs": "one correlation between all effects",
+    "homcs": "one variance, one correlation between all effects",
+    "toep": "correlations by distance in the order of levels",
+    "ar1": "one variance, correlations r^d at distance d in the order of levels",
+    "ou": "one variance, correlations r^d at distance d in time",
+}
 
 
 @final
@@ -108,14 +116,13 @@ def factor_words(factor: Factor) -> str:
 
 def cluster_lines(record: Record) -> list[tuple[str, str]]:
     """Clusters, their sizes, and what missing rows did to them; also those that standard errors use."""
-    groups = [words.grouping(record)]
+    groups = words.groupings(record)
     if isinstance(record, GlmRecord):
         groups = [words.Grouping(c.name, c.sizes) for c in record.design.clusters.values()]
     lines = []
     for group in groups:
-        if group is not None:
-            losses = words.cluster_losses(record.design.missing, group.name)
-            lines.append(("clusters", f"{group.name}: {words.cluster_words(group)}" + (f"; missing rows: {losses}" if losses else "")))
+        losses = words.cluster_losses(record.design.missing, group.name)
+        lines.append(("clusters", f"{group.name}: {words.cluster_words(group)}" + (f"; missing rows: {losses}" if losses else "")))
     return lines
 
 
@@ -174,18 +181,25 @@ def random_effects(record: MixedRecord) -> Table:
     columns = [
         Column("random effect", tuple(str(row["group"]) for row in rows)),
         Column("term", tuple(str(row["term"]) for row in rows)),
-        Column("variance", tuple(figures(float(row["variance"])) for row in rows), "number"),
-        Column("std. dev.", tuple(figures(float(row["std_dev"])) for row in rows), "number"),
+        Column("variance", tuple(_amount(float(row["variance"])) for row in rows), "number"),
+        Column("std. dev.", tuple(_amount(float(row["std_dev"])) for row in rows), "number"),
     ]
-    if any(key.startswith("corr_") for row in rows for key in map(str, row)):
+    if any(str(key).startswith("corr") for row in rows for key in row):
         correlations = [
-            " ".join(number(float(v), 2) for key, v in row.items() if str(key).startswith("corr_") and not math.isnan(float(v)))
+            " ".join(number(float(v), 2) for key, v in row.items() if str(key).startswith("corr") and not math.isnan(float(v)))
             for row in rows
         ]
         columns.append(Column("correlations", tuple(correlations)))
-    terms = record.design.mean.random
-    notes = tuple(f"{term.group}: {counted(len(term.levels), 'level')}, {counted(len(term.refs), 'row')}" for term in terms)
-    return Table("random effects", tuple(columns), notes)
+    terms = {term.group: term for term in record.design.mean.random}
+    notes = [f"{name}: {counted(len(term.levels), 'level')}, {counted(len(term.refs), 'row')}" for name, term in terms.items()]
+    notes += [
+        f"{term.structure} of {term.group}: {STRUCTURES[term.structure]}" for term in record.design.mean.random if term.structure in NAMED
+    ]
+    return Table("random effects", tuple(columns), tuple(notes))
+
+
+def _amount(value: float) -> str:
+    return "" if math.isnan(value) else figures(value)
 
 
 def fit_lines(record: Record) -> Lines:

@@ -14,9 +14,12 @@ import numpy as np
 
 from ..covariance.structures import structure
 from ..covariance.working import working
+from ..data.columns import level_name
 from ..data.frames import table
+from ..design.structured import NAMED
 from ..errors import GlimmWarning
 from ..inference.covariance import Inference
+from ..inference.random import correlation_at, covariances
 from ..inference.wald import interval, p_values
 from ..kernels.matrix import Floats
 from ..marginal.coefficients import Marginal
@@ -25,6 +28,8 @@ from ..records import GeeRecord, MixedRecord, Record
 
 if TYPE_CHECKING:
     import pandas as pd
+
+MOST_SHOWN = 8
 
 
 def deliver(record: Record, frame: pd.DataFrame) -> Any:
@@ -107,7 +112,8 @@ def glance(record: Record, criteria: dict[str, float]) -> pd.DataFrame:
     design = record.design
     row: dict[str, Any] = {"nobs": design.n, "n_dropped": design.missing.n_dropped, "df_resid": design.n - design.mean.matrix.p}
     if isinstance(record, MixedRecord):
-        row["clusters"] = len(design.mean.random[0].levels)
+        groups = {term.group: len(term.levels) for term in design.mean.random}
+        row |= {"clusters" if len(groups) == 1 else f"clusters_{name}": count for name, count in groups.items()}
         row["points"] = record.points
     if isinstance(record, GeeRecord):
         row["clusters"] = len(next(iter(design.clusters.values())).levels)
@@ -117,43 +123,69 @@ def glance(record: Record, criteria: dict[str, float]) -> pd.DataFrame:
 
 
 def varcorr(record: MixedRecord) -> pd.DataFrame:
-    """group, term, variance, std_dev, a correlation with each earlier term of its group; last the residual, where there is one."""
+    """group, term, variance, std_dev, a correlation with each earlier term of its group; last the residual, where there is one.
+
+    The correlations of a structure with more than 8 effects, and of ou, are rows of their own: "correlation" by the term's name.
+    """
     import pandas as pd
 
     rows: list[dict[str, Any]] = []
-    start = record.blocks["theta"].start
-    for term in record.design.mean.random:
-        k = len(term.names)
-        cov = structure(term.structure)
-        t = cov.factor(record.vector[start : start + cov.size(k)], k)
-        start += cov.size(k)
-        sigma = (record.scale if record.linear else 1.0) * (t @ t.T)
+    for index, (term, sigma) in enumerate(zip(record.design.mean.random, covariances(record), strict=True)):
         sd = np.sqrt(np.diag(sigma))
+        by_name = term.structure in NAMED and (len(term.names) > MOST_SHOWN or term.times is not None)
         for a, name in enumerate(term.names):
             row = {"group": term.group, "term": name, "variance": sigma[a, a], "std_dev": sd[a]}
-            if term.structure != "diag":
+            if term.structure != "diag" and not by_name:
                 row |= {f"corr_{term.names[b]}": sigma[a, b] / (sd[a] * sd[b]) if sd[a] * sd[b] > 0.0 else np.nan for b in range(a)}
             rows.append(row)
+        if by_name:
+            rows += [{"group": term.group, "term": name, "correlation": value} for name, value in correlations(record, index, sigma)]
     if not record.family.scale_known:
         rows.append({"group": "Residual", "term": "", "variance": record.scale, "std_dev": np.sqrt(record.scale)})
     return pd.DataFrame(rows)
 
 
+def correlations(record: MixedRecord, index: int, sigma: Floats) -> list[tuple[str, float]]:
+    """The different correlations of a structured term by name: one (cs, homcs), at lag 1 (ar1), at every lag (toep), at distance 1 (ou)."""
+    name = record.design.mean.random[index].structure
+    if name == "ou":
+        return [("correlation at distance 1", correlation_at(record, index, 1.0))]
+    size = np.sqrt(sigma[0, 0] * np.diag(sigma))
+    first = np.divide(sigma[0], size, out=np.full(len(sigma), np.nan), where=size > 0.0)
+    if name in ("cs", "homcs"):
+        return [("correlation", float(first[1]))]
+    return [(f"correlation at lag {lag}", float(first[lag])) for lag in range(1, 2 if name == "ar1" else len(first))]
+
+
 def ranef(record: MixedRecord) -> pd.DataFrame:
-    """group, level, term, estimate, std_error: conditional modes of b with their conditional standard deviations."""
+    """group, level, term, estimate, std_error: conditional modes of b with their conditional standard deviations.
+
+    Levels of several groupings are strings, unless all of them are numbers. Under ou a term is a time of the level, "t = 2.5".
+    """
     import pandas as pd
 
-    term = record.design.mean.random[0]
-    levels, k = record.effects[0].shape
-    return pd.DataFrame(
-        {
-            "group": [term.group] * (levels * k),
-            "level": np.repeat(term.levels, k),
-            "term": list(term.names) * levels,
-            "estimate": record.effects[0].ravel(),
-            "std_error": np.sqrt(np.einsum("jaa->ja", record.posterior[0])).ravel(),
-        }
-    )
+    frames = []
+    terms = record.design.mean.random
+    for term, effects, posterior in zip(terms, record.effects, record.posterior, strict=True):
+        places, k = effects.shape
+        names = list(term.names) * places
+        levels = term.levels
+        if term.times is not None:
+            levels = levels[term.cell_refs]
+            names = [f"{term.names[0]} = {level_name(time)}" for time in term.times.tolist()]
+        frames.append(
+            {
+                "group": [term.group] * (places * k),
+                "level": np.repeat(levels, k),
+                "term": names,
+                "estimate": effects.ravel(),
+                "std_error": np.sqrt(np.einsum("jaa->ja", posterior)).ravel(),
+            }
+        )
+    if len({frame["level"].dtype.kind for frame in frames}) > 1:
+        for frame in frames:
+            frame["level"] = np.array([level_name(level) for level in frame["level"].tolist()], dtype=object)
+    return pd.concat([pd.DataFrame(frame) for frame in frames], ignore_index=True) if len(frames) > 1 else pd.DataFrame(frames[0])
 
 
 def augment(record: Record, fitted: Floats, residual: Floats, kind: str) -> pd.DataFrame:
@@ -176,10 +208,9 @@ def prediction(record: Record, p: Prediction, interval: str | None) -> Any:
     """
     import pandas as pd
 
-    if p.unknown:
+    if p.unknown or p.unmet:
         warnings.warn(
-            f"predict: {p.unknown} {'row has' if p.unknown == 1 else 'rows have'} no cluster that the fit knows (missing or new); "
-            "the effect is taken as zero, as with target='typical'",
+            f"predict: {unknown_words(p, len({term.group for term in record.design.mean.random}) > 1)}",
             GlimmWarning,
             stacklevel=3,
         )
@@ -187,6 +218,30 @@ def prediction(record: Record, p: Prediction, interval: str | None) -> Any:
         return p.estimate
     columns = {"estimate": p.estimate, "std_error": p.std_error, "conf_low": p.conf_low, "conf_high": p.conf_high}
     return deliver(record, pd.DataFrame(columns))
+
+
+def unknown_words(p: Prediction, several: bool) -> str:
+    """Rows without a predicted effect, by grouping."""
+    said = []
+    if p.unknown:
+        if several:
+            text = f"rows without a cluster that the fit knows (missing or new): {by_group(p.unknown)}"
+        else:
+            count = sum(p.unknown.values())
+            text = f"{count} {'row has' if count == 1 else 'rows have'} no cluster that the fit knows (missing or new)"
+        said.append(text)
+    if p.unmet:
+        said.append(f"rows at times that the fit does not have of their cluster: {by_group(p.unmet)}")
+    return f"{'; '.join(said)}; the effect is taken as zero, as with target='typical'"
+
+
+def by_group(counts: Mapping[str, int]) -> str:
+    """Counts of rows for the groupings.
+
+    >>> by_group({"school": 2, "rater": 3})
+    '2 for school, 3 for rater'
+    """
+    return ", ".join(f"{count} for {name}" for name, count in counts.items())
 
 
 def theta_names(record: MixedRecord) -> tuple[str, ...]:

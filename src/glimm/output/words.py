@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..data.records import Missing
+from ..design.records import RandomTerm
 from ..inference.covariance import Inference
 from ..kernels.matrix import Ints
 from ..records import GeeRecord, GlmRecord, MixedRecord, Record
@@ -26,6 +27,8 @@ PATTERNS = {
 }
 
 MOST_SLOPES = 6
+OCCASIONS = ("homcs", "toep", "ar1", "ou")
+SAME_EFFECT = "clusters with the same random effect"
 
 
 class Grouping(NamedTuple):
@@ -35,15 +38,22 @@ class Grouping(NamedTuple):
     sizes: Ints
 
 
-def grouping(record: Record) -> Grouping | None:
-    """The clusters that a model is about: a mixed model's grouping factor, a GEE's groups; a GLM has none."""
+def groupings(record: Record) -> list[Grouping]:
+    """The clusters that a model is about: a mixed model's grouping factors, a GEE's groups; a GLM has none."""
     if isinstance(record, MixedRecord):
-        term = record.design.mean.random[0]
-        return Grouping(term.group, np.bincount(term.refs, minlength=len(term.levels)))
+        terms = {term.group: term for term in record.design.mean.random}
+        return [Grouping(name, np.bincount(term.refs, minlength=len(term.levels))) for name, term in terms.items()]
     if isinstance(record, GeeRecord):
         clusters = next(iter(record.design.clusters.values()))
-        return Grouping(clusters.name, clusters.sizes)
-    return None
+        return [Grouping(clusters.name, clusters.sizes)]
+    return []
+
+
+def group_names(record: Record) -> tuple[str, ...]:
+    """Names of `groupings`."""
+    if isinstance(record, MixedRecord):
+        return tuple(dict.fromkeys(term.group for term in record.design.mean.random))
+    return () if isinstance(record, GlmRecord) else tuple(record.design.clusters)[:1]
 
 
 def kind(record: Record) -> str:
@@ -108,37 +118,49 @@ def scale_sentence(record: Record) -> str:
 
 def meaning(record: Record, inference: Inference) -> str:
     """What a coefficient means in this model: the last line of a summary."""
-    group = grouping(record)
+    names = group_names(record)
+    group, several = listed(list(names)), len(names) > 1
     scale = scale_sentence(record)
     if isinstance(record, GlmRecord):
         rows = "Rows are taken as independent."
         if "cluster" in inference.label:
             rows = "The estimates take rows as independent; the standard errors allow for any dependence inside a cluster."
         return f"Coefficients compare averages over the population, on the scale of {scale}. {rows}"
-    assert group is not None
     if isinstance(record, GeeRecord):
         return (
             f"Coefficients are marginal: they compare averages over the population, on the scale of {scale}. "
-            f"Rows of one cluster ({group.name}) may depend on each other."
+            f"Rows of one cluster ({group}) may depend on each other."
         )
-    text = (
-        f"Coefficients are conditional on {group.name}: they compare rows of the same cluster, or of clusters with the same random effect, "
-        f"on the scale of {scale}."
-    )
+    same = "the same clusters, or of clusters with the same random effects" if several else f"the same cluster, or of {SAME_EFFECT}"
+    text = f"Coefficients are conditional on {group}: they compare rows of {same}, on the scale of {scale}."
+    if not only_intercepts(record):
+        one = "clusters" if several else "a cluster"
+        text = f"Coefficients are conditional on {group}: they describe {one} whose random effects are zero, on the scale of {scale}."
     if slopes := random_slopes(record):
         differ = f"effect of {slopes[0]} differs" if len(slopes) == 1 else f"effects of {listed(slopes)} differ"
-        text = (
-            f"Coefficients are conditional on {group.name}: they describe a cluster whose random effects are zero, "
-            f"on the scale of {scale}. The {differ} between clusters."
-        )
+        text += f" The {differ} between clusters."
+    if moving := [term for term in record.design.mean.random if term.structure in OCCASIONS]:
+        over = list(dict.fromkeys(occasion(term) for term in moving))
+        text += f" The random effects of one cluster differ over {listed(over)}."
     if is_identity(record):
         text += " With an identity link the same numbers are differences between averages over the population."
     return text
 
 
+def only_intercepts(record: Record) -> bool:
+    """Whether every random effect is an intercept."""
+    return all(term.names == ("Intercept",) for term in record.design.mean.random)
+
+
+def occasion(term: RandomTerm) -> str:
+    """What the effects of a structured term stand for: the factor or the time on its left side."""
+    return ", ".join(term.spec.factors)
+
+
 def random_slopes(record: Record) -> list[str]:
-    """Names of the random effects other than intercepts, the first few where there are many."""
-    names = [name for term in record.design.mean.random for name in term.names if name != "Intercept"]
+    """Names of the random effects other than intercepts and effects of occasions, the first few where there are many."""
+    found = (name for term in record.design.mean.random if term.structure not in OCCASIONS for name in term.names)
+    names = list(dict.fromkeys(name for name in found if name != "Intercept"))
     return names if len(names) <= MOST_SLOPES else [*names[: MOST_SLOPES - 1], f"{len(names) - MOST_SLOPES + 1} others"]
 
 
@@ -189,14 +211,17 @@ def target(record: Record) -> str:
 
 def short_meaning(record: Record) -> str:
     """The meaning of a number as a cell of a comparison."""
-    group = grouping(record)
-    if not isinstance(record, MixedRecord) or group is None:
+    if not isinstance(record, MixedRecord):
         return "marginal: compares averages over the population"
+    names = group_names(record)
+    group, several = listed(list(names)), len(names) > 1
     if is_identity(record):
-        return f"conditional on {group.name}, and marginal too (identity link)"
-    if random_slopes(record):
-        return f"conditional: describes a {group.name} whose random effects are zero"
-    return f"conditional: compares rows of one {group.name}, or clusters with the same random effect"
+        return f"conditional on {group}, and marginal too (identity link)"
+    if not only_intercepts(record):
+        return f"conditional: describes a {'cluster' if several else group} whose random effects are zero"
+    if several:
+        return f"conditional: compares rows with the same {group}, or clusters with the same random effects"
+    return f"conditional: compares rows of one {group}, or {SAME_EFFECT}"
 
 
 def within_cluster(record: Record, label: str) -> str:

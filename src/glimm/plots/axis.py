@@ -67,7 +67,8 @@ def as_levels(design: Design) -> set[str]:
 def drawable(design: Design) -> tuple[str, ...]:
     """The predictors that a picture can run over, in the formula's order: those with a coefficient that was kept or a random slope."""
     spec, fixed = design.spec, design.spec.fixed
-    found = {name for term in design.mean.random if term.spec is not None for name in term.spec.variables}
+    moving = (term.spec for term in design.mean.random if term.spec is not None and term.times is None)
+    found = {name for random in moving for name in random.variables}
     kept = set(spec.keep)
     for term, (_, first, last) in zip(parse_terms(fixed.text)[0], fixed.terms, strict=True):
         if kept & set(range(first, last)):
@@ -105,9 +106,11 @@ def _refuse(design: Design, variable: str, known: tuple[str, ...]) -> NoReturn:
     elif variable in spec.fixed.variables:
         equals = design.mean.dropped.get(variable, "a combination of other columns")
         why = f"was left out of the model ({equals}), so there is no curve over it"
+    elif any(term.times is not None and variable in term.spec.variables for term in design.mean.random):
+        why = "orders the random effects in time and has no coefficient"
     elif variable in spec.variables:
         why = "is in the model as an offset or exposure only: its effect is given, not estimated"
-    elif variable in (*design.clusters, *(term.group for term in design.mean.random)):
+    elif variable in (*design.clusters, *(name for bar in formula.bars for name in bar.factors)):
         why = "says which rows belong together, and a picture runs over a predictor"
     else:
         raise GlimmError(f"plot: no predictor {variable!r} in the model: {remedy}")

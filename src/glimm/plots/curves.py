@@ -5,17 +5,17 @@ average: mean over rows or clusters of E_b h(x'beta + z'b), with a delta-method 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..covariance.structures import structure
-from ..design.records import NewRows
+from ..design.records import Design, NewRows
 from ..errors import GlimmError
 from ..inference.covariance import Inference
+from ..inference.random import factors
 from ..inference.wald import quantile
 from ..kernels import link as link_eta
 from ..kernels import mean
@@ -159,8 +159,13 @@ def averaged(record: Record, inference: Inference, profiles: Profiles, axis: Axi
 
 
 def real(record: MixedRecord, profiles: Profiles, axis: Axis) -> Clusters:
-    """Curves of the fit's clusters at their predicted effects; of more than 600, 200 evenly spaced by their first effect."""
-    levels, effects = record.design.mean.random[0].levels, record.effects[0]
+    """Curves of the clusters of the first grouping at their predicted effects, those of other groupings at zero.
+
+    Of more than 600 clusters, 200 evenly spaced by their first effect.
+    """
+    levels = record.design.mean.random[0].levels
+    which = first_grouping(record.design)
+    effects = np.hstack([by_cluster(record, t) for t in which])
     total = len(levels)
     if profiles.kept is not None:
         levels, effects = levels[profiles.kept], effects[profiles.kept]
@@ -168,19 +173,34 @@ def real(record: MixedRecord, profiles: Profiles, axis: Axis) -> Clusters:
     if len(shown) > MOST_CURVES:
         ranked = np.argsort(effects[:, 0], kind="stable")
         shown = np.sort(ranked[np.linspace(0, len(shown) - 1, SAMPLE).round().astype(np.int64)])
-    each, steps, change = _follow(record, profiles, axis, profiles.of, effects, shown)
+    each, steps, change = _follow(record, profiles, axis, profiles.of, effects, shown, which)
     return Clusters("real", each, levels[shown], total, steps, change, most_ordinary(effects[shown]))
 
 
 def draws(record: MixedRecord, profiles: Profiles, axis: Axis, seed: int) -> Clusters:
-    """Curves of clusters drawn from b ~ N(0, sigma^2 T T'); their other predictors are those of evenly spaced clusters."""
-    term = record.design.mean.random[0]
-    factor = structure(term.structure).factor(record.vector[record.blocks["theta"]], len(term.names))
+    """Curves of clusters drawn from b ~ N(0, sigma^2 T T') of every term; their other predictors are those of evenly spaced clusters."""
+    terms, made = record.design.mean.random, factors(record)
     root = np.sqrt(record.scale) if record.linear else 1.0
-    effects = root * np.random.default_rng(seed).normal(size=(DRAWS, len(term.names))) @ factor.T
+    normal = np.random.default_rng(seed).normal(size=(DRAWS, sum(len(t) for t in made)))
+    ends = np.cumsum([len(t) for t in made])
+    effects = np.hstack([root * u @ t.T for u, t in zip(np.split(normal, ends[:-1], axis=1), made, strict=True)])
     of = profiles.of[np.linspace(0, len(profiles.of) - 1, DRAWS).round().astype(np.int64)]
-    each, steps, change = _follow(record, profiles, axis, of, effects, np.arange(DRAWS))
-    return Clusters("draws", each, None, len(term.levels), steps, change, most_ordinary(effects))
+    each, steps, change = _follow(record, profiles, axis, of, effects, np.arange(DRAWS), range(len(terms)))
+    return Clusters("draws", each, None, len(terms[0].levels), steps, change, most_ordinary(effects))
+
+
+def first_grouping(design: Design) -> list[int]:
+    """Positions of the terms of the first term's grouping."""
+    terms = design.mean.random
+    return [t for t, term in enumerate(terms) if term.group == terms[0].group]
+
+
+def by_cluster(record: MixedRecord, index: int) -> Floats:
+    """(J, k) predicted effects of each level; under ou the mean of those at its times."""
+    term, effects = record.design.mean.random[index], record.effects[index]
+    if term.cell_refs is None:
+        return effects
+    return np.asarray((np.bincount(term.cell_refs, effects[:, 0]) / np.bincount(term.cell_refs))[:, None])
 
 
 def most_ordinary(effects: Floats) -> int:
@@ -191,16 +211,17 @@ def most_ordinary(effects: Floats) -> int:
 
 
 def _follow(
-    record: MixedRecord, profiles: Profiles, axis: Axis, of: Ints, effects: Floats, shown: Ints
+    record: MixedRecord, profiles: Profiles, axis: Axis, of: Ints, effects: Floats, shown: Ints, terms: Iterable[int]
 ) -> tuple[Floats, Floats, tuple[float, float]]:
-    """Curves of the clusters shown, and the extremes of the changes of all: cluster j has profile of[j] and effects[j]."""
+    """Curves of the clusters shown, and the extremes of the changes of all: cluster j has profile of[j] and effects[j] of the terms."""
     g = len(axis.x)
     each, keep = np.empty((len(shown), g)), np.full(len(of), -1)
     keep[shown] = np.arange(len(shown))
     steps, ends = np.array([np.full(g - 1, np.inf), np.full(g - 1, -np.inf)]), [np.inf, -np.inf]
     by_profile = np.argsort(of, kind="stable")
     for which, new in blocks(record, profiles, axis):
-        base, z = fixed(record, new).reshape(-1, g), new.z[0].reshape(-1, g, effects.shape[1])
+        columns = np.hstack([new.z[t] for t in terms])
+        base, z = fixed(record, new).reshape(-1, g), columns.reshape(-1, g, effects.shape[1])
         first, last = np.searchsorted(of[by_profile], [which.start, which.start + len(base)])
         members = by_profile[first:last]
         for some in np.array_split(members, 1 + len(members) * g // ENTRIES):

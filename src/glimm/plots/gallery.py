@@ -112,9 +112,15 @@ def over(parts: Sequence[tuple[str, Record, Inference]], variable: str, common: 
         names.append(name)
         values.append(averaged(record, inference, profiles, own).mean)
         if isinstance(record, MixedRecord) and record.design.mean.link.name != "identity":
-            typical.append((f"{name}, typical {record.design.mean.random[0].group}", at_zero(record, profiles, own)))
+            typical.append((f"{name}, typical {_one(record)}", at_zero(record, profiles, own)))
     names += [name for name, _ in typical]
     return Averages(axis, tuple(names), np.array([*values, *(y for _, y in typical)]), len(parts), int(profiles.weight.sum()), whole)
+
+
+def _one(record: MixedRecord) -> str:
+    """What one cluster is called."""
+    names = {term.group for term in record.design.mean.random}
+    return names.pop() if len(names) == 1 else "cluster"
 
 
 def at_zero(record: Record, profiles: Profiles, axis: Axis) -> Floats:

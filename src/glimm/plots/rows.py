@@ -50,7 +50,7 @@ def own_rows(design: Design, axis: Axis, at: Mapping[str, float | int], most: in
 
 
 def of_clusters(design: Design, axis: Axis, at: Mapping[str, float | int], most: int) -> Profiles:
-    """One profile per level of the random effects; where more than `most` differ, that many levels, evenly spaced."""
+    """One profile per level of the first random term; where more than `most` differ, that many levels, evenly spaced."""
     term, levels = design.mean.random[0], as_levels(design)
     refs, count = term.refs.astype(np.int64), len(term.levels)
     columns: dict[str, NDArray[Any]] = {}

@@ -70,7 +70,7 @@ def labels(record: Record, inference: Inference, c: Curves, wording: Wording) ->
     elif between(record, c.axis.variable):
         title = f"{'Lines' if c.axis.names else 'Curves'} of single clusters, and the population average"
         change = f"{c.axis.variable} does not change within any {one}: a line joins two clusters with the same random effect."
-    detail = " ".join([*([change] if change else []), drawn(c, many), *others(record, c)])
+    detail = " ".join([*([change] if change else []), drawn(c, many), *left_out(record, c), *others(record, c)])
     drawn_one = f"one {one}" if c.clusters.kind == "real" else f"one {one},\ndrawn"
     return Labels(wording.title or title, detail, x, y, one=drawn_one, many=wording.many or "clusters")
 
@@ -154,6 +154,19 @@ def drawn(c: Curves, many: str) -> str:
     if shown == total:
         return f"Grey: all {shown} {many}, at their predicted random effects."
     return f"Grey: {shown} of {total} {many}, evenly spaced by their predicted random effects; {over}."
+
+
+def left_out(record: MixedRecord, c: Curves) -> list[str]:
+    """What the curves of predicted clusters do not have: effects of other groupings, and the course of effects over time."""
+    assert c.clusters is not None
+    if c.clusters.kind == "draws":
+        return []
+    terms = record.design.mean.random
+    names = list(dict.fromkeys(term.group for term in terms if term.group != terms[0].group))
+    out = [f"Effects of {' and '.join(names)} are at zero."] if names else []
+    if any(term.times is not None for term in terms if term.group == terms[0].group):
+        out.append("Effects that change over time are at each cluster's mean.")
+    return out
 
 
 def others(record: Record, c: Curves) -> list[str]:
