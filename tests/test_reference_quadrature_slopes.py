@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from glimm.estimators.glmm import rule
+from glimm.estimators.points import rule
 from glimm.family import FAMILIES, LINKS
 from glimm.kernels import Block, Matrix, MixedModel, Rows
 from support import assert_covariance, data, ids, stored, vector_covariance

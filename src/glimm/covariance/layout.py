@@ -82,6 +82,10 @@ class Layout:
         out[np.arange(self.size), self.order[self.rows], self.columns] = 1.0
         return out.reshape(self.size, -1)
 
+    def droot(self, theta: Floats) -> Floats:
+        """(size, k, k) derivatives of the root."""
+        return self.dlambdas(theta).reshape(self.size, self.k, self.k)
+
     def same(self, other: Shape) -> bool:
         """Whether the same entries of the same effects are meant."""
         if not isinstance(other, Layout):
@@ -165,6 +169,14 @@ class Curve:
         """(k, k) Lambda of the first pattern; under ou (1, 1), the standard deviation."""
         par = self.par(theta)
         return np.array([[par[0]]]) if self.structure.name == "ou" else correlated.root(self.structure, par, self.patterns[0])
+
+    def droot(self, theta: Floats) -> Floats:
+        """(size, k, k) derivatives of the root."""
+        if self.structure.name != "ou":
+            return self.dlambdas(theta).reshape(self.size, self.k, self.k)
+        out = np.zeros((self.size, 1, 1))
+        out[: int(self.free[0])] = 1.0
+        return out
 
     def named(self, theta: Floats) -> Floats:
         """(size of the structure,) parameters as they are reported."""

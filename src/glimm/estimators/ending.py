@@ -39,7 +39,9 @@ def lost_rank(root: Floats, term: RandomTerm) -> tuple[str, tuple[str, ...]]:
     """What a covariance matrix without full rank says of the effects: variances of zero, correlations of one, or a combination."""
     sd = np.linalg.norm(root, axis=1)
     if term.times is not None:
-        return f"the estimated variance of {term.group}.sd is zero: clusters differ no more than chance within them explains", (f"{term.group}.sd",)
+        return f"the estimated variance of {term.group}.sd is zero: clusters differ no more than chance within them explains", (
+            f"{term.group}.sd",
+        )
     weight = sd * np.sqrt((term.z**2).mean(axis=0))
     zero = np.flatnonzero(weight <= NOTHING * max(float(weight.max(initial=0.0)), 1e-300))
     if not weight.any():

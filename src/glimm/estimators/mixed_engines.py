@@ -234,7 +234,9 @@ def model_errors(hessian: Floats) -> Floats:
         return np.asarray(np.sqrt(2.0 / np.maximum(np.abs(np.diag(hessian)), 1e-12)))
 
 
-def differences(gradient: Callable[[Floats], Value], x: Floats, scales: Bools, steps: Floats, reach: float, base: Floats | None = None) -> Floats:
+def differences(
+    gradient: Callable[[Floats], Value], x: Floats, scales: Bools, steps: Floats, reach: float, base: Floats | None = None
+) -> Floats:
     """(P, P) Hessian H from H S, S the columns of steps (about a standard error long): central, or one-sided from the gradient at x.
 
     No standard deviation moves by more than half of itself.

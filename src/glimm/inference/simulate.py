@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from ..covariance.structures import structure
 from ..design.records import RandomTerm
 from ..errors import GlimmError, GlimmWarning
 from ..kernels import mean
@@ -20,6 +19,7 @@ from ..kernels.matrix import Floats
 from ..records import GeeRecord, MixedRecord, Record
 from .criteria import linear_predictor
 from .distributions import distribution, parameter_values
+from .random import parts
 
 EFFECTS = ("new", "fitted")
 
@@ -78,14 +78,12 @@ def linear_predictors(record: Record, n: int, rng: np.random.Generator, new: boo
     fixed = part.matrix.times(record.vector[record.blocks["mean"]]) + (0.0 if part.offset is None else part.offset)
     eta = np.tile(fixed, (n, 1))
     sd = np.sqrt(record.scale) if record.linear else 1.0
-    start = record.blocks["theta"].start
-    for term, root in zip(part.random, record.roots, strict=True):
-        size = structure(term.structure).size(len(term.names))
-        drawn = draw_effects(term, sd * root, record.vector[start : start + size], n, rng)
+    theta = record.vector[record.blocks["theta"]]
+    for term, root, at in zip(part.random, record.roots, parts(record), strict=True):
+        drawn = draw_effects(term, sd * root, theta[at], n, rng)
         for a in range(len(term.names)):
             rows = drawn[a][:, term.places]
             eta += rows if term.spec is None else term.z[:, a] * rows
-        start += size
     return eta
 
 

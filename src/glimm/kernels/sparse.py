@@ -128,9 +128,7 @@ class SparseLaplace:
         tol: float = 1e-16,
     ) -> SparseMixed:
         """kernels : numbers of family and link; order 0: value, 1: with gradient, 2: with model Hessian; tol : decrement of the modes."""
-        return SparseMixed(
-            *self.handle.evaluate(*kernels, floats(beta), floats(lambdas), floats(psi), *directions.packed(), order, tol)
-        )
+        return SparseMixed(*self.handle.evaluate(*kernels, floats(beta), floats(lambdas), floats(psi), *directions.packed(), order, tol))
 
     def inverse_blocks(self) -> list[Floats]:
         """Blocks of M^-1 at the last evaluation, by term: levels one after the other."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..covariance.structures import structure
+from ..covariance.layout import theta_names as theta_names_of
 from ..covariance.working import working
 from ..data.columns import level_name
 from ..data.frames import table
@@ -246,7 +246,7 @@ def by_group(counts: Mapping[str, int]) -> str:
 
 def theta_names(record: MixedRecord) -> tuple[str, ...]:
     """Names of the covariance parameters, as the structures of the random terms give them."""
-    return tuple(name for term in record.design.mean.random for name in structure(term.structure).names(term.names, term.group))
+    return tuple(name for term in record.design.mean.random for name in theta_names_of(term.structure, term.names, term.group))
 
 
 def working_corr(record: GeeRecord) -> pd.DataFrame:

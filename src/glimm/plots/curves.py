@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from ..design.records import Design, NewRows
 from ..errors import GlimmError
 from ..inference.covariance import Inference
-from ..inference.random import factors
 from ..inference.wald import quantile
 from ..kernels import link as link_eta
 from ..kernels import mean
@@ -179,7 +178,7 @@ def real(record: MixedRecord, profiles: Profiles, axis: Axis) -> Clusters:
 
 def draws(record: MixedRecord, profiles: Profiles, axis: Axis, seed: int) -> Clusters:
     """Curves of clusters drawn from b ~ N(0, sigma^2 T T') of every term; their other predictors are those of evenly spaced clusters."""
-    terms, made = record.design.mean.random, factors(record)
+    terms, made = record.design.mean.random, record.roots
     root = np.sqrt(record.scale) if record.linear else 1.0
     normal = np.random.default_rng(seed).normal(size=(DRAWS, sum(len(t) for t in made)))
     ends = np.cumsum([len(t) for t in made])
