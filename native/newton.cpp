@@ -164,6 +164,8 @@ NewtonResult newton(const std::function<Evaluation(const Vec&)>& evaluate, Vec x
       out.decrement = step_inside(damping);
       if (out.decrement < o.tol && (damping < 1e-2 || step_inside(0.0) < o.tol)) {
         out.converged = true;
+        if (damping == 0.0 && shorten(x, step, o) == 1.0)  // the last step is not worth an evaluation, but it is worth taking
+          for (size_t i = 0; i < n; ++i) x[i] = std::max(x[i] + step[i], o.lower[i]);
         break;
       }
       const double length = shorten(x, step, o);

@@ -252,7 +252,8 @@ def _solution(problem: Problem, found: Settled, every_root: tuple[Floats, ...], 
             eigenvalue, direction = weakest(curvature, _names(problem, found.shapes))
             listed = ", ".join(f"{share:+.2f} {name}" for name, share in direction.items())
             message = (
-                f"the log-likelihood is not curved downwards at the end (eigenvalue {-eigenvalue:.2g} of its scaled Hessian) along {listed}: "
+                "the log-likelihood is not curved downwards at the end "
+                f"(eigenvalue {-eigenvalue:.2g} of its scaled Hessian) along {listed}: "
                 "the data do not tell these parameters apart; no standard errors"
             )
             evidence |= {"eigenvalue": eigenvalue, "eigenvector": direction}

@@ -58,18 +58,19 @@ def linear_engine(design: Design, terms: tuple[Effects, ...], reml: bool, thread
     part = design.mean
     rows = Rows(part.matrix, part.center, part.scale, design.y, design.size, part.offset, threads=threads)
     if one_factor(terms):
-        return OneFactor(rows, terms[0], reml, {})
+        return OneFactor(rows, terms[0], reml, {}, [])
     return AnyDesign(SparseLinear(rows, [t.sparse() for t in terms]), terms, design.size, reml)
 
 
 @dataclass(frozen=True, slots=True)
 class OneFactor:
-    """One term under us or diag; `models` holds the cross-products for each order of the effects that was needed."""
+    """One term under us or diag; `models` : the cross-products for each order of the effects that was needed; responses : the last one given."""
 
     rows: Rows
     effects: Effects
     reml: bool
     models: dict[tuple[int, ...], LinearMixed]
+    responses: list[Floats]
 
     def model(self, layout: Layout) -> LinearMixed:
         """The cross-products with the effects in the layout's order."""
@@ -77,6 +78,8 @@ class OneFactor:
         if key not in self.models:
             term = self.effects.term
             self.models[key] = LinearMixed(self.rows, term.refs, len(term.levels), self.effects.taken(layout.order), self.effects.q)
+            for y in self.responses:
+                self.models[key].respond(y)
         return self.models[key]
 
     def run(self, shapes: Shapes, x: Floats, limits: Limits) -> Optimum:
@@ -117,7 +120,8 @@ class OneFactor:
         return self.model(layout)
 
     def respond(self, y: Floats) -> None:
-        """In all models."""
+        """In all models, and in those that come."""
+        self.responses[:] = [y]
         for model in self.models.values():
             model.respond(y)
 
