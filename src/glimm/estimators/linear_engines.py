@@ -64,7 +64,7 @@ def linear_engine(design: Design, terms: tuple[Effects, ...], reml: bool, thread
 
 @dataclass(frozen=True, slots=True)
 class OneFactor:
-    """One term under us or diag; `models` : the cross-products for each order of the effects that was needed; responses : the last one given."""
+    """One term under us or diag; models : the cross-products for each order of the effects that was needed; responses : the last given."""
 
     rows: Rows
     effects: Effects
