@@ -83,7 +83,12 @@ class Elimination {
 
  private:
   void order_levels(Index n, const std::vector<RandomColumns>& terms, const std::vector<int>& by);
-  void symbolic(Index n, const std::vector<RandomColumns>& terms, int leading);
+  void number(const std::vector<RandomColumns>& terms);
+  using Neighbours = std::vector<std::vector<std::int32_t>>;
+  Neighbours leading_neighbours(Index n, const std::vector<RandomColumns>& terms, int leading) const;
+  double symbolic(Neighbours& structure, Index leading);  // fills the structure up; the number of products of the factorisation
+  bool reorder(const Neighbours& first, Index leading);   // the levels after the leading term, so that little is filled in
+  void lay_out(const Neighbours& structure);
   void scale(const double* lambda);
   void eliminate(std::int32_t j);
   void invert_node(std::int32_t j, int with, Vec& x, Vec& r);
