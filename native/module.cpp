@@ -262,6 +262,25 @@ NB_MODULE(GLIMM_MODULE, m) {
       })
       .def("removed", [](LinearMixed& self) { return nb::make_tuple(self.fixed().unit(), self.fixed().before()); })
       .def("respond", [](LinearMixed& self, Doubles y) { self.respond(y.data()); })
+      .def("search_many", [](const LinearMixed& self, Square responses, Doubles theta, Integers rows, Integers columns, bool reml, Doubles lower,
+                             Doubles scales, Doubles free, double cap, double tol, int max_iter, int threads) {
+        const Entries entries{rows.data(), columns.data(), static_cast<int>(theta.shape(0))};
+        const size_t count = responses.shape(0), m = theta.shape(0);
+        std::vector<LmmAnswer> found;
+        {
+          nb::gil_scoped_release release;
+          found = self.search_many(responses.data(), static_cast<Index>(count), Vec(theta.data(), theta.data() + m), entries, reml,
+                                   options(lower, scales, free, cap, tol, max_iter), threads);
+        }
+        Vec thetas, betas, rest;
+        for (const auto& f : found) {
+          thetas.insert(thetas.end(), f.theta.begin(), f.theta.end());
+          betas.insert(betas.end(), f.beta.begin(), f.beta.end());
+          for (double v : {f.deviance, f.r2, f.settled ? 1.0 : 0.0}) rest.push_back(v);
+        }
+        const size_t p = count ? betas.size() / count : 0;
+        return nb::make_tuple(array(std::move(thetas), {count, m}), array(std::move(betas), {count, p}), array(std::move(rest), {count, 3}));
+      })
       .def("search", [](LinearMixed& self, Doubles theta, Integers rows, Integers columns, bool reml, Doubles lower, Doubles scales, Doubles free, double cap,
                         double tol, int max_iter) {
         const Entries entries{rows.data(), columns.data(), static_cast<int>(theta.shape(0))};

@@ -18,6 +18,7 @@ from ..errors import GlimmError
 from ..family import Family
 from ..kernels import Limits, Optimum, Rows, mean, minimise, positive_definite
 from ..kernels.matrix import Floats
+from ..progress import Progress
 from ..records import MixedRecord, Solution
 from ..version import VERSION
 from .boundary import Search, Settled, settle
@@ -32,6 +33,7 @@ from .terms import Effects, reported, roots, working_effects
 CAP = 4.0
 NEAR = 1e-2
 ROUGH = 1e-2
+EVALUATIONS = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ class Problem:
     terms: tuple[Effects, ...]
     control: Control
     engine: MixedEngine
+    bar: Progress
     correction: Correction | None = None
 
     @property
@@ -70,6 +73,7 @@ class Problem:
 
             def evaluate(v: Floats) -> tuple[bool, float, Floats, Floats]:
                 e = self.engine.evaluate(shapes, v, points, 2)
+                self.bar.step()
                 return (True, e.deviance, e.gradient, e.hessian + added) if e.ok else (False, np.inf, np.zeros(len(v)), np.eye(len(v)))
 
             return minimise(evaluate, x, limits)
@@ -95,8 +99,14 @@ def fit_glmm(design: Design, family: Family, points: int | str, control: Control
     Returns the record; raises GlimmError for too many points, or means that are impossible from the start.
     """
     terms = tuple(working_effects(t) for t in design.mean.random)
-    problem = Problem(design, family, terms, control, mixed_engine(design, family, terms, control.n_threads))
-    q = problem.engine.quadrature
+    with Progress("fit", EVALUATIONS, control.progress) as bar:
+        engine = mixed_engine(design, family, terms, control.n_threads, bar.step)
+        return _fitted(Problem(design, family, terms, control, engine, bar), points, near)
+
+
+def _fitted(problem: Problem, points: int | str, near: MixedRecord | None) -> MixedRecord:
+    """Search, with more points where that is asked for, and the record of where it ended."""
+    design, terms, q = problem.design, problem.terms, problem.engine.quadrature
     used = 1 if isinstance(points, str) else checked_points(points, q)
     shapes = tuple(t.shape() for t in terms)
     engine = problem.engine.fewer() if near is None else None

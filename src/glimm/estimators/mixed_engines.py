@@ -64,14 +64,22 @@ class MixedEngine(Protocol):
         """The same on some of the clusters, where there are many; None otherwise."""
 
 
-def mixed_engine(design: Design, family: Family, terms: tuple[Effects, ...], threads: int) -> MixedEngine:
-    """The engine for the design's random terms."""
+def mixed_engine(design: Design, family: Family, terms: tuple[Effects, ...], threads: int, step: Callable[[], None]) -> MixedEngine:
+    """The engine for the design's random terms; step is called after every evaluation for the Hessian."""
     kernels = family.kernel, design.mean.link.kernel
     if one_factor(terms):
         return OneFactor(design, kernels, terms[0], *by_level(terms[0].term), threads, {})
+    return any_design(design, family, terms, threads, step)
+
+
+def any_design(
+    design: Design, family: Family, terms: tuple[Effects, ...], threads: int, step: Callable[[], None] = lambda: None
+) -> AnyDesign:
+    """The engine that takes every design."""
     part = design.mean
     rows = Rows(part.matrix, part.center, part.scale, design.y, design.size, part.offset, threads=threads)
-    return AnyDesign(SparseLaplace(rows, [t.sparse() for t in terms], design.trials, design.weights), kernels, terms, part.matrix.p)
+    model = SparseLaplace(rows, [t.sparse() for t in terms], design.trials, design.weights)
+    return AnyDesign(model, (family.kernel, part.link.kernel), terms, part.matrix.p, step)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +173,7 @@ class AnyDesign:
     kernels: tuple[Any, Any]
     terms: tuple[Effects, ...]
     p: int
+    step: Callable[[], None]
 
     @property
     def quadrature(self) -> int:
@@ -192,6 +201,7 @@ class AnyDesign:
 
         def gradient(at: Floats) -> Value:
             e = self.answer(shapes, at, 1, SHARP)
+            self.step()
             return Value(e.ok, e.deviance, e.gradient, np.zeros((0, 0)))
 
         dear = self.model.shape()[2] > DEAR

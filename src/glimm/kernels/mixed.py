@@ -71,6 +71,14 @@ class LinearMixed:
         """Minimise the deviance over the entries (rows, columns) of T, the others being 0."""
         return optimum(self.handle.search(floats(theta), rows, columns, reml, *limits.packed()))
 
+    def search_many(
+        self, responses: Floats, theta: Floats, rows: Ints, columns: Ints, reml: bool, limits: Limits, threads: int
+    ) -> tuple[Floats, Floats, Floats]:
+        """The search for each of B responses (B, n): theta (B, m), beta (B, p), and (B, 3): deviance, r2, 1 if inside its bounds."""
+        given = np.ascontiguousarray(responses, dtype=np.float64)
+        out: tuple[Floats, Floats, Floats] = self.handle.search_many(given, floats(theta), rows, columns, reml, *limits.packed(), threads)
+        return out
+
     def respond(self, y: Floats) -> None:
         """Put another response in the place of the rows' own."""
         self.handle.respond(floats(y))

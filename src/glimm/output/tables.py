@@ -44,6 +44,16 @@ def from_columns(record: Record, columns: Mapping[str, Any]) -> Any:
     return deliver(record, pd.DataFrame(dict(columns)))
 
 
+def replicates(record: MixedRecord, found: Mapping[str, Any]) -> Any:
+    """A bootstrap's estimates: a row per replicate."""
+    p, theta = record.blocks["mean"].stop, record.blocks["theta"]
+    names = (*record.design.mean.names, *theta_names(record))
+    columns = {name: found["vector"][:, j] for j, name in enumerate(names[: max(p, theta.stop)])}
+    if not record.family.scale_known:
+        columns["sigma"] = np.sqrt(found["scale"])
+    return from_columns(record, columns | {"llf": found["llf"], "converged": found["converged"]})
+
+
 def by_row(record: Record, values: Floats, name: str) -> pd.Series[float]:
     """A Series over the rows used, indexed as the caller's pandas frame is, by position in the data for other kinds."""
     import pandas as pd
