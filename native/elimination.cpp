@@ -442,6 +442,14 @@ bool Elimination::factor(const double* lambda) {
   return std::isfinite(logdet_);
 }
 
+double Elimination::half_logdet_from(std::int32_t node) const {
+  LogProduct pivots;
+  for (std::int32_t j = node; j < nt_; ++j)
+    for (int a = 0; a < q(j); ++a) pivots.add(ld_[dp_[j] + a * q(j) + a]);
+  for (Index c = std::max<Index>(0, first_[node] - s0_); c < sd_; ++c) pivots.add(t_[static_cast<size_t>(c) * (width_ + 1)]);
+  return pivots.log();
+}
+
 void Elimination::forward(double* x, int with) const {
   for (std::int32_t j = 0; j < nt_; ++j) {
     const int qj = q(j);

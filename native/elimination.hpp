@@ -61,6 +61,7 @@ class Elimination {
 
   bool factor(const double* lambda);
   double logdet() const { return logdet_; }
+  double half_logdet_from(std::int32_t node) const;  // of the factor's rows from that node on
   const double* tail_row(Index r) const { return &t_[static_cast<size_t>(r) * width_]; }
   // L x, in place, of the leading random part and `with` extra rows; x has scalars() + extra entries.
   void forward(double* x, int with) const;

@@ -121,6 +121,21 @@ void sparse_doors(nb::module_& m) {
       .def("inverse_blocks", [](LaplaceDoor& self) {
         return by_term(self.model.elimination(), self.held.terms, self.model.inverse_blocks(), [](int q) { return q * q; });
       })
+      .def("leading", [](LaplaceDoor& self) { return self.model.leading(); })
+      .def("draws", [](LaplaceDoor& self, Square e) {
+        const size_t count = e.shape(0), s = e.shape(1);
+        const Vec u = self.model.draws(e.data(), static_cast<Index>(count));
+        const Elimination& f = self.model.elimination();
+        const Index after = self.held.terms[self.model.leading()].levels;
+        const Index first = f.first(static_cast<std::int32_t>(after));
+        Vec squares(count, 0.0);
+        nb::list out;
+        for (size_t d = 0; d < count; ++d) {
+          for (size_t i = first; i < s; ++i) squares[d] += e.data()[d * s + i] * e.data()[d * s + i];
+          out.append(by_term(f, self.held.terms, Vec(u.begin() + d * s, u.begin() + (d + 1) * s), [](int q) { return q; }));
+        }
+        return nb::make_tuple(out, array(std::move(squares)), f.half_logdet_from(static_cast<std::int32_t>(after)));
+      })
       .def("log_ratios", [](LaplaceDoor& self, int family, int link, Doubles beta, Doubles lambda, Doubles psi, Square draws) {
         const Stage stage = stage_of(family, link, psi);
         Vec out;

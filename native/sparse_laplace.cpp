@@ -19,9 +19,9 @@ SparseLaplace::SparseLaplace(const Rows& rows, std::vector<RandomColumns> terms,
     : rows_(rows), n_(rows.n), p_(rows.p), threads_(threads), elimination_(rows.n, terms, 0, threads), order_(rows.n), y_(rows.n),
       size_(rows.size ? rows.n : 0), trials_(std::move(trials)), weights_(std::move(weights)) {
   const int count = static_cast<int>(terms.size());
-  int leading = 0;
   for (int k = 1; k < count; ++k)
-    if (terms[k].levels > terms[leading].levels) leading = k;
+    if (terms[k].levels > terms[leading_].levels) leading_ = k;
+  const int leading = leading_;
   {
     std::vector<Index> next(terms[leading].levels + 1, 0);
     const auto place = [&](Index r) { return elimination_.node(leading, terms[leading].refs[r]); };
@@ -329,6 +329,16 @@ Vec SparseLaplace::inverse_blocks() {
     const size_t at = out.size();
     out.resize(at + static_cast<size_t>(f.q(j)) * f.q(j));
     f.inverse_block(j, &out[at]);
+  }
+  return out;
+}
+
+Vec SparseLaplace::draws(const double* e, Index count) const {
+  const Index s = elimination_.scalars();
+  Vec out(e, e + count * s);
+  for (Index d = 0; d < count; ++d) {
+    elimination_.backward(&out[d * s], 0);
+    for (Index i = 0; i < s; ++i) out[d * s + i] += u_[i];
   }
   return out;
 }

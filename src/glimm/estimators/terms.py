@@ -151,7 +151,7 @@ def reported_many(terms: tuple[Effects, ...], shapes: Shapes, thetas: Floats) ->
 
 
 def placed_effects(effects: Effects, s: Shape, theta: Floats, u: Floats, blocks: Floats) -> tuple[Floats, Floats]:
-    """b = Lambda u (J, k) and its conditional variances (J, k, k), as named; cells (C, 1), (C, 1, 1) under ou."""
+    """b = Lambda u (J, k) and its conditional variances (J, k, k), as named; cells (C, 1), (C, 1, 1) under ou. blocks may be empty."""
     if effects.patterns is None or isinstance(s, Layout):
         root = effects.back @ s.root(theta)
         q = effects.q
@@ -169,5 +169,7 @@ def placed_effects(effects: Effects, s: Shape, theta: Floats, u: Floats, blocks:
         cells = first[levels][:, None] + np.arange(q)
         inner = blocks[block[levels][:, None] + np.arange(q * q)].reshape(-1, q, q)
         b[cells] = u[cells] @ low.T
+        if not len(blocks):
+            continue
         variance[cells] = np.einsum("ac,jcd,ad->ja", low, inner, low)
     return b[:, None], variance[:, None, None]
