@@ -65,6 +65,8 @@ def source(value: Any) -> str | None:
         return "{" + ", ".join(f"{source(k)}: {source(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
         return "[" + ", ".join(map(string, value)) + "]"
+    if callable(value):
+        return getattr(value, "__name__", None)
     if is_dataclass(value):
         set_here = [(f.name, getattr(value, f.name)) for f in fields(value) if getattr(value, f.name) != f.default]
         return f"glimm.{type(value).__name__}({', '.join(f'{name}={source(v)}' for name, v in set_here)})"
