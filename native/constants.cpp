@@ -1,6 +1,8 @@
 // What a log-density has besides l(y, eta): terms free of eta with their derivatives in psi; variance functions; unit deviances.
 //
 // A dispersion model has dispersion phi / size in a row, so that size stands inside its terms; elsewhere it multiplies them.
+#include <algorithm>
+
 #include "responses.hpp"
 #include "tweedie.hpp"
 
@@ -12,6 +14,21 @@ constexpr double kHalfLog2Pi = 0.91893853320467274178;
 double binomial_terms(double y, double trials) {
   const double k = std::nearbyint(y * trials);
   return log_gamma(trials + 1.0) - log_gamma(k + 1.0) - log_gamma(trials - k + 1.0);
+}
+
+// The largest l(y, mu) over mu, where that is not at mu = y: Newton in the linear predictor of the link L.
+template <class R, class L> double most_likely(double y, double start, const Own& o) {
+  double e = start;
+  Jet j{};
+  for (int it = 0; it < 100; ++it) {
+    const Mean m = L::mean(e, 0.0);
+    j = R::jet(y, m.mu, L::mean(-e, 0.0).mu, o);
+    const double slope = j.d1 * m.m1, curvature = j.d2 * m.m1 * m.m1 + j.d1 * m.m2;
+    const double step = curvature < 0.0 ? -slope / curvature : slope;
+    if (!(std::fabs(step) > 1e-9)) break;
+    e += std::min(1.0, std::max(-1.0, step));
+  }
+  return j.l;
 }
 
 // One row at size w.
@@ -104,11 +121,11 @@ void family_deviance(const Stage& s, Index n, const double* y, const double* mu,
       case kInverseGaussian: d[i] = r * r / (m * m * u); break;
       case kNegativeBinomial: d[i] = 2.0 * (ylog(u, m) - (u + o.a) * std::log1p(r / (m + o.a))); break;
       case kNegativeBinomial1: {
-        const double most = u > 0.0 ? NegativeBinomial1Mean::jet(u, u, 0.0, o).l : 0.0;
+        const double most = u > 0.0 ? most_likely<NegativeBinomial1Mean, Log>(u, std::log(u), o) : 0.0;
         d[i] = 2.0 * (most - NegativeBinomial1Mean::jet(u, m, 0.0, o).l);
         break;
       }
-      case kBeta: d[i] = 2.0 * (BetaMean::jet(u, u, 1.0 - u, o).l - BetaMean::jet(u, m, 1.0 - m, o).l); break;
+      case kBeta: d[i] = 2.0 * (most_likely<BetaMean, Logit>(u, std::log(u) - std::log1p(-u), o) - BetaMean::jet(u, m, 1.0 - m, o).l); break;
       case kTweedie: {
         const double a = 1.0 - o.p, b = 2.0 - o.p, most = u > 0.0 ? std::pow(u, b) / (a * b) : 0.0;
         d[i] = 2.0 * (most - u * std::pow(m, a) / a + std::pow(m, b) / b);

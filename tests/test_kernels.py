@@ -15,13 +15,15 @@ from glimm.kernels import (
     Rows,
     constant,
     jets,
-    link as link_eta,
     mean,
     minimise,
     psi_jets,
     unit_deviance,
     variance,
     working,
+)
+from glimm.kernels import (
+    link as link_eta,
 )
 from glimm.kernels.native import native
 from oracle.families import derivatives, log_density
@@ -362,7 +364,9 @@ def test_quadrature_converges_to_the_integral(small, family, link):
     for j in range(25):
         at = refs == j
         total += cluster_loglik(lambda e, at=at: jets(*kernels, y[at], e, None, psi)[0].sum(), xb[at], v[3])
-    assert model.quadrature(*kernels, v, 0, *rule(61, 1)).deviance == pytest.approx(-2 * total, abs=2e-7 if family != "inverse_gaussian" else 5e-6)
+    assert model.quadrature(*kernels, v, 0, *rule(61, 1)).deviance == pytest.approx(
+        -2 * total, abs=2e-7 if family != "inverse_gaussian" else 5e-6
+    )
 
 
 def test_sums_do_not_depend_on_threads():

@@ -38,7 +38,7 @@ def mean_of(link: str):
 
 
 def log_density(family: str, link: str, y: float, size: float, psi=()):
-    """eta -> log-density of a row, complete but for the binomial coefficient; psi on the transformed scale, size by the family's convention."""
+    """eta -> log-density of a row, complete but for the binomial coefficient; psi on the transformed scale, size as the family has it."""
     mean = mean_of(link)
     other = OTHERS.get(link, lambda e: 1 - mean(e))
     y, size = mp.mpf(y), mp.mpf(size)

@@ -18,13 +18,15 @@ from ..design.records import Design, RandomTerm
 from ..errors import GlimmError
 from ..family import Family
 from ..kernels import Limits, MixedEvaluation, MixedModel, Optimum, Rows, inverse, mean, minimise, positive_definite
+from ..kernels.families import FamilyKernel, LinkKernel
 from ..kernels.matrix import Floats, Ints
 from ..records import MixedRecord, Solution
 from ..version import VERSION
 from .boundary import Search, Settled, settle
 from .control import Control
 from .ending import mixed_solution
-from .irls import mean_rows, score_iterations, start
+from .irls import mean_rows
+from .joint import begin, without_end
 from .points import CHECK_POINTS, CHECK_SHIFT, MOST_EFFECTS, POINTS, SETTLED, affordable, checked_points, rule
 from .separation import bounded, separated, separated_rows
 from .terms import Effects, by_level, working_effects
@@ -67,8 +69,8 @@ class Problem:
         return self.design.mean.matrix.p
 
     @property
-    def kernels(self) -> tuple[int, int]:
-        """Numbers of family and link."""
+    def kernels(self) -> tuple[FamilyKernel, LinkKernel]:
+        """Of family and link."""
         return self.family.kernel, self.design.mean.link.kernel
 
     def model(self, layout: Layout) -> MixedModel:
@@ -85,8 +87,9 @@ class Problem:
         """The kernel's vector (beta | all entries of T | psi), and the positions of x in it."""
         p, m, q = self.p, layout.size, self.effects.q
         entries = q * (q + 1) // 2
-        places = np.concatenate([np.arange(p), p + layout.places, np.arange(p + entries, p + entries + len(x) - p - m)])
-        vector = np.zeros(entries + len(x) - m)
+        own = p + entries + np.array(self.family.free, dtype=np.int64)
+        places = np.concatenate([np.arange(p), p + layout.places, own])
+        vector = np.concatenate([np.zeros(p + entries), self.family.psi(x[p + m :])])
         vector[places] = x
         return vector, places
 
@@ -202,10 +205,9 @@ def _start(problem: Problem, layout: Layout) -> Floats:
     design, family, part = problem.design, problem.family, problem.design.mean
     order = None if len(problem.order) == design.n else problem.order
     rows = mean_rows(design, problem.control.n_threads, order)
-    scoring = score_iterations(rows, family, part.link, start(design, family, part.link, problem.control, rows), problem.control, NEAR)
-    psi = np.zeros(0)
-    size = 0.5
-    if not family.scale_known:
+    scoring, psi = begin(design, family, part.link, problem.control, rows, NEAR)
+    size = 0.5 if family.scale_known else 0.2
+    if family.name == "gaussian":
         residual = np.sqrt(max(-2.0 * scoring.last.loglik / rows.n, 1e-300))
         psi = np.array([np.log(residual) - 0.2])
         size = 0.5 * residual if part.link.name == "identity" else 0.2
@@ -304,7 +306,7 @@ def _record(problem: Problem, found: Settled, points: int, note: str) -> MixedRe
         effects=last.u.reshape(-1, q) @ root.T,
         posterior=root @ blocks @ root.T,
         llf=-0.5 * optimum.value,
-        scale=float(np.exp(2.0 * psi[-1])) if problem.family.parameters else 1.0,
+        scale=problem.family.scale(psi),
         points=points,
         solution=_solution(problem, found, root, curvature, last, note),
         version=VERSION,
@@ -323,6 +325,8 @@ def _solution(problem: Problem, found: Settled, root: Floats, curvature: Floats,
         if message:
             solution = replace(solution, code="not_converged", message=message)
     design, family, p = problem.design, problem.family, problem.p
+    if said := without_end(family, found.optimum.x[p + found.layout.size :]):
+        solution = replace(solution, code="boundary", message=said)
     drifting = 0
     if not bounded(family, design.mean.link):
         mu = _typical_means(problem, found.optimum.x[:p])

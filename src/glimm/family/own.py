@@ -162,8 +162,8 @@ class Functions:
         if not np.all(np.isfinite(found[0])):
             at = int(np.argmin(np.isfinite(found[0])))
             raise GlimmError(
-                f"family {name!r}: loglik is {found[0][at]} at y = {y[at]:g}, mu = {mu[at]:g} (row {rows[at]}, counting from 0): it must be "
-                "finite for every response; set support= to what a response may be, or start= to better values"
+                f"family {name!r}: loglik is {found[0][at]} at y = {y[at]:g}, mu = {mu[at]:g} (row {rows[at]}, counting from 0): it "
+                "must be finite for every response; set support= to what a response may be, or start= to better values"
             )
         given = (self.given.loglik, self.given.d1, self.given.d2, self.given.d3)
         for order in (1, 2, 3):

@@ -127,7 +127,7 @@ def varcorr(record: MixedRecord) -> pd.DataFrame:
             if term.structure != "diag":
                 row |= {f"corr_{term.names[b]}": sigma[a, b] / (sd[a] * sd[b]) if sd[a] * sd[b] > 0.0 else np.nan for b in range(a)}
             rows.append(row)
-    if not record.family.scale_known:
+    if record.family.name == "gaussian":
         rows.append({"group": "Residual", "term": "", "variance": record.scale, "std_dev": np.sqrt(record.scale)})
     return pd.DataFrame(rows)
 
