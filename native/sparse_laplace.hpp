@@ -41,7 +41,6 @@ class SparseLaplace {
   bool find_modes(const Stage&, const double* lambda, double tol);
   void entries(Index r, Entry* out) const;
   void add_hessian(const Stage&, const double* lambda, const Directions&, const Vec& zs, Vec& hessian);
-  int psis(const Stage&) const;
 
   Rows rows_;
   Index n_;

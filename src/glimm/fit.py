@@ -20,6 +20,7 @@ from .inference import criteria
 from .inference.bootstrap import bootstrap
 from .inference.covariance import Inference, infer
 from .inference.laplace import LaplaceError, laplace_error
+from .inference.parameters import Parameters, family_parameters
 from .inference.simulate import simulate
 from .inference.variance_explained import components, icc, mean_without_predictors, r2
 from .inference.wald import p_values
@@ -42,7 +43,6 @@ LATER: Final = MappingProxyType(
     {
         "qic": "compare working correlations by the robust standard errors, bse",
         "to_dict": "pickle the fit",
-        "parts": "params, theta and scale have the parameters of this release's models",
         "effect": "take differences of predict(newdata, target='marginal')",
         "slope": "take differences of predict(newdata, target='marginal')",
         "means": "average predict(newdata, target='marginal')",
@@ -111,7 +111,7 @@ class Fit(ABC):
 
     @property
     def scale(self) -> float:
-        """The dispersion: sigma^2 of a gaussian model, 1 where the family has none."""
+        """The dispersion: sigma^2 of a gaussian model, phi of gamma, inverse_gaussian and tweedie, 1 where the family has none."""
         return self.record.scale
 
     @property
@@ -153,6 +153,21 @@ class Fit(ABC):
     def fittedvalues(self) -> pd.Series[float]:
         """Fitted means of the rows used, indexed as the caller's frame is."""
         return tables.by_row(self.record, criteria.fitted(self.record), "fittedvalues")
+
+    @property
+    def parts(self) -> dict[str, Estimates]:
+        """Parameters other than the mean's coefficients, by the part of the model that they are of: each with its own params and bse.
+
+        parts["family"] : k, alpha, phi, power, precision, or those of your own family, by maximum likelihood, on their natural scale.
+
+        >>> import glimm
+        >>> data = {"y": [0, 3, 1, 9, 2, 0, 5, 14], "x": [0, 0, 0, 0, 1, 1, 1, 1]}
+        >>> fit = glimm.glm("y ~ x", data, family="negative_binomial")
+        >>> fit.parts["family"].params.round(2).to_dict()
+        {'k': 0.83}
+        """
+        found = family_parameters(self.record)
+        return {} if found is None else {"family": Estimates(found)}
 
     def cov_params(self) -> pd.DataFrame:
         """(p, p) covariance of the coefficients."""
@@ -329,6 +344,31 @@ class Fit(ABC):
     def __repr__(self) -> str:
         d = self.record.design
         return f"<{type(self).__name__}: {d.spec.formula.text}, {self.record.family.name} {d.mean.link.name}, {d.n} rows>"
+
+
+@final
+class Estimates:
+    """Parameters of one part of a model."""
+
+    def __init__(self, found: Parameters) -> None:
+        self._found = found
+
+    @property
+    def params(self) -> pd.Series[float]:
+        """Estimates by name."""
+        return tables.by_term(self._found.names, self._found.values, "params")
+
+    @property
+    def bse(self) -> pd.Series[float]:
+        """Standard errors by name."""
+        return tables.by_term(self._found.names, self._found.errors, "bse")
+
+    def __repr__(self) -> str:
+        shown = [
+            f"{name} = {value:.4g} ({se:.2g})"
+            for name, value, se in zip(self._found.names, self._found.values, self._found.errors, strict=True)
+        ]
+        return f"<{', '.join(shown)}>"
 
 
 @final

@@ -24,7 +24,8 @@ from ..version import VERSION
 from .boundary import Search, Settled, settle
 from .control import Control
 from .ending import mixed_solution, weakest
-from .irls import mean_rows, score_iterations, start
+from .irls import mean_rows
+from .joint import begin, without_end
 from .mixed_engines import MixedEnd, MixedEngine, OneFactor, mixed_engine, model_errors
 from .points import CHECK_POINTS, CHECK_SHIFT, MOST_EFFECTS, POINTS, SETTLED, affordable, checked_points
 from .separation import bounded, separated, separated_rows
@@ -165,10 +166,9 @@ def _start(problem: Problem, shapes: Shapes) -> Floats:
     design, family, part = problem.design, problem.family, problem.design.mean
     order = problem.engine.order if isinstance(problem.engine, OneFactor) and _rows_of(problem) < design.n else None
     rows = mean_rows(design, problem.control.n_threads, order)
-    scoring = score_iterations(rows, family, part.link, start(design, family, part.link, problem.control, rows), problem.control, NEAR)
-    psi = np.zeros(0)
-    size = 0.5
-    if not family.scale_known:
+    scoring, psi = begin(design, family, part.link, problem.control, rows, NEAR)
+    size = 0.5 if family.scale_known else 0.2
+    if family.name == "gaussian":
         residual = np.sqrt(max(-2.0 * scoring.last.loglik / rows.n, 1e-300))
         psi = np.array([np.log(residual) - 0.2])
         size = 0.5 * residual if part.link.name == "identity" else 0.2
@@ -243,7 +243,7 @@ def _record(problem: Problem, found: Settled, points: int, note: str) -> MixedRe
         effects=last.effects,
         posterior=last.posterior,
         llf=-0.5 * optimum.value,
-        scale=float(np.exp(2.0 * psi[-1])) if problem.family.parameters else 1.0,
+        scale=problem.family.scale(psi),
         points=points,
         solution=_solution(problem, found, every_root, curvature, last, note),
         version=VERSION,
@@ -269,6 +269,8 @@ def _solution(problem: Problem, found: Settled, every_root: tuple[Floats, ...], 
             evidence |= {"eigenvalue": eigenvalue, "eigenvector": direction}
         if message:
             solution = replace(solution, code="not_converged", message=message)
+    if said := without_end(family, found.optimum.x[p + total(found.shapes) :]):
+        solution = replace(solution, code="boundary", message=said)
     drifting = 0
     if not bounded(family, design.mean.link):
         mu = _typical_means(problem, found.optimum.x[:p])

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..design.records import Design
+from ..design.response import RANGES, inside
 from ..errors import GlimmError
 from ..family import Family
 from ..kernels.matrix import Bools, Floats
@@ -86,6 +87,10 @@ def new_response(design: Design, family: Family, y: Any) -> Floats:
         with np.errstate(invalid="ignore"):
             bad |= (values < 0.0) | (values != np.floor(values))
         what = "whole numbers of at least 0"
+    elif family.support in RANGES:
+        with np.errstate(invalid="ignore"):
+            bad |= ~inside(values, family.support)
+        what = RANGES[family.support]
     if bad.any():
         at = int(np.argmax(bad))
         raise GlimmError(f"refit: y is {values[at]:g} at position {at} (counting from 0): the responses of this model are {what}")

@@ -55,7 +55,7 @@ def laplace_error(record: MixedRecord, n: int, seed: Any) -> LaplaceError:
     terms = tuple(working_effects(t) for t in design.mean.random)
     engine = any_design(design, record.family, terms, Control().n_threads)
     beta = to_working(design.mean, record.vector[record.blocks["mean"]])
-    at = beta, lambdas(record.layouts, record.work_theta), record.vector[record.blocks["family"]]
+    at = beta, lambdas(record.layouts, record.work_theta), record.family.psi(record.vector[record.blocks["family"]])
     if not engine.model.evaluate(engine.kernels, *at).ok:
         raise GlimmError("laplace_error: the likelihood cannot be evaluated at the estimates")
     effects, pairs, logs = engine.model.shape()[1], int(n) // 2, []
@@ -91,7 +91,7 @@ def collapsed(record: MixedRecord, engine: AnyDesign, lead: Effects, points: int
     arranged = [None if a is None else a[order] for a in (design.trials, design.weights)]
     leading = engine.model.leading()
     layout = only((record.layouts[leading],))
-    one = OneFactor(design, engine.kernels, lead, order, starts, 1, {})
+    one = OneFactor(design, record.family, lead, order, starts, 1, {})
     x = np.concatenate([to_working(part, record.vector[record.blocks["mean"]]), record.work_theta[slices(record.layouts)[leading]]])
     vector, _ = one.spread_out(layout, np.concatenate([x, record.vector[record.blocks["family"]]]))
     out = np.empty(len(every))

@@ -150,7 +150,7 @@ def varcorr(record: MixedRecord) -> pd.DataFrame:
             rows.append(row)
         if by_name:
             rows += [{"group": term.group, "term": name, "correlation": value} for name, value in correlations(record, index, sigma)]
-    if not record.family.scale_known:
+    if record.family.name == "gaussian":
         rows.append({"group": "Residual", "term": "", "variance": record.scale, "std_dev": np.sqrt(record.scale)})
     return pd.DataFrame(rows)
 
