@@ -1,13 +1,14 @@
 # make demo   the three models on real data, with a picture       make test   everything that CI checks
-# make lint   style, types and import layers only                  make bench  speed against other packages (half an hour, own environment)
+# make lint   style, types and import layers only                  make bench  speed against other packages (about an hour, own environment)
 # make docs   runs the code of the pages in docs/ and builds the site into site/
+# make bench-scaling   time and memory against rows and levels, as a table and a picture
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SOURCES := $(wildcard native/*.cpp native/*.hpp) CMakeLists.txt pyproject.toml $(shell find src -name '*.py' -o -name '*.csv')
 
-.PHONY: demo test lint bench docs clean
+.PHONY: demo test lint bench bench-scaling docs clean
 
 demo: $(STAMP)
 	$(BIN)/python -m glimm demo
@@ -24,6 +25,9 @@ lint: $(STAMP)
 
 bench:
 	$(PYTHON) -m benchmarks.run
+
+bench-scaling:
+	$(PYTHON) -m benchmarks.scaling
 
 docs: $(STAMP)
 	$(BIN)/python -m pip install --quiet --group docs
