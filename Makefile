@@ -1,5 +1,5 @@
 # make demo   the three models on real data, with a picture       make test   everything that CI checks
-# make lint   style, types and import layers only                  make bench  speed against other packages (about an hour, own environment)
+# make lint   style, types and import layers only                  make bench  speed against other packages (an hour or two, own environment)
 # make docs   runs the code of the pages in docs/ and builds the site into site/
 # make bench-scaling   time and memory against rows and levels, as a table and a picture
 PYTHON ?= python3
