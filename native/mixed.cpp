@@ -140,7 +140,7 @@ Vec MixedRows::model_hessian(const Stage& stage, const double* t, const std::vec
   const bool curved = cholesky(root.data(), k, k);
   for (int i = 0; i < k; ++i)
     for (int c = 0; c < k; ++c) {
-      const double plain = i == c ? own[i * k + i] > 0.0 ? own[i * k + i] : static_cast<double>(n) : 0.0;
+      const double plain = i == c ? std::max(std::fabs(own[i * k + i]), 1e-4 * static_cast<double>(n)) : 0.0;
       h[(p + nt + i) * size_all + p + nt + c] = 2.0 * (curved ? own[i * k + c] : plain);
     }
   return h;

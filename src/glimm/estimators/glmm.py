@@ -197,7 +197,10 @@ def _correction(few: Problem, rough: Settled, times: float) -> Correction | None
     model = few.evaluate(rough.layout, x, 1, 2)
     if exact is None or not model.ok:
         return None
-    return Correction(rough.layout, np.asarray(times * (exact - model.hessian)))
+    lacking = np.asarray(times * (exact - model.hessian))
+    if few.family.scale_known:  # the curvature in k or alpha vanishes as they run away
+        lacking[few.p + rough.layout.size :, :] = lacking[:, few.p + rough.layout.size :] = 0.0
+    return Correction(rough.layout, lacking)
 
 
 def _start(problem: Problem, layout: Layout) -> Floats:
