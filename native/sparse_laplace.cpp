@@ -322,7 +322,7 @@ void SparseLaplace::add_hessian(const Stage& stage, const double* lambda, const 
       if (i < c) own[i * k + c] -= shared;
     }
   }
-  place_curvature(own, k, static_cast<double>(n_), &h[static_cast<size_t>(p + m) * (size + 1)], size);
+  place_curvature(own, k, 1e-4 * static_cast<double>(n_), &h[static_cast<size_t>(p + m) * (size + 1)], size);
 }
 
 Vec SparseLaplace::inverse_blocks() {

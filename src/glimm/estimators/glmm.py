@@ -158,7 +158,13 @@ def _correction(few: Problem, rough: Settled, times: float) -> Correction | None
     if not model.ok:
         return None
     exact = few.engine.hessian(rough.shapes, x, model.hessian, 1)
-    return Correction(rough.shapes, np.asarray(times * (exact - model.hessian))) if np.isfinite(exact).all() else None
+    if not np.isfinite(exact).all():
+        return None
+    lacking = np.asarray(times * (exact - model.hessian))
+    if few.family.scale_known:  # the curvature in k or alpha vanishes as they run away
+        own = few.p + total(rough.shapes)
+        lacking[own:, :] = lacking[:, own:] = 0.0
+    return Correction(rough.shapes, lacking)
 
 
 def _start(problem: Problem, shapes: Shapes) -> Floats:

@@ -20,6 +20,7 @@ from .irls import Scoring, score_iterations, start
 
 STEP = 1e-4
 CLEAR = 1e6
+FARTHEST = 4.0
 FIRST = {"beta": 5.0, "power": 1.5}
 """Natural values that a first pass takes for the parameters; 1 for the others."""
 
@@ -143,4 +144,7 @@ def without_end(family: Family, psi: Floats) -> str:
         return "the estimated k has no end: the counts vary no more than Poisson counts, use family='poisson'"
     if family.name == "negative_binomial1" and value < 1.0 / CLEAR:
         return "the estimated alpha is zero: the counts vary no more than Poisson counts, use family='poisson'"
+    if family.name == "tweedie" and len(psi) == 2 and abs(psi[1]) > FARTHEST:
+        limit, other = ("2", "gamma") if psi[1] > 0.0 else ("1", "poisson")
+        return f"the estimated power runs to {limit}, where the search ends: use family='{other}' or a given power, family='tweedie(1.5)'"
     return ""
