@@ -248,7 +248,7 @@ def _record(problem: Problem, found: Settled, points: int, note: str) -> MixedRe
         roots=every_root,
         effects=last.effects,
         posterior=last.posterior,
-        llf=-0.5 * optimum.value,
+        llf=-0.5 * last.deviance,
         scale=problem.family.scale(psi),
         points=points,
         solution=_solution(problem, found, every_root, curvature, last, note),

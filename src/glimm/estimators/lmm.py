@@ -28,7 +28,6 @@ from .terms import Effects, reported, reported_many, roots, working_effects
 
 CAP = 4.0
 EXACT = 1e-13
-START = 3.0
 EVALUATIONS = 7
 
 
@@ -77,7 +76,7 @@ def solve_lmm(problem: LinearProblem, theta: Floats | None = None) -> MixedRecor
     if left <= EXACT * before:
         raise GlimmError("the predictors fit every row exactly, so there is no variation left to estimate variances from: use glimm.glm")
     typical = engine.typical()
-    start = np.concatenate([start_of(s, START * sd) for s, sd in zip(shapes, typical, strict=True)]) if theta is None else theta
+    start = np.concatenate([start_of(s, sd) for s, sd in zip(shapes, engine.start(shapes), strict=True)]) if theta is None else theta
     settled = settle(Search(engine.run, engine.slope, 0, typical, CAP, control.tol, control.max_iter), shapes, start)
     last = engine.end(settled.shapes, settled.optimum.x)
     if not last.ok:

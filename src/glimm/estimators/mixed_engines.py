@@ -40,6 +40,7 @@ class MixedEnd(NamedTuple):
     """At the optimum: effects and their conditional variances per term, as named."""
 
     ok: bool
+    deviance: float
     gradient: Floats
     hessian: Floats
     effects: tuple[Floats, ...]
@@ -154,11 +155,12 @@ class OneFactor:
         layout, q = only(shapes), self.effects.q
         e, places = self.answer(layout, x, points, 2, blocks=True)
         if not e.ok or e.inverse_blocks is None:
-            return MixedEnd(False, np.zeros(0), np.zeros((0, 0)), (), ())
+            return MixedEnd(False, np.inf, np.zeros(0), np.zeros((0, 0)), (), ())
         p = self.design.mean.matrix.p
         root = self.effects.back @ layout.root(x[p : p + layout.size])
         blocks = root @ e.inverse_blocks.reshape(-1, q, q) @ root.T
-        return MixedEnd(True, e.gradient[places], e.hessian[np.ix_(places, places)], (e.u.reshape(-1, q) @ root.T,), (blocks,))
+        named = e.u.reshape(-1, q) @ root.T
+        return MixedEnd(True, e.deviance, e.gradient[places], e.hessian[np.ix_(places, places)], (named,), (blocks,))
 
     def fewer(self) -> OneFactor | None:
         """Every k-th level: a search there costs little and saves half of the other."""
@@ -228,11 +230,11 @@ class AnyDesign:
         """The solution."""
         e = self.answer(shapes, x, 2)
         if not e.ok:
-            return MixedEnd(False, np.zeros(0), np.zeros((0, 0)), (), ())
+            return MixedEnd(False, np.inf, np.zeros(0), np.zeros((0, 0)), (), ())
         theta = x[self.p : self.p + total(shapes)]
         parts = zip(self.terms, shapes, slices(shapes), e.u, self.model.inverse_blocks(), strict=True)
         placed = [placed_effects(t, s, theta[at], u, b) for t, s, at, u, b in parts]
-        return MixedEnd(True, e.gradient, e.hessian, tuple(a for a, _ in placed), tuple(b for _, b in placed))
+        return MixedEnd(True, e.deviance, e.gradient, e.hessian, tuple(a for a, _ in placed), tuple(b for _, b in placed))
 
     def fewer(self) -> None:
         """All rows at once."""

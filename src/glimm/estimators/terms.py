@@ -119,6 +119,20 @@ def directions(shapes: Shapes, theta: Floats) -> Directions:
     return Directions(np.array(at, dtype=np.int64), np.array(sizes, dtype=np.int64), np.concatenate([np.zeros(0), *values]))
 
 
+def by_term(shapes: Shapes, entries: Floats) -> tuple[Floats, ...]:
+    """Per term (k,) the diagonal entries of something laid out as lambdas; the mean over patterns under ou."""
+    out = []
+    begin = 0
+    for s in shapes:
+        sizes = [s.k] if isinstance(s, Layout) else [len(times) for times in s.patterns]
+        parts = []
+        for k in sizes:
+            parts.append(entries[begin : begin + k * k].reshape(k, k).diagonal())
+            begin += k * k
+        out.append(parts[0] if len(parts) == 1 else np.full(sizes[0], float(np.concatenate(parts).mean())))
+    return tuple(out)
+
+
 def one_factor(terms: tuple[Effects, ...]) -> bool:
     """Whether the kernels of a single grouping factor do: one term, under us or diag."""
     return len(terms) == 1 and terms[0].term.structure in ENTRIES
