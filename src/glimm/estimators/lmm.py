@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..covariance.layout import start_of
+from ..covariance.layout import Shapes, start_of
 from ..design.coordinates import to_named
-from ..design.records import Design
+from ..design.records import Design, RandomTerm
 from ..errors import GlimmError
 from ..family import Family
+from ..kernels import Optimum
 from ..kernels.matrix import Floats
-from ..records import MixedRecord
+from ..records import MixedRecord, Solution
 from ..version import VERSION
 from .boundary import Search, Settled, settle
 from .control import Control
@@ -26,6 +27,8 @@ from .terms import Effects, reported, roots, working_effects
 CAP = 4.0
 EXACT = 1e-13
 START = 3.0
+FLAT = 1e-5
+VANISHING = 1e3
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,19 @@ def _record(problem: LinearProblem, settled: Settled, last: LinearEnd) -> MixedR
         llf=-0.5 * (last.deviance + constant),
         scale=s2,
         points=0,
-        solution=mixed_solution(optimum, shapes, every_root, part.random),
+        solution=_solution(optimum, shapes, every_root, part.random),
         version=VERSION,
     )
+
+
+def _solution(optimum: Optimum, shapes: Shapes, every_root: tuple[Floats, ...], terms: tuple[RandomTerm, ...]) -> Solution:
+    """As of any mixed model, but a residual variance that runs to zero is an end as well: -2 log L has one, theta has none."""
+    solution = mixed_solution(optimum, shapes, every_root, terms)
+    if solution.code != "not_converged" or optimum.decrement > FLAT:
+        return solution
+    ratios = [float(np.mean(np.sum((term.z @ root) ** 2, axis=1))) for term, root in zip(terms, every_root, strict=True)]
+    largest = int(np.argmax(ratios))
+    if ratios[largest] < VANISHING:
+        return solution
+    said = f"the estimated residual variance runs to zero: the effects of {terms[largest].group} take up what differs from row to row"
+    return replace(solution, code="boundary", message=said)
