@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..covariance.correlated import CORRELATED
 from ..covariance.layout import Shapes, start_of
 from ..design.coordinates import to_named
 from ..design.records import Design, RandomTerm
@@ -116,13 +117,21 @@ def _record(problem: LinearProblem, settled: Settled, last: LinearEnd) -> MixedR
 
 
 def _solution(optimum: Optimum, shapes: Shapes, every_root: tuple[Floats, ...], terms: tuple[RandomTerm, ...]) -> Solution:
-    """As of any mixed model, but a residual variance that runs to zero is an end as well: -2 log L has one, theta has none."""
+    """As of any mixed model, but where a term has an effect for every row the residual variance can run to zero."""
     solution = mixed_solution(optimum, shapes, every_root, terms)
-    if solution.code != "not_converged" or optimum.decrement > FLAT:
+    if solution.code == "not_converged" and optimum.decrement > FLAT:
         return solution
-    ratios = [float(np.mean(np.sum((term.z @ root) ** 2, axis=1))) for term, root in zip(terms, every_root, strict=True)]
-    largest = int(np.argmax(ratios))
-    if ratios[largest] < VANISHING:
-        return solution
-    said = f"the estimated residual variance runs to zero: the effects of {terms[largest].group} take up what differs from row to row"
-    return replace(solution, code="boundary", message=said)
+    for term, root in zip(terms, every_root, strict=True):
+        if own_effects(term) and float(np.mean(np.sum((term.z @ root) ** 2, axis=1))) > VANISHING:
+            said = f"the estimated residual variance runs to zero: the effects of {term.group} take up what differs from row to row"
+            return replace(solution, code="boundary", message=said)
+    return solution
+
+
+def own_effects(term: RandomTerm) -> bool:
+    """Whether no two rows share an effect."""
+    if term.times is not None:
+        return len(term.times) == len(term.refs)
+    if term.structure not in CORRELATED or bool((np.count_nonzero(term.z, axis=1) != 1).any()):
+        return False
+    return len(np.unique(term.refs.astype(np.int64) * len(term.names) + np.argmax(term.z != 0.0, axis=1))) == len(term.refs)
