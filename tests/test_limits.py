@@ -113,8 +113,8 @@ def test_a_variance_of_zero_beside_another_term(term):
     assert "nan" not in fit.summary()
 
 
-def test_independent_effects_all_without_variance():
-    """Two independent effects of one grouping as two terms, of which one is left."""
+@pytest.mark.filterwarnings("ignore:Laplace is not accurate")
+def test_two_terms_of_one_grouping_of_which_one_is_left():
     data = visits(effects=constant())
     sign = np.tile([1.0, -1.0], 150)
     data["x"] = sign
@@ -144,3 +144,18 @@ def test_a_residual_that_vanishes(seed):
 
     best = optimize.minimize(negative, [*np.log(sd), np.arctanh(rho)], method="BFGS")
     assert fit.llf >= -best.fun - 1e-5
+
+
+def test_effects_that_alternate_have_no_correlation_that_falls():
+    alternate = np.linalg.cholesky((-0.6) ** np.abs(np.subtract.outer(np.arange(5), np.arange(5))))
+    data = visits(effects=np.random.default_rng(2).normal(size=(30, 5)) @ alternate.T)
+    data["cell"] = 5 * data["g"] + data["visit"]
+    fit = fit_warned("y ~ x + ou(0 + t | g)", data, r"the estimate of g\.rate is infinite, the limit of what ou can have", reml=False)
+    same = glimm.glmm("y ~ x + (1 | cell)", data, reml=False)
+    assert fit.llf == pytest.approx(same.llf, abs=1e-7)
+    np.testing.assert_allclose(fit.bse, same.bse, rtol=1e-6)
+    np.testing.assert_allclose(fit.fittedvalues, same.fittedvalues, atol=1e-6)
+    drawn = np.asarray(fit.simulate(2000, 1)) - np.asarray(fit.predict(target="typical"))[:, None]
+    first, second = (drawn[np.arange(j, 300, 10)].ravel() for j in (0, 1))
+    assert np.mean(first * second) == pytest.approx(0.0, abs=0.03)
+    assert np.var(first) == pytest.approx(fit.sigma**2 * (1.0 + fit.theta[0] ** 2), rel=0.02)

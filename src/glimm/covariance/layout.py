@@ -17,6 +17,7 @@ from .correlated import CORRELATED, REACH, Correlated
 from .structures import STRUCTURES, Structure, placed, structure
 
 DIFFERENCE = 1e-5
+FLAT = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +161,11 @@ class Curve:
         """(size,) correlation parameters beyond their reach."""
         return np.asarray(~self.scales & (np.abs(theta - self.begin[self.free]) >= REACH))
 
+    def flat(self, theta: Floats) -> Bools:
+        """(size,) correlation parameters beyond their reach, or where Lambda does not change with them any more."""
+        moved, size = np.abs(self.dlambdas(theta)), float(np.abs(self.lambdas(theta)).max())
+        return np.asarray(~self.scales & (size > 0.0) & (moved.max(axis=1) <= FLAT * size))
+
     def par(self, theta: Floats) -> Floats:
         """(size of the structure,) all parameters."""
         scales = correlated.scales(self.structure, self.k)
@@ -256,12 +262,16 @@ def start_of(layout: Shape, sds: Floats) -> Floats:
 
 
 def without(curve: Curve, theta: Floats, held: Bools) -> Curve:
-    """The curve with the held standard deviations at 0 and correlations where they are; without its only sd these mean nothing."""
+    """The curve with the held standard deviations at 0 and correlations at their limits; without its only sd these mean nothing."""
     free = curve.free.copy()
-    free[np.flatnonzero(curve.free)[held]] = False
+    at = np.flatnonzero(curve.free)[held]
+    free[at] = False
     if curve.structure.one_sd and not free[0]:
         free[:] = False
-    return replace(curve, free=free, held=curve.par(theta))
+    par = curve.par(theta)
+    far = at[~correlated.scales(curve.structure, curve.k)[at]]
+    par[far] = curve.begin[far] + REACH * np.sign(par[far] - curve.begin[far])
+    return replace(curve, free=free, held=par)
 
 
 def named_theta(layout: Shape, name: str, theta: Floats, back: Floats) -> Floats:

@@ -21,7 +21,7 @@ FLOOR = 1e-3
 PROBE = 1e-2
 RELEASE = 0.1
 NEGATIVE = 1e-6
-NEARER = 0.6
+NEARER = (0.6, 0.3, 0.15, 0.08, 0.0)
 INSIDE = 0.2
 ROUNDS = 30
 BURST = 12
@@ -105,7 +105,8 @@ def settle(search: Search, shapes: Shapes, x: Floats) -> Settled:
         if best is None or optimum.value <= best.optimum.value + 1e-11 * abs(optimum.value) + 1e-7:
             best = Settled(optimum, shapes)
         held = [
-            (optimum.floor[at] & s.scales) | (s.far(optimum.x[at]) if isinstance(s, Curve) else np.zeros(s.size, dtype=bool))
+            (optimum.floor[at] & s.scales)
+            | (s.flat(optimum.x[at]) if isinstance(s, Curve) and optimum.converged else np.zeros(s.size, dtype=bool))
             for at, s in zip(slices(shapes, search.first), shapes, strict=True)
         ]
         gone = any(h.any() for h in held)
@@ -251,10 +252,13 @@ def released_correlation(search: TermSearch, curve: Curve, x: Floats) -> tuple[C
         back[c] = True
         full, par = replace(curve, free=back), curve.par(theta)
         side = np.sign(par[c] - curve.begin[c])
-        par[c] = curve.begin[c] + side * NEARER * REACH
+        for share in NEARER:
+            par[c] = curve.begin[c] + side * share * REACH
+            if not full.flat(par[back])[int(back[:c].sum())]:
+                break
         slope = search.slope(full, _with(search, x, curve.size, par[back]))[search.first : search.first + full.size]
         if side * slope[int(back[:c].sum())] > NEGATIVE:
-            par[c] = curve.begin[c] + side * INSIDE * REACH
+            par[c] = curve.begin[c] + side * min(share, INSIDE) * REACH
             return full, _with(search, x, curve.size, par[back])
     return None
 
