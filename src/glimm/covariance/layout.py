@@ -80,7 +80,7 @@ class Layout:
         """(size, k k) its derivatives."""
         out = np.zeros((self.size, self.k, self.k))
         out[np.arange(self.size), self.order[self.rows], self.columns] = 1.0
-        return out.reshape(self.size, -1)
+        return out.reshape(self.size, self.k * self.k)
 
     def droot(self, theta: Floats) -> Floats:
         """(size, k, k) derivatives of the root."""
