@@ -10,10 +10,10 @@ ver <- function(...) paste(c(paste("R", getRversion()), sapply(c(...), function(
 res <- list(); nl <- function(x) as.list(x); mat <- function(m) { m <- unname(as.matrix(m)); storage.mode(m) <- "double"; m }; num <- function(x) I(as.numeric(x))
 try0 <- function(e) { r <- try(e, silent = TRUE); if (inherits(r, "try-error")) NULL else r }
 read_data <- function(folder, stem) { f <- file.path(folder, paste0(stem, ".csv")); read.csv(if (file.exists(f)) f else paste0(f, ".gz"), stringsAsFactors = TRUE) }
-save_entries <- function(file, part) {                      # a part replaces its entries in the file, and leaves the others
+save_entries <- function(file, part) {                     # a part replaces its entries in the file, and leaves the others
   old <- if (part != "." && file.exists(file)) fromJSON(file, simplifyVector = FALSE) else list()
   old[names(res)] <- res
-  text <- gsub('},"', '},\n"', toJSON(old, auto_unbox = TRUE, digits = NA, null = "null"), fixed = TRUE)
+  text <- gsub('},"', '},\n"', toJSON(old, auto_unbox = TRUE, digits = NA, null = "null", na = "null"), fixed = TRUE)
   writeLines(text, file)
 }
 

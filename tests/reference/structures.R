@@ -11,7 +11,7 @@
 # generalised least squares at the optimum, by dense algebra: se^2 = diag (X' V^-1 X)^-1, conditional on the covariances. Others: joint Hessian.
 args <- commandArgs(TRUE); ddir <- args[1]; out <- args[2]; part <- if (length(args) > 2) args[3] else "."
 source("fitting.R"); sim <- read_data(ddir, "sim_several")
-des <- function(n) { d <- droplevels(sim[sim$design == n, ]); if (n != "sibling") { d$fvisit <- factor(d$visit); d$nt <- numFactor(d$t) } else d$fc <- factor(d$c); d }
+des <- function(n) { d <- droplevels(sim[sim$design == n, ]); if (!all(is.na(d$visit))) { d$fvisit <- factor(d$visit); d$nt <- numFactor(d$t) }; d$fc <- factor(d$c); d }
 structured_term <- function(group, structure, effects, tmb, names) c(term(group, effects, structure, names), list(tmb = tmb))
 by_visit <- function(structure, d) structured_term("a", structure, ~ 0 + fvisit, "0 + fvisit", paste0("C(visit)[", levels(d$fvisit), "]"))
 by_c <- function(structure, d, group = "a") structured_term(group, structure, ~ 0 + fc, "0 + fc", paste0("C(c)[", levels(d$fc), "]"))
@@ -42,7 +42,7 @@ structured <- function(id, formula, design, fixed, terms, fam = gaussian(), reml
   }
   entry$terms <- unname(stored); entry$newton_step <- x$step; entry$max_gradient <- x$gradient; entry$found_by <- x$name; entry$loglik_by <- x$by; entry$note <- paste0(ver("glmmTMB", "TMB"), ", glmmTMB (nlminb or BFGS, then Newton on TMB's gradient)")
   res[[id]] <<- entry
-  cat(id, sprintf("%.9f", -x$f), note, "step", format(x$step, digits = 2), "gradient", format(x$gradient, digits = 2), "natural", unlist(lapply(stored, function(e) c(signif(unlist(e$natural), 3), "/"))), "sd", signif(sqrt(unlist(lapply(S, function(s) unique(round(diag(s), 8))[1:min(5, nrow(s))]))), 3), ";", paste(names(x$by), sprintf("%.1e", unlist(x$by) + x$f), collapse = ", "), "\n")
+  cat(id, sprintf("%.9f", -x$f), note, "step", format(x$step, digits = 2), "gradient", format(x$gradient, digits = 2), "natural", unlist(lapply(stored, function(e) c(signif(as.numeric(unlist(e$natural)), 3), "/"))), "sd", signif(sqrt(unlist(lapply(S, function(s) unique(round(diag(s), 8))[1:min(5, nrow(s))]))), 3), ";", paste(names(x$by), sprintf("%.1e", unlist(x$by) + x$f), collapse = ", "), "\n")
 }
 
 vi <- des("visits"); re <- des("repeats"); si <- des("sibling")
@@ -59,8 +59,8 @@ for (r in c(FALSE, TRUE)) { s <- if (r) "_reml" else "_ml"
   }
   structured(paste0("lmm_homcs_negative", s), "y ~ x + C(c) + homcs(0 + C(c) | a)", "sibling", "y ~ x + fc", list(by_c("homcs", si)), reml = r)
   structured(paste0("lmm_cs_negative", s), "y ~ x + C(c) + cs(0 + C(c) | a)", "sibling", "y ~ x + fc", list(by_c("cs", si)), reml = r)
-  structured(paste0("lmm_cs_slope", s), "y ~ x + cs(1 + x | a)", "sibling", "y ~ x", list(term("a", ~ x, "cs")), reml = r)
-  structured(paste0("lmm_homcs_slope", s), "y ~ x + homcs(1 + x | a)", "sibling", "y ~ x", list(term("a", ~ x, "homcs")), reml = r)
+  structured(paste0("lmm_cs_slope", s), "y ~ x + cs(1 + x | a) + (1 | b)", "cross", "y ~ x", list(term("a", ~ x, "cs"), term("b")), reml = r)
+  structured(paste0("lmm_homcs_slope", s), "y ~ x + homcs(1 + x | a) + (1 | b)", "cross", "y ~ x", list(term("a", ~ x, "homcs"), term("b")), reml = r)
 }
 for (v in c("yb", "yp")) { F <- if (v == "yb") binomial() else poisson(); g <- function(t) paste0("glmm_", t, if (v == "yb") "_logit" else "_poisson")
   f <- function(bars) paste(v, "~ x + visit +", bars); fx <- paste(v, "~ x + visit"); fs <- paste(v, "~ x")
@@ -71,7 +71,7 @@ for (v in c("yb", "yp")) { F <- if (v == "yb") binomial() else poisson(); g <- f
   for (k in c("cs", "homcs", "toep")) structured(g(paste0(k, "_repeats")), f(sprintf("%s(0 + C(visit) | a)", k)), "repeats", fx, list(by_visit(k, re)), F)
   for (k in c("cs", "toep")) structured(g(paste0(k, "_repeats_centre")), f(sprintf("%s(0 + C(visit) | a) + (1 | b)", k)), "repeats", fx, c(list(by_visit(k, re)), centre), F)
   structured(g("homcs_sibling"), paste(v, "~ x + homcs(0 + C(c) | a)"), "sibling", fs, list(by_c("homcs", si)), F)
-  structured(g("cs_slope"), paste(v, "~ x + cs(1 + x | a)"), "sibling", fs, list(term("a", ~ x, "cs")), F)
+  structured(g("cs_slope"), paste(v, "~ x + cs(1 + x | a) + (1 | b)"), "cross", fs, list(term("a", ~ x, "cs"), term("b")), F)
 }
 
 # ---------------------------------------------------------------- homcs as two independent terms, where its correlation is positive
