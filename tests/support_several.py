@@ -15,7 +15,7 @@ import pandas as pd
 
 from support import HERE, column, stored
 
-FILES = ("several", "structures", "families")
+FILES = tuple(file for file in ("several", "structures", "families") if (HERE / f"{file}.json").exists())
 
 
 def entries(file: str, kind: str | None = None, keep: Callable[[str, dict], bool] = lambda name, entry: True) -> Iterator[tuple[str, dict]]:
@@ -49,6 +49,8 @@ def frame_of(entry: dict) -> pd.DataFrame:
     if "design" in entry:
         frame = frame[frame["design"] == entry["design"]].dropna(axis=1, how="all").reset_index(drop=True)
     frame = frame.copy()
+    for code in {"a", "b", "c", "visit"} & set(frame.columns):  # empty in other designs, so that they were read as floats
+        frame[code] = frame[code].astype(int)
     for role in ("weights", "offset"):
         if role in entry:
             frame[f"{role}_column"] = column(frame, entry[role])
