@@ -7,8 +7,8 @@ import pytest
 
 from glimm.covariance.layout import Layout, shape
 from glimm.estimators.boundary import trapezoid
-from glimm.estimators.terms import directions, lambdas
 from glimm.estimators.mixed_engines import SHARP
+from glimm.estimators.terms import directions, lambdas
 from glimm.family import FAMILIES, LINKS
 from glimm.kernels import Block, Matrix, Rows, SparseLaplace, SparseLinear, SparseTerm, _native
 from glimm.kernels.native import native

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -52,7 +53,7 @@ def covariances(fit) -> list[np.ndarray]:
 def assert_terms(fit, entry: dict, tolerance: float) -> None:
     """Covariances of every term in units of its standard deviations, and what a structure has for them."""
     terms = fit.record.design.mean.random
-    theta = np.split(fit.theta, np.cumsum([len(part) for part in theta_parts(fit)])[:-1])
+    theta = [fit.theta.to_numpy()[at] for at in slices_of([len(part) for part in theta_parts(fit)], 0)]
     unit = fit.sigma if fit.record.linear else 1.0
     largest = max(max(term["sd"]) for term in entry["terms"])
     for mine, term, want, values in zip(covariances(fit), terms, entry["terms"], theta, strict=True):
@@ -111,8 +112,8 @@ def assert_errors_of_deviations(fit, entry: dict, tolerance: float) -> None:
 
 
 def slices_of(lengths: list[int], first: int) -> list[slice]:
-    ends = np.cumsum([first, *lengths])
-    return [slice(a, b) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+    """Where parts of those lengths stand, one after the other."""
+    return [slice(a, b) for a, b in pairwise(np.cumsum([first, *lengths]).tolist())]
 
 
 @pytest.mark.parametrize(("file", "name"), LINEAR)
