@@ -23,15 +23,17 @@ def differences(f, x, h=1e-6):
     return np.array([(f(x + d) - f(x - d)) / (2 * h) for d in np.eye(len(x)) * h])
 
 
+def assert_derivatives(got, f, x, tolerance):
+    np.testing.assert_allclose(got, differences(f, x), rtol=1e-6, atol=tolerance)
+
+
 @pytest.mark.parametrize("k", SIDES)
 @pytest.mark.parametrize("name", CORRELATED)
 def test_derivatives_equal_differences(name, k):
     for seed in range(5):
         s, par, times = drawn(name, k, seed)
-        np.testing.assert_allclose(
-            droot(s, par, times), differences(lambda v, s=s, times=times: root(s, v, times), par), rtol=1e-6, atol=1e-6
-        )
-        np.testing.assert_allclose(dtheta(s, par, k), differences(lambda v, s=s: theta(s, v, k), par).T, rtol=1e-6, atol=1e-7)
+        assert_derivatives(droot(s, par, times), lambda v, s=s, times=times: root(s, v, times), par, 1e-6)
+        assert_derivatives(dtheta(s, par, k).T, lambda v, s=s: theta(s, v, k), par, 1e-7)
 
 
 @pytest.mark.parametrize("k", SIDES)
