@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import venv
@@ -16,9 +17,21 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 VENV = HERE / ".venv"
 PYTHON = VENV / "bin" / "python"
-PEERS = ("statsmodels", "glum", "glmm==0.6.2", "gpboost", "mixedlm-rs")
-TOOLS = ("pyarrow", "py-spy")
+PEERS = ("statsmodels", "glum", "glmm==0.6.2", "gpboost", "mixedlm-rs", "mixedlm")
+TOOLS = ("pyarrow", "py-spy", "matplotlib")
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "RAYON_NUM_THREADS", "POLARS_MAX_THREADS")
+# Where distributions keep them, the wanted one first; OpenBLAS has LAPACK in it.
+BLAS = {
+    "openblas": (
+        ("usr/lib/*/openblas-pthread/libopenblas.so.0",),
+        ("usr/lib/*/openblas-*/libopenblas.so.0",),
+        ("usr/lib*/libopenblas*.so.0",),
+    ),
+    "reference": (
+        ("usr/lib/*/blas/libblas.so.3", "usr/lib/*/lapack/liblapack.so.3"),
+        ("usr/lib64/libblas.so.3", "usr/lib64/liblapack.so.3"),
+    ),
+}
 
 
 def pip(*arguments: str) -> bool:
@@ -64,13 +77,26 @@ def prepare() -> None:
         (VENV / ".glimm").write_text(sources)
 
 
-def enter() -> None:
+def enter(module: str) -> None:
     """Go on in benchmarks/.venv: the same command, by its interpreter."""
     if Path(sys.prefix).resolve() == VENV.resolve():
         return
     prepare()
     environ = {k: v for k, v in measured_environ(None).items() if k != "PYTHONPATH"}
-    os.execve(PYTHON, [str(PYTHON), "-m", "benchmarks.run", *sys.argv[1:]], environ)
+    os.execve(PYTHON, [str(PYTHON), "-m", module, *sys.argv[1:]], environ)
+
+
+def blas_of_r() -> dict[str, str]:
+    """The BLAS and LAPACK that R can be given here, by LD_PRELOAD: name -> files. Empty where there is no R, or none is found."""
+    if not shutil.which("Rscript") or not sys.platform.startswith("linux"):
+        return {}
+    found: dict[str, str] = {}
+    for name, choices in BLAS.items():
+        for files in choices:
+            paths = [next(iter(sorted(Path("/").glob(f))), None) for f in files]
+            if all(paths) and name not in found:
+                found[name] = ":".join(str(p) for p in paths)
+    return found
 
 
 def measured_environ(threads: int | None) -> dict[str, str]:

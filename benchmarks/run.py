@@ -1,4 +1,4 @@
-"""Run the benchmarks: `python -m benchmarks.run [--task NAME ...] [--peer NAME ...] [--reps 5] [--limit 120] [--short]`.
+"""Run the benchmarks: `python -m benchmarks.run [--task NAME ...] [--peer NAME ...] [--reps 9] [--blas NAME] [--short]`.
 
 Prints a table and writes benchmarks/results/DATE.json. Never fails because of a time. `--short`: tiny sizes, glimm only, by this
 interpreter: checks that everything runs.
@@ -14,21 +14,28 @@ import platform
 from dataclasses import asdict
 from pathlib import Path
 
-from .environment import enter
+from .environment import blas_of_r, enter
 from .schedule import Row, once, run_task
 from .startup import run_startup
 from .tasks import TASKS
 
 RESULTS = Path(__file__).resolve().parent / "results"
-HEAD = ("task", "peer", "version", "cpu s", "wall s", "first s", "peak MB", "loglik off", "coef off/se", "verdict", "cpu/glimm", "note")
+HEAD = (
+    *("task", "peer", "version", "cpu s", "wall s", "first s", "runs", "peak MB"),
+    *("log-likelihood", "off", "coef off/se", "verdict", "cpu/glimm", "note"),
+)
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description="glimm beside other packages")
     parser.add_argument("--task", nargs="+", default=[], help="names of tasks, or their first letters (default: all)")
     parser.add_argument("--peer", nargs="+", default=[], help="peers to ask beside glimm (default: all)")
-    parser.add_argument("--reps", type=int, default=5, help="rounds after the first (default 5)")
+    parser.add_argument("--reps", type=int, default=9, help="rounds after the first (default 9)")
     parser.add_argument("--limit", type=float, default=120.0, help="CPU seconds that a call may take (default 120)")
+    parser.add_argument("--heavy-limit", type=float, default=300.0, help="the same for heavy tasks (default 300)")
+    parser.add_argument(
+        "--blas", choices=["all", "own", "openblas", "reference"], default="all", help="given to R: all found here (default)"
+    )
     parser.add_argument("--threads", type=int, default=2, help="threads that a peer may use (default 2)")
     parser.add_argument("--short", action="store_true", help="tiny sizes, glimm only: does it run?")
     return parser.parse_args()
@@ -46,9 +53,10 @@ def chosen(wanted: list[str]) -> list[str]:
 def main() -> None:
     options = arguments()
     if not options.short:
-        enter()
-    from .peers import BY_KIND
+        enter("benchmarks.run")
+    from .peers import asked
 
+    blas = given_to_r(options.blas)
     names = chosen(options.task)
     only = {"glimm", *options.peer} if options.peer else None
     print(line(HEAD), flush=True)
@@ -57,14 +65,25 @@ def main() -> None:
     rows: list[Row] = []
     for task in TASKS:
         if task.name in names:
-            print(f"-- {task.name}: {task.title}", flush=True)
-            peers = [p for p in BY_KIND[task.kind] if only is None or p in only]
-            rows += shown(run_task(task, peers, options.reps, options.limit, options.threads))
+            limit = options.heavy_limit if task.heavy else options.limit
+            print(f"-- {task.name}: {task.title}" + (f" (at most {limit:g} CPU s a call)" if task.heavy else ""), flush=True)
+            labels = [label for label in asked(task, blas) if only is None or label.split()[0] in only]
+            rows += shown(run_task(task, labels, options.reps, limit, options.threads))
     if "S1" in names:
         print("-- S1: a whole process from nothing to a fitted model", flush=True)
         rows += shown(run_startup(options.reps, options.limit, options.threads, only))
     print(f"written: {save(rows, options)}")
     stop_if_broken(rows)
+
+
+def given_to_r(wanted: str) -> list[str]:
+    """Names of the BLAS libraries that each R peer is run with; "" is the one that R has."""
+    found = blas_of_r()
+    if wanted in ("openblas", "reference") and wanted not in found:
+        raise SystemExit(f"no {wanted} BLAS was found for R; on Debian: apt-get install libopenblas0-pthread libblas3 liblapack3")
+    if wanted == "all":
+        return list(found) or [""]
+    return [""] if wanted == "own" else [wanted]
 
 
 def short(names: list[str], options: argparse.Namespace) -> None:
@@ -78,7 +97,9 @@ def short(names: list[str], options: argparse.Namespace) -> None:
 
 
 def stop_if_broken(rows: list[Row]) -> None:
+    """End with an error if glimm failed or was wrong; what it does not have yet is an error of that line only."""
     broken = [row for row in rows if row.peer.startswith("glimm") and row.note.startswith(("failed", "missing", "over"))]
+    broken = [row for row in broken if not row.note.startswith("failed: NotYetError")]
     wrong = [row for row in rows if row.peer == "glimm" and row.verdict == "WRONG"]
     if broken or wrong:
         raise SystemExit(f"glimm did not answer, or wrongly: {', '.join(row.task for row in broken + wrong)}")
@@ -91,16 +112,22 @@ def shown(rows: list[Row]) -> list[Row]:
         if row not in without:
             print(line(cells(row)), flush=True)
     if without:
-        print(f"     not offered by {', '.join(row.peer for row in without)}")
+        print("     not offered: " + "; ".join(f"{row.peer} ({row.note.removeprefix('not offered: ')})" for row in without))
+    for row in rows:
+        if row.best:
+            glimm = "" if row.ratio is None else f", {row.ratio:.2f} times glimm's"
+            print(f"     best other peer at the optimum: {row.peer}, {seconds(row.figure('cpu'))} CPU s{glimm}")
     return rows
 
 
 def cells(row: Row) -> tuple[str, ...]:
     first = row.cpu[0] if row.cpu else None
+    cpu = seconds(row.figure("cpu")) if row.cpu or row.beyond is None else f">= {row.beyond:g}"
     return (
-        row.task, row.peer, row.version, seconds(row.figure("cpu")), seconds(row.figure("wall")), seconds(first),
-        "" if row.memory is None else f"{row.memory:.0f}", "" if row.off is None else f"{row.off:+.1e}",
-        "" if row.coef_off is None else f"{row.coef_off:.0e}", row.verdict, "" if row.ratio is None else f"{row.ratio:.2f}x", row.note,
+        row.task, row.peer, row.version, cpu, seconds(row.figure("wall")), seconds(first), str(len(row.cpu) or ""),
+        "" if row.memory is None else f"{row.memory:.0f}", "" if row.loglik is None else f"{row.loglik:.6f}",
+        "" if row.off is None else f"{row.off:+.1e}", "" if row.coef_off is None else f"{row.coef_off:.0e}",
+        row.verdict, "" if row.ratio is None else f"{row.ratio:.2f}x", row.note[:120],
     )  # fmt: skip
 
 
@@ -111,8 +138,8 @@ def seconds(value: float | None) -> str:
 
 
 def line(values: tuple[str, ...]) -> str:
-    widths = (4, 14, 8, 8, 8, 8, 8, 10, 11, 8, 9, 0)
-    numbers = {3, 4, 5, 6, 7, 8, 10}
+    widths = (4, 17, 8, 8, 8, 8, 4, 8, 17, 8, 11, 8, 9, 0)
+    numbers = {3, 4, 5, 6, 7, 8, 9, 10, 12}
     padded = (v.rjust(w) if i in numbers else v.ljust(w) for i, (v, w) in enumerate(zip(values, widths, strict=True)))
     return " ".join(padded).rstrip()
 
@@ -123,6 +150,7 @@ def save(rows: list[Row], options: argparse.Namespace) -> Path:
     now = datetime.datetime.now()
     path = RESULTS / f"{now:%Y-%m-%d-%H%M%S}.json"
     machine = {"python": platform.python_version(), "system": platform.platform(), "processor": processor(), "cores": os.cpu_count()}
+    machine["blas of R"] = blas_of_r()
     content = {"when": now.isoformat(timespec="seconds"), "machine": machine, "options": vars(options)}
     content["rows"] = [asdict(row) for row in rows]
     path.write_text(json.dumps(content, indent=1))

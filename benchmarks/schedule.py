@@ -2,10 +2,12 @@
 
 A first round warms up (imports inside a call, compiled functions) and is reported as `first`; the figure is the median of
 the rounds after it. A peer whose first call took more than LONG CPU seconds is not asked again: its first call is its figure.
+No peer is asked again after ENOUGH CPU seconds in one task.
 """
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from dataclasses import dataclass, field
@@ -14,16 +16,21 @@ from typing import Any
 
 from .peers import R_PEERS
 from .tasks import Task, read_rows, write_rows
-from .worker import Ended, Worker
+from .worker import Ended, Worker, resident
 
 LONG = 15.0
+ENOUGH = 60.0
 LOGLIK_TOLERANCE = 1e-3
 COEF_TOLERANCE = 1e-2  # in standard errors, where there is no log-likelihood (GEE)
+DRAWN = 4.0  # bootstraps of R replicates: Monte Carlo standard errors between two means, or between two standard deviations
 
 
 @dataclass(slots=True)
 class Row:
-    """What is known of one peer on one task; `note` says why a figure is missing or wrong."""
+    """What is known of one peer on one task; `note` says why a figure is missing or wrong.
+
+    beyond : CPU seconds of a call that were not enough; ratio : CPU over glimm's; best : the fastest other peer that has the optimum
+    """
 
     task: str
     peer: str
@@ -40,6 +47,8 @@ class Row:
     off: float | None = None
     coef_off: float | None = None
     ratio: float | None = None
+    beyond: float | None = None
+    best: bool = False
 
     def figure(self, kind: str) -> float | None:
         """Median of the rounds after the first, or the first if it is the only one."""
@@ -47,29 +56,35 @@ class Row:
         return median(times[1:] or times) if times else None
 
 
-def run_task(task: Task, peers: list[str], reps: int, limit: float, threads: int, short: bool = False) -> list[Row]:
+def run_task(task: Task, labels: list[str], reps: int, limit: float, threads: int, short: bool = False) -> list[Row]:
     """Measure the peers on one task."""
-    write_rows(task, short, for_r=any(p in R_PEERS for p in peers))
-    rows = {peer: Row(task.name, peer) for peer in peers}
+    write_rows(task, short, for_r=any(name(label) in R_PEERS for label in labels))
+    rows = {label: Row(task.name, label) for label in labels}
     workers: dict[str, Worker] = {}
     for peer, row in rows.items():
         attempt(row, workers, lambda peer=peer, row=row: start(peer, row, workers, task, short, threads))
     for round_ in range(reps + 1):
         for peer in list(workers):
-            if round_ and rows[peer].cpu[0] > LONG:
+            spent = [task.calls * cpu for cpu in rows[peer].cpu]
+            if round_ and (spent[0] > LONG or sum(spent) > ENOUGH):
                 continue
             attempt(rows[peer], workers, lambda peer=peer: measure(rows[peer], workers[peer], limit))
     for peer in list(workers):
         attempt(rows[peer], workers, lambda peer=peer: read(rows[peer], workers[peer], limit))
     for worker in workers.values():
         worker.end()
-    judge(task, rows)
+    judge(task, list(rows.values()), short)
     return list(rows.values())
+
+
+def name(label: str) -> str:
+    """The peer's name, without the BLAS that R is given."""
+    return label.split()[0]
 
 
 def once(task: Task) -> Row:
     """glimm's tiny form of a task, once, in this process."""
-    from .peers import adapter
+    from .peers import NotOffered, adapter
 
     write_rows(task, short=True, for_r=False)
     row = Row(task.name, "glimm")
@@ -81,9 +96,11 @@ def once(task: Task) -> Row:
         row.wall, row.cpu = [time.perf_counter() - wall], [time.process_time() - cpu]
         answer = call.read(fitted)
         row.version, row.loglik, row.coef, row.se, row.note = call.version, answer.loglik, list(answer.coef), list(answer.se), answer.note
+    except NotOffered as reason:
+        row.note = f"not offered: {reason}"
     except Exception as error:
         row.note = f"failed: {type(error).__name__}: {error}"
-    judge(task, {"glimm": row})
+    judge(task, [row], short=True)
     return row
 
 
@@ -92,7 +109,7 @@ def attempt(row: Row, workers: dict[str, Worker], step: Any) -> None:
     try:
         step()
     except Ended as reason:
-        row.note = str(reason)
+        row.note, row.beyond = str(reason), reason.beyond
         if row.peer in workers:
             workers.pop(row.peer).end()
 
@@ -105,9 +122,9 @@ def start(peer: str, row: Row, workers: dict[str, Worker], task: Task, short: bo
 
 
 def measure(row: Row, worker: Worker, limit: float) -> None:
-    before = worker.memory("VmRSS")
+    before = resident("VmRSS", worker.process.pid)
     times = worker.ask("fit", limit)
-    peak = worker.memory("VmHWM")
+    peak = resident("VmHWM", worker.process.pid)
     row.cpu.append(times["cpu"])
     row.wall.append(times["wall"])
     if before is not None and peak is not None and row.memory is None:
@@ -120,22 +137,35 @@ def read(row: Row, worker: Worker, limit: float) -> None:
     row.note = " ".join(answer.get("note", "").split())[:80]
 
 
-def judge(task: Task, rows: dict[str, Row]) -> None:
-    """Compare the answers with the reference's: the log-likelihood decides; for GEE the coefficients in standard errors."""
-    answered = [row for row in rows.values() if row.coef]
-    order = [p for p in (*task.trusted, "glimm") if p in rows and rows[p].coef]
-    reference = rows[order[0]] if order else None
-    target = task.loglik if task.loglik is not None else reference.loglik if reference else None
-    glimm = rows.get("glimm")
+def judge(task: Task, rows: list[Row], short: bool) -> None:
+    """Compare the answers with the reference's: the log-likelihood decides; without one the coefficients in standard errors."""
+    answered = [row for row in rows if row.coef]
+    order = [row for peer in (*task.trusted, "glimm") for row in answered if name(row.peer) == peer]
+    reference = order[0] if order else None
+    known = None if short and task.size else task.loglik
+    target = known if known is not None else reference.loglik if reference else None
     for row in answered:
+        row.coef_off = distance(reference, row)
         if row.loglik is not None and target is not None:
             row.off = row.loglik - target
             row.verdict = "ok" if abs(row.off) <= LOGLIK_TOLERANCE else "higher" if row.off > 0 else "WRONG"
-        row.coef_off = distance(reference, row)
-        if task.kind == "gee" and row.coef_off is not None:
+        elif row.coef_off is not None and task.bootstrap:
+            row.verdict = "ok" if same_distribution(task.bootstrap, reference, row) else "differs"
+        elif row.coef_off is not None and task.kind == "gee":
             row.verdict = "ok" if row.coef_off <= COEF_TOLERANCE else "differs"
-        if glimm and glimm.cpu and row.cpu:
-            row.ratio = row.figure("cpu") / glimm.figure("cpu")
+    timed = [row for row in rows if row.cpu]
+    glimm = next((row for row in timed if row.peer == "glimm"), None)
+    for row in timed:
+        row.ratio = row.figure("cpu") / glimm.figure("cpu") if glimm else None
+    same = [row for row in timed if row.peer != "glimm" and row.verdict in ("ok", "higher")]
+    if same:
+        min(same, key=lambda row: row.figure("cpu")).best = True
+
+
+def same_distribution(replicates: int, a: Row, b: Row) -> bool:
+    """Whether means and standard deviations of two bootstraps agree within their Monte Carlo error."""
+    log_sd = max(abs(math.log(t / s)) for s, t in zip(a.se, b.se, strict=True))
+    return b.coef_off <= DRAWN * math.sqrt(2.0 / replicates) and log_sd <= DRAWN * math.sqrt(1.0 / replicates)
 
 
 def distance(reference: Row | None, row: Row) -> float | None:

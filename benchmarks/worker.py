@@ -17,32 +17,56 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .environment import ROOT, measured_environ
+from .environment import ROOT, blas_of_r, measured_environ
 from .peers import R_PEERS
 from .tasks import DATA, Task, stem
 
 SCRIPT = Path(__file__).resolve().parent / "peers" / "peers.R"
 
 
+def resident(field: str, process: int | str = "self") -> float | None:
+    """VmRSS (now) or VmHWM (peak) of a process in MB, None where the system does not say."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{process}/status").read_text().splitlines():
+            if line.startswith(field):
+                return int(line.split()[1]) / 1024
+    return None
+
+
+def forget_peak(process: int | str = "self") -> None:
+    """Start the peak memory of a process anew, where the system can."""
+    with contextlib.suppress(OSError):
+        Path(f"/proc/{process}/clear_refs").write_text("5")
+
+
 class Ended(Exception):
-    """The worker answered no more; the text says why."""
+    """The worker answered no more; the text says why, `beyond` how many CPU seconds it was given if they were not enough."""
+
+    def __init__(self, text: str, beyond: float | None = None) -> None:
+        super().__init__(text)
+        self.beyond = beyond
 
 
 def command(peer: str, task: Task, short: bool) -> list[str]:
     """How the peer's process is started."""
+    peer = peer.split()[0]
     if peer not in R_PEERS:
         return [sys.executable, "-m", "benchmarks.measure", peer, task.name, *(["short"] if short else [])]
     said = DATA / f"{task.name}.json"
-    said.write_text(json.dumps(asdict(task)))
+    said.write_text(json.dumps(asdict(task) | {"formula": task.formula}))
     return ["Rscript", "--vanilla", str(SCRIPT), peer, str(stem(task, short).with_suffix(".csv")), str(said)]
 
 
 class Worker:
-    """One process; `ask` sends a word and waits for the answer."""
+    """One process; `ask` sends a word and waits for the answer. The peer's label may name the BLAS that R is given."""
 
     def __init__(self, peer: str, task: Task, short: bool, threads: int) -> None:
-        if peer in R_PEERS and not shutil.which("Rscript"):
+        name, _, blas = peer.partition(" ")
+        if name in R_PEERS and not shutil.which("Rscript"):
             raise Ended("missing: R")
+        environ = measured_environ(threads)
+        if blas:
+            environ["LD_PRELOAD"] = blas_of_r()[blas]
         self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self.process = subprocess.Popen(
             command(peer, task, short),
@@ -50,7 +74,7 @@ class Worker:
             stdout=subprocess.PIPE,
             stderr=self.errors,
             cwd=ROOT,
-            env=measured_environ(threads),
+            env=environ,
         )
         self.buffer = b""
 
@@ -63,7 +87,7 @@ class Worker:
                 self.process.stdin.flush()
         message = self.line(time.monotonic() + 4 * limit + 10)
         if message is None:
-            raise Ended(self.why(limit))
+            raise self.why(limit)
         for key, text in (("failed", "failed: {}"), ("missing", "missing: {}"), ("not_offered", "not offered: {}")):
             if key in message:
                 raise Ended(text.format(message[key]))
@@ -87,33 +111,24 @@ class Worker:
                 return None
             self.buffer += chunk
 
-    def why(self, limit: float) -> str:
+    def why(self, limit: float) -> Ended:
         """Why the process has gone."""
         code = self.process.wait()
         if code in (-signal.SIGXCPU, -signal.SIGKILL):
-            return f"over {limit:g} CPU s"
+            return Ended(f"over {limit:g} CPU s", limit)
         self.errors.seek(0)
         tail = self.errors.read().strip().splitlines()
-        return f"failed: {tail[-1][:200] if tail else f'exit code {code}'}"
+        return Ended(f"failed: {tail[-1][:200] if tail else f'exit code {code}'}")
 
     def cap(self, limit: float) -> None:
-        """Let the process use `limit` more CPU seconds, and start its peak memory anew (where the system can)."""
+        """Let the process use `limit` more CPU seconds, and start its peak memory anew."""
         pid = self.process.pid
         with contextlib.suppress(OSError, AttributeError, ValueError):
             fields = Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1].split()
             used = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
             hard = resource.prlimit(pid, resource.RLIMIT_CPU)[1]
             resource.prlimit(pid, resource.RLIMIT_CPU, (int(used + limit) + 1, hard))
-        with contextlib.suppress(OSError):
-            Path(f"/proc/{pid}/clear_refs").write_text("5")
-
-    def memory(self, field: str) -> float | None:
-        """VmRSS (now) or VmHWM (peak) in MB, None where the system does not say."""
-        with contextlib.suppress(OSError):
-            for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
-                if line.startswith(field):
-                    return int(line.split()[1]) / 1024
-        return None
+        forget_peak(pid)
 
     def end(self) -> None:
         if self.process.poll() is None:

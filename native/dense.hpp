@@ -55,6 +55,19 @@ inline Vec inverse_from_cholesky(const double* l, int n, int ld) {
   return out;
 }
 
+// h (k x k, rows ld long) <- 2 own, made symmetric; if that is not positive definite, 2 diag(own, or `plain` where own is not positive)
+inline void place_curvature(Vec own, int k, double plain, double* h, int ld) {
+  for (int i = 0; i < k; ++i)
+    for (int c = 0; c < i; ++c) own[i * k + c] = own[c * k + i] = 0.5 * (own[i * k + c] + own[c * k + i]);
+  Vec root = own;
+  const bool curved = cholesky(root.data(), k, k);
+  for (int i = 0; i < k; ++i)
+    for (int c = 0; c < k; ++c) {
+      const double alone = i == c ? (own[i * k + i] > 0.0 ? own[i * k + i] : plain) : 0.0;
+      h[static_cast<size_t>(i) * ld + c] = 2.0 * (curved ? own[i * k + c] : alone);
+    }
+}
+
 // H (lower, p x p) += sum_r w_r x_r x_r' over m rows of row-major x; eight rows at a time so that H is touched once for eight.
 inline void add_outer(double* h, int p, const double* x, const double* w, Index m) {
   Index r = 0;

@@ -8,11 +8,14 @@
 
 #include "blocked.hpp"
 #include "factor.hpp"
+#include "ordering.hpp"
 
 namespace glimm {
 namespace {
 
 constexpr double kDense = 0.2;  // a node tied to this share of what is left starts the tail
+constexpr Index kLargeTail = 400;
+constexpr double kMostPairs = 5e7;  // of neighbours, beyond which no other order is tried
 
 }  // namespace
 
@@ -29,7 +32,27 @@ Elimination::Elimination(Index n, const std::vector<RandomColumns>& terms, int e
   std::iota(by.begin(), by.end(), 0);
   std::stable_sort(by.begin(), by.end(), [&](int a, int b) { return terms[a].levels > terms[b].levels; });
   order_levels(n, terms, by);
-  symbolic(n, terms, by[0]);
+  number(terms);
+  const Index leading = terms[by[0]].levels;
+  const Neighbours first = leading_neighbours(n, terms, by[0]);
+  Neighbours structure = first;
+  const double cost = symbolic(structure, leading);
+  if (nodes() - nt_ > kLargeTail) {
+    const auto before = node_;
+    if (reorder(first, leading)) {
+      number(terms);
+      Neighbours again = leading_neighbours(n, terms, by[0]);
+      if (symbolic(again, leading) < cost) {
+        structure = std::move(again);
+      } else {
+        node_ = before;
+        number(terms);
+        structure = first;
+        symbolic(structure, leading);
+      }
+    }
+  }
+  lay_out(structure);
 }
 
 // Levels of a term stand in the order of where their first row's level of the next term stands: neighbours in memory.
@@ -38,7 +61,6 @@ void Elimination::order_levels(Index n, const std::vector<RandomColumns>& terms,
   node_.resize(count);
   Index above = 0;
   for (const auto& t : terms) above += t.levels;
-  const Index all = above;
   for (int at = count - 1; at >= 0; --at) {
     const auto& term = terms[by[at]];
     std::vector<std::int32_t> key(term.levels, 0), sorted(term.levels);
@@ -55,6 +77,12 @@ void Elimination::order_levels(Index n, const std::vector<RandomColumns>& terms,
     node_[by[at]].resize(term.levels);
     for (Index t = 0; t < term.levels; ++t) node_[by[at]][sorted[t]] = static_cast<std::int32_t>(above + t);
   }
+}
+
+void Elimination::number(const std::vector<RandomColumns>& terms) {
+  const int count = static_cast<int>(terms.size());
+  Index all = 0;
+  for (const auto& t : terms) all += t.levels;
   first_.assign(all + 1, 0);
   lambda_of_.resize(all);
   int base = 0;
@@ -71,7 +99,7 @@ void Elimination::order_levels(Index n, const std::vector<RandomColumns>& terms,
 }
 
 // Rows tie the nodes of the leading term to others; those others are tied to each other by its elimination already.
-void Elimination::symbolic(Index n, const std::vector<RandomColumns>& terms, int leading) {
+Elimination::Neighbours Elimination::leading_neighbours(Index n, const std::vector<RandomColumns>& terms, int leading) const {
   const int count = static_cast<int>(terms.size());
   const Index all = nodes(), lead = terms[leading].levels;
   std::vector<Index> starts(lead + 1, 0);
@@ -79,7 +107,7 @@ void Elimination::symbolic(Index n, const std::vector<RandomColumns>& terms, int
   const std::int32_t* refs = terms[leading].refs;
   for (Index r = 0; r < n; ++r) ++starts[places[refs[r]] + 1];
   for (Index j = 0; j < lead; ++j) starts[j + 1] += starts[j];
-  std::vector<std::vector<std::int32_t>> structure(all);
+  Neighbours structure(all);
   if (count > 1) {
     std::vector<std::int32_t> rows(n), mark(all, -1);
     std::vector<Index> next(starts.begin(), starts.end() - 1);
@@ -98,8 +126,14 @@ void Elimination::symbolic(Index n, const std::vector<RandomColumns>& terms, int
       std::sort(s.begin(), s.end());
     }
   }
-  std::vector<std::vector<std::int32_t>> children(all);
+  return structure;
+}
+
+double Elimination::symbolic(Neighbours& structure, Index lead) {
+  const Index all = nodes();
+  Neighbours children(all);
   std::vector<std::int32_t> mark(all, -1);
+  double products = 0.0;
   nt_ = static_cast<std::int32_t>(all);
   for (std::int32_t j = 0; j < all; ++j) {
     auto& s = structure[j];
@@ -118,7 +152,45 @@ void Elimination::symbolic(Index n, const std::vector<RandomColumns>& terms, int
       break;
     }
     if (!s.empty()) children[s[0]].push_back(j);
+    double scalars = 0.0;
+    for (std::int32_t i : s) scalars += q(i);
+    products += q(j) * scalars * scalars;
   }
+  const double tail = static_cast<double>(s_ - first_[nt_]);
+  return products + tail * tail * tail / 20.0;  // dense products are so much faster
+}
+
+bool Elimination::reorder(const Neighbours& first, Index leading) {
+  const Index rest = nodes() - leading;
+  double pairs = 0.0;
+  for (Index j = 0; j < leading; ++j) pairs += static_cast<double>(first[j].size()) * static_cast<double>(first[j].size());
+  if (pairs > kMostPairs) return false;
+  Neighbours by_node(rest);
+  for (Index j = 0; j < leading; ++j)
+    for (std::int32_t a : first[j])
+      for (std::int32_t b : first[j])
+        if (a != b) by_node[a - leading].push_back(static_cast<std::int32_t>(b - leading));
+  std::vector<Index> starts(1, 0);
+  std::vector<std::int32_t> adjacent, weight(rest);
+  for (Index i = 0; i < rest; ++i) {
+    auto& of = by_node[i];
+    std::sort(of.begin(), of.end());
+    of.erase(std::unique(of.begin(), of.end()), of.end());
+    adjacent.insert(adjacent.end(), of.begin(), of.end());
+    starts.push_back(static_cast<Index>(adjacent.size()));
+    weight[i] = q(static_cast<std::int32_t>(leading + i));
+  }
+  const std::vector<Index> order = minimum_degree(rest, starts, adjacent, weight.data());
+  std::vector<std::int32_t> place(rest);
+  for (Index k = 0; k < rest; ++k) place[order[k]] = static_cast<std::int32_t>(leading + k);
+  for (auto& of_term : node_)
+    for (auto& j : of_term)
+      if (j >= leading) j = place[j - leading];
+  return true;
+}
+
+void Elimination::lay_out(const Neighbours& structure) {
+  const Index all = nodes();
   s0_ = first_[nt_];
   sd_ = s_ - s0_;
   width_ = sd_ + extra_;
@@ -368,6 +440,14 @@ bool Elimination::factor(const double* lambda) {
   for (Index c = 0; c < sd_; ++c) pivots.add(t_[static_cast<size_t>(c) * (width_ + 1)]);
   logdet_ = 2.0 * pivots.log();
   return std::isfinite(logdet_);
+}
+
+double Elimination::half_logdet_from(std::int32_t node) const {
+  LogProduct pivots;
+  for (std::int32_t j = node; j < nt_; ++j)
+    for (int a = 0; a < q(j); ++a) pivots.add(ld_[dp_[j] + a * q(j) + a]);
+  for (Index c = std::max<Index>(0, first_[node] - s0_); c < sd_; ++c) pivots.add(t_[static_cast<size_t>(c) * (width_ + 1)]);
+  return pivots.log();
 }
 
 void Elimination::forward(double* x, int with) const {

@@ -61,6 +61,7 @@ class Elimination {
 
   bool factor(const double* lambda);
   double logdet() const { return logdet_; }
+  double half_logdet_from(std::int32_t node) const;  // of the factor's rows from that node on
   const double* tail_row(Index r) const { return &t_[static_cast<size_t>(r) * width_]; }
   // L x, in place, of the leading random part and `with` extra rows; x has scalars() + extra entries.
   void forward(double* x, int with) const;
@@ -83,7 +84,12 @@ class Elimination {
 
  private:
   void order_levels(Index n, const std::vector<RandomColumns>& terms, const std::vector<int>& by);
-  void symbolic(Index n, const std::vector<RandomColumns>& terms, int leading);
+  void number(const std::vector<RandomColumns>& terms);
+  using Neighbours = std::vector<std::vector<std::int32_t>>;
+  Neighbours leading_neighbours(Index n, const std::vector<RandomColumns>& terms, int leading) const;
+  double symbolic(Neighbours& structure, Index leading);  // fills the structure up; the number of products of the factorisation
+  bool reorder(const Neighbours& first, Index leading);   // the levels after the leading term, so that little is filled in
+  void lay_out(const Neighbours& structure);
   void scale(const double* lambda);
   void eliminate(std::int32_t j);
   void invert_node(std::int32_t j, int with, Vec& x, Vec& r);

@@ -1,184 +1,91 @@
-// Families and links: l(y, eta) = y a(eta) + (1 - y) b(eta) (binomial), y log mu - mu (poisson), -(y - mu)^2 / 2 sigma^2 (gaussian).
+// Loops over rows: pairs of family and link that are common, written in eta; every other pair by the chain rule from a response's
+// derivatives in mu and the link's in eta: d1 = l_1 m1, d2 = l_2 m1^2 + l_1 m2, d3 = l_3 m1^3 + 3 l_2 m1 m2 + l_1 m3.
 //
-// Binomial likelihoods are built from a = log h and b = log(1 - h) with their own derivatives, so that nothing is lost in the tails.
+// Binomial: l = y a(eta) + (1 - y) b(eta) with a = log h, b = log(1 - h).
 #include "families.hpp"
 
 #include <algorithm>
-#include <limits>
 
-#include "vmath.hpp"
+#include "responses.hpp"
 
 namespace glimm {
 namespace {
 
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
-
-struct Jet { double l, d1, d2, d3; };
-struct Mean { double mu, m1, m2, m3; };
-
-struct Identity {
-  GLIMM_INLINE Mean mean(double e) { return {e, 1.0, 0.0, 0.0}; }
-  GLIMM_INLINE Jet success(double e) {
-    const double i = 1.0 / e;
-    return {e > 0.0 ? vlog(e) : kNaN, i, -i * i, 2.0 * i * i * i};
-  }
-  GLIMM_INLINE Jet failure(double e) {
-    const Jet a = success(1.0 - e);
-    return {a.l, -a.d1, a.d2, -a.d3};
-  }
-};
-
-struct Log {
-  GLIMM_INLINE Mean mean(double e) {
-    const double m = vexp(e);
-    return {m, m, m, m};
-  }
-  GLIMM_INLINE Jet success(double e) { return {e, 1.0, 0.0, 0.0}; }
-  GLIMM_INLINE Jet failure(double e) {
-    const double p = vexp(e), o = -p / std::expm1(e), o1 = o * (1.0 + o);  // expm1: 1 - p without cancellation near p = 1
-    return {e < 0.0 ? std::log(-std::expm1(e)) : kNaN, -o, -o1, -o1 * (1.0 + 2.0 * o)};
-  }
-};
-
-struct Logit {
-  GLIMM_INLINE Mean mean(double e) {
-    const double x = vexp(-std::fabs(e)), d = 1.0 / (1.0 + x), p = e >= 0.0 ? d : x * d, v = x * d * d;
-    return {p, v, v * (1.0 - 2.0 * p), v * (1.0 - 6.0 * v)};
-  }
-  GLIMM_INLINE Jet success(double e) {
-    const double x = vexp(-std::fabs(e)), d = 1.0 / (1.0 + x), q = e >= 0.0 ? x * d : d, v = x * d * d;
-    return {(e < 0.0 ? e : 0.0) - vlog1p(x), q, -v, -v * (2.0 * q - 1.0)};
-  }
-  GLIMM_INLINE Jet failure(double e) {
-    const double x = vexp(-std::fabs(e)), d = 1.0 / (1.0 + x), p = e >= 0.0 ? d : x * d, v = x * d * d;
-    return {-(e > 0.0 ? e : 0.0) - vlog1p(x), -p, -v, -v * (1.0 - 2.0 * p)};
-  }
-};
-
-constexpr double kSqrtHalf = 0.70710678118654752440;
-constexpr double kInvSqrt2Pi = 0.39894228040143267794;
-
-// phi(x) / Phi(x), by erfc above -8 and by Laplace's continued fraction for the lower tail.
-inline double inverse_mills(double x) {
-  if (x > -8.0) return kInvSqrt2Pi * std::exp(-0.5 * x * x) / (0.5 * std::erfc(-x * kSqrtHalf));
-  double f = -x;
-  for (int k = 60; k >= 1; --k) f = -x + k / f;
-  return f;
-}
-
-inline double log_normal_cdf(double x) {
-  if (x > -8.0) return x > 5.0 ? std::log1p(-0.5 * std::erfc(x * kSqrtHalf)) : std::log(0.5 * std::erfc(-x * kSqrtHalf));
-  return -0.5 * x * x + std::log(kInvSqrt2Pi / inverse_mills(x));
-}
-
-// Phi^-1(p) for p <= 1/2: Newton on log Phi, which is concave, so that after one step it rises to the root.
-inline double normal_quantile(double p) {
-  const double target = std::log(p);
-  double x = 0.0;
-  for (int it = 0; it < 100; ++it) {
-    const double step = (target - log_normal_cdf(x)) / inverse_mills(x);
-    x += step;
-    if (!(std::fabs(step) > 1e-15 * std::fabs(x))) break;
-  }
-  return x;
-}
-
-struct Probit {
-  GLIMM_INLINE Mean mean(double e) {
-    const double f = kInvSqrt2Pi * vexp(-0.5 * e * e);
-    return {0.5 * std::erfc(-e * kSqrtHalf), f, -e * f, (e * e - 1.0) * f};
-  }
-  GLIMM_INLINE Jet success(double e) {
-    const double r = inverse_mills(e), r1 = -r * (e + r);
-    return {log_normal_cdf(e), r, r1, -(r + r1 * (e + 2.0 * r))};
-  }
-  GLIMM_INLINE Jet failure(double e) {
-    const Jet a = success(-e);
-    return {a.l, -a.d1, a.d2, -a.d3};
-  }
-};
-
-struct Cloglog {
-  GLIMM_INLINE Mean mean(double e) {
-    const double t = vexp(e), m1 = vexp(e - t);
-    return {-std::expm1(-t), m1, m1 * (1.0 - t), m1 * (1.0 - 3.0 * t + t * t)};
-  }
-  GLIMM_INLINE Jet success(double e) {
-    const double t = vexp(e);
-    if (t > 700.0) return {0.0, 0.0, 0.0, 0.0};
-    const double g = t / std::expm1(t), h = 1.0 - t - g, g1 = g * h;
-    return {std::log(-std::expm1(-t)), g, g1, g1 * h - g * (t + g1)};
-  }
-  GLIMM_INLINE Jet failure(double e) {
-    const double t = vexp(e);
-    return {-t, -t, -t, -t};
-  }
-};
-
 template <class L> struct Binomial {
-  GLIMM_INLINE Jet jet(double y, double e, double) {
-    const Jet a = L::success(e), b = L::failure(e);
+  GLIMM_INLINE Jet jet(double y, double e, const Own& o) {
+    const Jet a = L::success(e, o.power), b = L::failure(e, o.power);
     const double z = 1.0 - y;
     return {y * a.l + z * b.l, y * a.d1 + z * b.d1, y * a.d2 + z * b.d2, y * a.d3 + z * b.d3};
   }
-  GLIMM_INLINE double information(double e, double) { return L::mean(e).m1 * (L::success(e).d1 - L::failure(e).d1); }
+  GLIMM_INLINE double information(double e, const Own& o) { return L::mean(e, o.power).m1 * (L::success(e, o.power).d1 - L::failure(e, o.power).d1); }
 };
 
 template <> struct Binomial<Logit> {  // one exp and one log for both outcomes
-  GLIMM_INLINE Jet jet(double y, double e, double) {
+  GLIMM_INLINE Jet jet(double y, double e, const Own&) {
     const double x = vexp(-std::fabs(e)), d = 1.0 / (1.0 + x), p = e >= 0.0 ? d : x * d, v = x * d * d;
     return {y * e - (e > 0.0 ? e : 0.0) - vlog1p(x), y - p, -v, -v * (1.0 - 2.0 * p)};
   }
-  GLIMM_INLINE double information(double e, double) {
+  GLIMM_INLINE double information(double e, const Own&) {
     const double x = vexp(-std::fabs(e)), d = 1.0 / (1.0 + x);
     return x * d * d;
   }
 };
 
-template <class L> struct Poisson {
-  GLIMM_INLINE Jet jet(double y, double e, double) {
-    const Mean m = L::mean(e);
-    const double i = 1.0 / m.mu, r = y * i - 1.0, y2 = y * i * i;
-    const double l = m.mu > 0.0 ? y * vlog(m.mu) - m.mu : kNaN;
-    return {l, r * m.m1, r * m.m2 - y2 * m.m1 * m.m1, r * m.m3 - 3.0 * y2 * m.m1 * m.m2 + 2.0 * y2 * i * m.m1 * m.m1 * m.m1};
-  }
-  GLIMM_INLINE double information(double e, double) {
-    const Mean m = L::mean(e);
-    return m.m1 * m.m1 / m.mu;
-  }
-};
-
-template <> struct Poisson<Log> {
-  GLIMM_INLINE Jet jet(double y, double e, double) {
+struct PoissonLog {
+  GLIMM_INLINE Jet jet(double y, double e, const Own&) {
     const double m = vexp(e);
     return {y * e - m, y - m, -m, -m};
   }
-  GLIMM_INLINE double information(double e, double) { return vexp(e); }
+  GLIMM_INLINE double information(double e, const Own&) { return vexp(e); }
 };
 
 template <class L> struct Gaussian {
-  GLIMM_INLINE Jet jet(double y, double e, double precision) {
-    const Mean m = L::mean(e);
+  GLIMM_INLINE Jet jet(double y, double e, const Own& o) {
+    const Mean m = L::mean(e, o.power);
     const double r = y - m.mu;
-    return {-0.5 * precision * r * r, precision * r * m.m1, precision * (r * m.m2 - m.m1 * m.m1),
-            precision * (r * m.m3 - 3.0 * m.m1 * m.m2)};
+    return {-0.5 * o.precision * r * r, o.precision * r * m.m1, o.precision * (r * m.m2 - m.m1 * m.m1),
+            o.precision * (r * m.m3 - 3.0 * m.m1 * m.m2)};
   }
-  GLIMM_INLINE double information(double e, double precision) {
-    const double m1 = L::mean(e).m1;
-    return precision * m1 * m1;
+  GLIMM_INLINE double information(double e, const Own& o) {
+    const double m1 = L::mean(e, o.power).m1;
+    return o.precision * m1 * m1;
   }
 };
 
-// precision is the only thing psi enters by in this first set of families.
-GLIMM_INLINE double precision_of(const Stage& s) { return s.has_psi() ? std::exp(-2.0 * s.psi) : 1.0; }
+struct GammaLog {
+  GLIMM_INLINE Jet jet(double y, double e, const Own& o) {
+    const double t = o.precision * y * vexp(-e);
+    return {-(o.precision * e + t), t - o.precision, -t, t};
+  }
+  GLIMM_INLINE double information(double, const Own& o) { return o.precision; }
+};
+
+struct NegativeBinomialLog {
+  GLIMM_INLINE Jet jet(double y, double e, const Own& o) {
+    const double m = vexp(e), s = m / o.a, d = 1.0 / (1.0 + s), c = (y + o.a) * s * d;
+    return {y * e - (y + o.a) * vlog1p(s), (y - m) * d, -c * d, -c * d * d * (1.0 - s)};
+  }
+  GLIMM_INLINE double information(double e, const Own& o) {
+    const double m = vexp(e);
+    return m / (1.0 + m / o.a);
+  }
+};
+
+struct TweedieLog {
+  GLIMM_INLINE Jet jet(double y, double e, const Own& o) {
+    const double a = 1.0 - o.p, b = 2.0 - o.p, u = o.precision * y * vexp(a * e), v = o.precision * vexp(b * e);
+    return {u / a - v / b, u - v, a * u - b * v, a * a * u - b * b * v};
+  }
+  GLIMM_INLINE double information(double e, const Own& o) { return o.precision * vexp((2.0 - o.p) * e); }
+};
 
 template <class F> struct Run {
   // Sized, Value and Third are template arguments, and pointers do not alias, so that the loops vectorise.
   template <bool Sized, bool Value, bool Third>
-  static void jet_loop(double precision, Index n, const double* GLIMM_RESTRICT y, const double* GLIMM_RESTRICT size, const double* GLIMM_RESTRICT eta,
+  static void jet_loop(const Own o, Index n, const double* GLIMM_RESTRICT y, const double* GLIMM_RESTRICT size, const double* GLIMM_RESTRICT eta,
                        double* GLIMM_RESTRICT l, double* GLIMM_RESTRICT d1, double* GLIMM_RESTRICT d2, double* GLIMM_RESTRICT d3) {
     for (Index i = 0; i < n; ++i) {
-      const Jet j = F::jet(y[i], eta[i], precision);
+      const Jet j = F::jet(y[i], eta[i], o);
       const double w = Sized ? size[i] : 1.0;
       if (Value) l[i] = w * j.l;
       d1[i] = w * j.d1;
@@ -187,44 +94,44 @@ template <class F> struct Run {
     }
   }
   template <bool Sized>
-  static void working_loop(double precision, Index n, const double* GLIMM_RESTRICT y, const double* GLIMM_RESTRICT size,
+  static void working_loop(const Own o, Index n, const double* GLIMM_RESTRICT y, const double* GLIMM_RESTRICT size,
                            const double* GLIMM_RESTRICT eta, double* GLIMM_RESTRICT l, double* GLIMM_RESTRICT d1, double* GLIMM_RESTRICT w) {
     for (Index i = 0; i < n; ++i) {
-      const Jet j = F::jet(y[i], eta[i], precision);
+      const Jet j = F::jet(y[i], eta[i], o);
       const double k = Sized ? size[i] : 1.0;
       l[i] = k * j.l;
       d1[i] = k * j.d1;
-      w[i] = k * F::information(eta[i], precision);
+      w[i] = k * F::information(eta[i], o);
     }
   }
   template <bool Slopes>
-  static void node_loop(double precision, int nodes, double y, double w, const double* GLIMM_RESTRICT eta, double* GLIMM_RESTRICT l_sum,
+  static void node_loop(const Own o, int nodes, double y, double w, const double* GLIMM_RESTRICT eta, double* GLIMM_RESTRICT l_sum,
                         double* GLIMM_RESTRICT d1) {
     for (int k = 0; k < nodes; ++k) {
-      const Jet j = F::jet(y, eta[k], precision);
+      const Jet j = F::jet(y, eta[k], o);
       l_sum[k] += w * j.l;
       if (Slopes) d1[k] = w * j.d1;
     }
   }
   static void jets(const Stage& s, Index n, const double* y, const double* size, const double* eta, double* l, double* d1, double* d2, double* d3) {
-    const double precision = precision_of(s);
+    const Own o = own_of(s);
     const auto loop = size ? (l ? (d3 ? jet_loop<true, true, true> : jet_loop<true, true, false>)
                                 : (d3 ? jet_loop<true, false, true> : jet_loop<true, false, false>))
                            : (l ? (d3 ? jet_loop<false, true, true> : jet_loop<false, true, false>)
                                 : (d3 ? jet_loop<false, false, true> : jet_loop<false, false, false>));
-    loop(precision, n, y, size, eta, l, d1, d2, d3);
+    loop(o, n, y, size, eta, l, d1, d2, d3);
   }
   static void working(const Stage& s, Index n, const double* y, const double* size, const double* eta, double* l, double* d1, double* w) {
-    const double precision = precision_of(s);
-    return size ? working_loop<true>(precision, n, y, size, eta, l, d1, w) : working_loop<false>(precision, n, y, size, eta, l, d1, w);
+    const Own o = own_of(s);
+    return size ? working_loop<true>(o, n, y, size, eta, l, d1, w) : working_loop<false>(o, n, y, size, eta, l, d1, w);
   }
   static void nodes(const Stage& s, Index rows, int nodes, const double* y, const double* size, const double* eta, double* l_sum, double* d1) {
-    const double precision = precision_of(s);
+    const Own o = own_of(s);
     std::fill(l_sum, l_sum + nodes, 0.0);
     for (Index i = 0; i < rows; ++i) {
       const double w = size ? size[i] : 1.0;
-      if (d1) node_loop<true>(precision, nodes, y[i], w, eta + i * nodes, l_sum, d1 + i * nodes);
-      else node_loop<false>(precision, nodes, y[i], w, eta + i * nodes, l_sum, nullptr);
+      if (d1) node_loop<true>(o, nodes, y[i], w, eta + i * nodes, l_sum, d1 + i * nodes);
+      else node_loop<false>(o, nodes, y[i], w, eta + i * nodes, l_sum, nullptr);
     }
   }
 };
@@ -252,28 +159,138 @@ void logit_nodes(Index rows, int nodes, const double* y, const double* eta, doub
   }
 }
 
-template <class Visit> void for_pair(const Stage& s, Visit visit) {
-  switch (s.family * 8 + s.link) {
-    case kGaussian * 8 + kIdentity: return visit(Run<Gaussian<Identity>>{});
-    case kGaussian * 8 + kLog: return visit(Run<Gaussian<Log>>{});
-    case kBinomial * 8 + kIdentity: return visit(Run<Binomial<Identity>>{});
-    case kBinomial * 8 + kLog: return visit(Run<Binomial<Log>>{});
-    case kBinomial * 8 + kLogit: return visit(Run<Binomial<Logit>>{});
-    case kBinomial * 8 + kProbit: return visit(Run<Binomial<Probit>>{});
-    case kBinomial * 8 + kCloglog: return visit(Run<Binomial<Cloglog>>{});
-    case kPoisson * 8 + kIdentity: return visit(Run<Poisson<Identity>>{});
-    case kPoisson * 8 + kLog: return visit(Run<Poisson<Log>>{});
-    default: return;
-  }
-}
-
-template <class L> void mean_loop(Index n, const double* eta, double* mu, double* m1, double* m2, double* m3) {
+template <class L> void mean_loop(double power, Index n, const double* eta, double* mu, double* m1, double* m2, double* m3) {
   for (Index i = 0; i < n; ++i) {
-    const Mean m = L::mean(eta[i]);
+    const Mean m = L::mean(eta[i], power);
     mu[i] = m.mu;
     if (m1) m1[i] = m.m1;
     if (m2) m2[i] = m.m2;
     if (m3) m3[i] = m.m3;
+  }
+}
+
+// Rows at their means, for the pairs that go by the chain rule.
+class Chain {
+ public:
+  explicit Chain(const Stage& s) : s_(s), o_(own_of(s)) {}
+
+  void jets(Index n, const double* y, const double* size, const double* eta, double* l_out, double* d1, double* d2, double* d3) {
+    over(n, eta, [&](Index at, Index m) {
+      respond(m, y + at);
+      for (Index i = 0; i < m; ++i) {
+        const double w = size ? size[at + i] : 1.0;
+        if (l_out) l_out[at + i] = w * l[i];
+        if (d1) d1[at + i] = w * g1[i] * m1[i];
+        if (d2) d2[at + i] = w * (g2[i] * m1[i] * m1[i] + g1[i] * m2[i]);
+        if (d3) d3[at + i] = w * (g3[i] * m1[i] * m1[i] * m1[i] + 3.0 * g2[i] * m1[i] * m2[i] + g1[i] * m3[i]);
+      }
+    });
+  }
+
+  void working(Index n, const double* y, const double* size, const double* eta, double* l_out, double* d1, double* w_out) {
+    over(n, eta, [&](Index at, Index m) {
+      respond(m, y + at);
+      if (s_.own) {
+        s_.own->variance(s_.psi, m, mu.data(), g3.data());
+        for (Index i = 0; i < m; ++i) g3[i] = 1.0 / g3[i];
+      } else {
+        for_response(s_.family, [&](auto r) { for (Index i = 0; i < m; ++i) g3[i] = r.information(mu[i], nu[i], o_); });
+      }
+      for (Index i = 0; i < m; ++i) {
+        const double w = size ? size[at + i] : 1.0;
+        l_out[at + i] = w * l[i];
+        d1[at + i] = w * g1[i] * m1[i];
+        w_out[at + i] = w * g3[i] * m1[i] * m1[i];
+      }
+    });
+  }
+
+  void psi(int which, Index n, const double* y, const double* size, const double* eta, double* l_psi, double* d1_psi, double* w_psi) {
+    over(n, eta, [&](Index at, Index m) {
+      if (s_.own) {
+        s_.own->psi_jets(s_.psi, which, m, y + at, mu.data(), l.data(), g1.data(), g2.data());
+      } else {
+        for_response(s_.family, [&](auto r) {
+          for (Index i = 0; i < m; ++i) {
+            const PsiJet j = r.psi(y[at + i], mu[i], nu[i], o_, which);
+            l[i] = j.l;
+            g1[i] = j.d1;
+            g2[i] = j.d2;
+          }
+        });
+      }
+      for (Index i = 0; i < m; ++i) {
+        const double w = size ? size[at + i] : 1.0;
+        l_psi[at + i] = w * l[i];
+        if (d1_psi) d1_psi[at + i] = w * g1[i] * m1[i];
+        if (w_psi) w_psi[at + i] = -w * (g2[i] * m1[i] * m1[i] + g1[i] * m2[i]);
+      }
+    });
+  }
+
+ private:
+  using Vector = std::vector<double>;
+
+  // A user's family is called once for all rows, the others in pieces that stay in the cache.
+  template <class Work> void over(Index n, const double* eta, Work work) {
+    const Index most = s_.own ? n : 256;
+    for (Vector* v : {&mu, &nu, &m1, &m2, &m3, &l, &g1, &g2, &g3}) v->resize(std::min(n, most));
+    for (Index at = 0; at < n; at += most) {
+      const Index m = std::min(most, n - at);
+      link_mean(s_.link, s_.power, m, eta + at, mu.data(), m1.data(), m2.data(), m3.data());
+      for (Index i = 0; i < m; ++i) nu[i] = s_.family == kBeta ? complement(s_.link, eta[at + i], mu[i], s_.power) : 0.0;
+      work(at, m);
+    }
+  }
+
+  void respond(Index m, const double* y) {
+    if (s_.own) return s_.own->jets(s_.psi, m, y, mu.data(), l.data(), g1.data(), g2.data(), g3.data());
+    for_response(s_.family, [&](auto r) {
+      for (Index i = 0; i < m; ++i) {
+        const Jet j = r.jet(y[i], mu[i], nu[i], o_);
+        l[i] = j.l;
+        g1[i] = j.d1;
+        g2[i] = j.d2;
+        g3[i] = j.d3;
+      }
+    });
+  }
+
+  const Stage& s_;
+  const Own o_;
+  Vector mu, nu, m1, m2, m3, l, g1, g2, g3;
+};
+
+struct ChainRun {
+  static void jets(const Stage& s, Index n, const double* y, const double* size, const double* eta, double* l, double* d1, double* d2, double* d3) {
+    Chain(s).jets(n, y, size, eta, l, d1, d2, d3);
+  }
+  static void working(const Stage& s, Index n, const double* y, const double* size, const double* eta, double* l, double* d1, double* w) {
+    Chain(s).working(n, y, size, eta, l, d1, w);
+  }
+  static void nodes(const Stage& s, Index rows, int nodes, const double* y, const double* size, const double* eta, double* l_sum, double* d1) {
+    const Index all = rows * nodes;
+    std::vector<double> wide(all), sizes(size ? all : 0), l(all);
+    for (Index i = 0; i < rows; ++i) {
+      std::fill_n(&wide[i * nodes], nodes, y[i]);
+      if (size) std::fill_n(&sizes[i * nodes], nodes, size[i]);
+    }
+    Chain(s).jets(all, wide.data(), size ? sizes.data() : nullptr, eta, l.data(), d1, nullptr, nullptr);
+    std::fill(l_sum, l_sum + nodes, 0.0);
+    for (Index i = 0; i < all; ++i) l_sum[i % nodes] += l[i];
+  }
+};
+
+template <class Visit> void for_pair(const Stage& s, Visit visit) {
+  if (s.family == kBinomial) return for_link(s.link, [&](auto link) { visit(Run<Binomial<decltype(link)>>{}); });
+  switch (s.family * 16 + s.link) {
+    case kGaussian * 16 + kIdentity: return visit(Run<Gaussian<Identity>>{});
+    case kGaussian * 16 + kLog: return visit(Run<Gaussian<Log>>{});
+    case kPoisson * 16 + kLog: return visit(Run<PoissonLog>{});
+    case kGamma * 16 + kLog: return visit(Run<GammaLog>{});
+    case kNegativeBinomial * 16 + kLog: return visit(Run<NegativeBinomialLog>{});
+    case kTweedie * 16 + kLog: return visit(Run<TweedieLog>{});
+    default: return visit(ChainRun{});
   }
 }
 
@@ -293,61 +310,45 @@ void stage_nodes(const Stage& s, Index rows, int nodes, const double* y, const d
   for_pair(s, [&](auto run) { run.nodes(s, rows, nodes, y, size, eta, l_sum, d1); });
 }
 
-void stage_psi(const Stage& s, Index n, const double* y, const double* size, const double* eta, double* l_psi, double* d1_psi, double* w_psi) {
-  stage_jets(s, n, y, size, eta, l_psi, d1_psi, w_psi, nullptr);
-  for (Index i = 0; i < n; ++i) {  // gaussian, psi = log sigma: everything scales with sigma^-2
-    l_psi[i] = -1.0 - 2.0 * l_psi[i];
-    d1_psi[i] *= -2.0;
-    w_psi[i] *= 2.0;
-  }
-}
-
-double stage_constant(const Stage& s, Index n, const double* y, const double* trials, const double* weights) {
-  double total = 0.0;
-  if (s.family == kGaussian) {
-    total = -static_cast<double>(n) * (s.psi + 0.91893853320467274178);
-    if (weights) for (Index i = 0; i < n; ++i) total += 0.5 * std::log(weights[i]);
-  } else if (s.family == kPoisson) {
-    for (Index i = 0; i < n; ++i) total -= (weights ? weights[i] : 1.0) * std::lgamma(y[i] + 1.0);
-  } else if (trials) {
-    for (Index i = 0; i < n; ++i) {
-      const double m = trials[i], k = std::nearbyint(y[i] * m);
-      total += (weights ? weights[i] : 1.0) * (std::lgamma(m + 1.0) - std::lgamma(k + 1.0) - std::lgamma(m - k + 1.0));
-    }
-  }
-  return total;
-}
-
-void link_mean(int link, Index n, const double* eta, double* mu, double* m1, double* m2, double* m3) {
-  switch (link) {
-    case kLog: return mean_loop<Log>(n, eta, mu, m1, m2, m3);
-    case kLogit: return mean_loop<Logit>(n, eta, mu, m1, m2, m3);
-    case kProbit: return mean_loop<Probit>(n, eta, mu, m1, m2, m3);
-    case kCloglog: return mean_loop<Cloglog>(n, eta, mu, m1, m2, m3);
-    default: return mean_loop<Identity>(n, eta, mu, m1, m2, m3);
-  }
-}
-
-void link_eta(int link, Index n, const double* mu, double* eta) {
-  for (Index i = 0; i < n; ++i)
-    eta[i] = link == kLog      ? std::log(mu[i])
-             : link == kLogit   ? std::log(mu[i]) - std::log1p(-mu[i])
-             : link == kCloglog ? std::log(-std::log1p(-mu[i]))
-             : link == kProbit  ? (mu[i] <= 0.5 ? normal_quantile(mu[i]) : -normal_quantile(1.0 - mu[i]))
-                                : mu[i];
-}
-
-void family_variance(int family, Index n, const double* mu, double* v) {
-  for (Index i = 0; i < n; ++i) v[i] = family == kGaussian ? 1.0 : family == kPoisson ? mu[i] : mu[i] * (1.0 - mu[i]);
-}
-
-void family_deviance(int family, Index n, const double* y, const double* mu, double* d) {
-  const auto ylog = [](double a, double b) { return a > 0.0 ? a * std::log(a / b) : 0.0; };
+void stage_psi(const Stage& s, int which, Index n, const double* y, const double* size, const double* eta, double* l_psi, double* d1_psi, double* w_psi) {
+  const bool dispersion = !s.own && which == 0 && (s.family == kGaussian || s.family == kGamma || s.family == kInverseGaussian || s.family == kTweedie);
+  if (!dispersion) return Chain(s).psi(which, n, y, size, eta, l_psi, d1_psi, w_psi);
+  std::vector<double> unused(d1_psi && w_psi ? 0 : n);
+  stage_jets(s, n, y, size, eta, l_psi, d1_psi ? d1_psi : unused.data(), w_psi ? w_psi : unused.data(), nullptr);
+  const double times = s.family == kGaussian ? -2.0 : -1.0;  // everything scales with the precision
   for (Index i = 0; i < n; ++i) {
-    const double r = y[i] - mu[i];
-    d[i] = family == kGaussian  ? r * r
-           : family == kPoisson ? 2.0 * (ylog(y[i], mu[i]) - r)
-                                : 2.0 * (ylog(y[i], mu[i]) + ylog(1.0 - y[i], 1.0 - mu[i]));
+    l_psi[i] *= times;
+    if (d1_psi) d1_psi[i] *= times;
+    if (w_psi) w_psi[i] *= -times;
+  }
+}
+
+bool log_concave(const Stage& s) {
+  const int f = s.family, k = s.link;
+  if (f == kBinomial) return k <= kLoglog || k == kLogc;
+  if (k == kLog) return f == kPoisson || f == kGamma || f == kNegativeBinomial || f == kTweedie;
+  return k == kIdentity && (f == kGaussian || f == kPoisson);
+}
+
+void link_mean(int link, double power, Index n, const double* eta, double* mu, double* m1, double* m2, double* m3) {
+  for_link(link, [&](auto l) { mean_loop<decltype(l)>(power, n, eta, mu, m1, m2, m3); });
+}
+
+void link_eta(int link, double power, Index n, const double* mu, double* eta) {
+  for (Index i = 0; i < n; ++i) {
+    const double m = mu[i];
+    switch (link) {
+      case kLog: eta[i] = std::log(m); break;
+      case kLogit: eta[i] = std::log(m) - std::log1p(-m); break;
+      case kProbit: eta[i] = m <= 0.5 ? normal_quantile(m) : -normal_quantile(1.0 - m); break;
+      case kCloglog: eta[i] = std::log(-std::log1p(-m)); break;
+      case kLoglog: eta[i] = -std::log(-std::log(m)); break;
+      case kCauchit: eta[i] = m < 0.25 ? -1.0 / std::tan(m / kInvPi) : std::tan((m - 0.5) / kInvPi); break;
+      case kLogc: eta[i] = std::log1p(-m); break;
+      case kPower: eta[i] = std::pow(m, power); break;
+      case kOddsPower: eta[i] = std::expm1(power * (std::log(m) - std::log1p(-m))) / power; break;
+      default: eta[i] = m;
+    }
   }
 }
 

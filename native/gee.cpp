@@ -26,8 +26,8 @@ void weighted_rows(const Rows& rows, const Stage& stage, const double* beta, Ind
   rows.linear(r0, m, beta, s.eta.data());
   rows.gather(rows.y, r0, m, s.y.data());
   if (rows.size) rows.gather(rows.size, r0, m, s.size.data());
-  link_mean(stage.link, m, s.eta.data(), s.mu.data(), s.m1.data(), nullptr, nullptr);
-  family_variance(stage.family, m, s.mu.data(), s.v.data());
+  link_mean(stage.link, stage.power, m, s.eta.data(), s.mu.data(), s.m1.data(), nullptr, nullptr);
+  family_variance(stage, m, s.mu.data(), s.v.data());
   rows.fill(r0, m, s.x.data());
   for (Index i = 0; i < m; ++i) {
     // a fitted probability of exactly 0 or 1 has no weight; an impossible mean makes everything NaN

@@ -9,9 +9,9 @@ namespace glimm {
 namespace {
 
 struct BlockSums {
-  double value = 0.0, logdet = 0.0, psi = 0.0;
+  double value = 0.0, logdet = 0.0;
   bool ok = false;
-  Vec beta, t;
+  Vec beta, t, psi;
 };
 
 }  // namespace
@@ -57,13 +57,13 @@ MixedEvaluation LaplaceMixed::evaluate(const Stage& stage, const double* vector,
 
 template <int Q> MixedEvaluation LaplaceMixed::evaluated(const Stage& stage, const double* vector, Ask ask) {
   MixedEvaluation out;
-  const int p = data_.p, q = Q ? Q : data_.q, nt = data_.nt, size_all = p + nt + (stage.has_psi() ? 1 : 0);
+  const int p = data_.p, q = Q ? Q : data_.q, nt = data_.nt, n_psi = stage.n_psi(), size_all = p + nt + n_psi;
   const Index levels = data_.levels.count;
   const Index* starts = data_.levels.starts;
   const Vec t = unpack_t(vector + p, q);
   foretell(vector);
   std::vector<BlockSums> parts(data_.blocks());
-  std::vector<HessianSums> hessians(ask.order > 1 ? data_.blocks() : 0, HessianSums(p, q));
+  std::vector<HessianSums> hessians(ask.order > 1 ? data_.blocks() : 0, HessianSums(p, q, n_psi));
   if (ask.blocks) out.inverse_blocks.resize(levels * q * q);
   parallel_blocks(data_.blocks(), data_.threads, [&](Index b) {
     static thread_local LaplaceRows k;
@@ -119,10 +119,14 @@ template <int Q> MixedEvaluation LaplaceMixed::evaluated(const Stage& stage, con
         }
     }
     data_.rows.transpose_times(r0, m, k.v.data(), sums.beta.data());
-    if (stage.has_psi()) {
+    sums.psi.assign(n_psi, 0.0);
+    if (n_psi) {
+      const Vec constants = data_.constant_psi(stage, r0, m);
       Vec l_psi(m), s_psi(m), w_psi(m);
-      stage_psi(stage, m, &data_.y[r0], data_.size_at(r0), k.eta.data(), l_psi.data(), s_psi.data(), w_psi.data());
-      for (Index i = 0; i < m; ++i) sums.psi += -2.0 * l_psi[i] + k.lev[i] * w_psi[i] + k.pulled[i] * s_psi[i];
+      for (int c = 0; c < n_psi; ++c) {
+        stage_psi(stage, c, m, &data_.y[r0], data_.size_at(r0), k.eta.data(), l_psi.data(), s_psi.data(), w_psi.data());
+        for (Index i = 0; i < m; ++i) sums.psi[c] += -2.0 * (l_psi[i] + constants[c * m + i]) + k.lev[i] * w_psi[i] + k.pulled[i] * s_psi[i];
+      }
     }
     if (ask.order < 2) return;
     for (Index i = 0; i < m; ++i) k.w[i] = -k.d2[i];
@@ -148,7 +152,7 @@ template <int Q> MixedEvaluation LaplaceMixed::evaluated(const Stage& stage, con
     int i = p;
     for (int c = 0; c < q; ++c)
       for (int r = c; r < q; ++r) out.gradient[i++] += s.t[r * q + c];
-    if (stage.has_psi()) out.gradient[i] += s.psi;
+    for (int c = 0; c < n_psi; ++c) out.gradient[i + c] += s.psi[c];
   }
   if (ask.order > 1) {
     out.hessian = data_.model_hessian(stage, t.data(), hessians);

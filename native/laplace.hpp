@@ -24,7 +24,7 @@ class LaplaceMixed {
   template <int Q> MixedEvaluation evaluated(const Stage&, const double* vector, Ask ask);
   template <int Q> Vec hessian_of(const Stage&, const double* vector, const std::vector<Index>& places);
 
-  const MixedRows& data_;
+  MixedRows& data_;
   AtModes& at_;
   Base base_;
 };

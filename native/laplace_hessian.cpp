@@ -13,7 +13,7 @@ constexpr double kReach = 1e-3;  // of a difference, on the scale of the linear 
 template <int Q> class Tangents {
  public:
   Tangents(const MixedRows& data, const Stage& stage, const BlockedFactor& factor, const Vec& u, Index block, LaplaceRows& rows)
-      : data_(data), stage_(stage), k(rows), q_(data.q), p(data.p), nt(data.nt), r0(data.first(block)), m(data.last(block) - r0), j0(data.edges[block]), count(data.edges[block + 1] - j0), u_(&u[j0 * q_]),
+      : data_(data), stage_(stage), k(rows), q_(data.q), p(data.p), nt(data.nt), n_psi(stage.n_psi()), r0(data.first(block)), m(data.last(block) - r0), j0(data.edges[block]), count(data.edges[block + 1] - j0), u_(&u[j0 * q_]),
         x(static_cast<size_t>(m) * p), inverse(count * q_ * q_), lam(count * q_), rhs(count * q_, 0.0), pz(m * q_), e(m), dz(m * q_), du(count * q_),
         dlev(m), v(m), moved(m), up(3 * m), down(3 * m), dm(q_ * q_), dp(q_ * q_), drhs(q_), dlam(q_), dpz(q_), row(q_) {
     const int q = Q ? Q : q_;
@@ -26,17 +26,17 @@ template <int Q> class Tangents {
   void column(int direction, int t_row, int t_column, double* out) {
     const int q = Q ? Q : q_;
     along_t_ = direction >= p && direction < p + nt;
-    along_psi_ = direction == p + nt;
+    along_psi_ = direction - p - nt;
     differences(move(direction, t_row, t_column));
     Vec t(q * q, 0.0);
-    double psi = 0.0;
-    for (Index j = 0; j < count; ++j) level(j, t, psi);
+    Vec psi(n_psi, 0.0);
+    for (Index j = 0; j < count; ++j) level(j, t, psi.data());
     for (Index i = 0; i < m; ++i)
       for (int c = 0; c < p; ++c) out[c] += v[i] * x[i * p + c];
     int at = p;
     for (int c = 0; c < q; ++c)
       for (int r = c; r < q; ++r) out[at++] += t[r * q + c];
-    if (stage_.has_psi()) out[at] += psi;
+    for (int c = 0; c < n_psi; ++c) out[at + c] += psi[c];
   }
 
  private:
@@ -57,19 +57,25 @@ template <int Q> class Tangents {
       for (int a = 0; a < q; ++a) lam[j * q + a] = dot(inv + a * q, &rhs[j * q], q);
       for (Index i = first(j); i < first(j + 1); ++i) k.pulled[i] = dot(&k.zt[i * q], &lam[j * q], q);
     }
-    if (!stage_.has_psi()) return;
-    l_psi.resize(m);
-    s_psi.resize(m);
-    w_psi.resize(m);
-    psi_up.resize(3 * m);
-    psi_down.resize(3 * m);
-    stage_psi(stage_, m, &data_.y[r0], data_.size_at(r0), k.eta.data(), l_psi.data(), s_psi.data(), w_psi.data());
+    for (Vec* a : {&psi_at, &psi_up, &psi_down}) a->resize(3 * m * n_psi);
+    psi_rows(stage_, k.eta.data(), psi_at);
+  }
+
+  // (l_psi, d1_psi, w_psi) for each psi; l_psi without the terms free of eta, unless the parameter is a psi
+  void psi_rows(const Stage& at, const double* eta, Vec& to) {
+    const Vec constants = along_psi_ >= 0 ? data_.constant_psi(at, r0, m) : Vec();
+    for (int c = 0; c < n_psi; ++c) {
+      double* l = &to[3 * m * c];
+      stage_psi(at, c, m, &data_.y[r0], data_.size_at(r0), eta, l, l + m, l + 2 * m);
+      for (Index i = 0; i < m && !constants.empty(); ++i) l[i] += constants[c * m + i];
+    }
   }
 
   // dz, du and e along the parameter; the largest e
   double move(int direction, int t_row, int t_column) {
     const int q = Q ? Q : q_;
-    double largest = along_psi_ ? 1.0 : 0.0;
+    double largest = along_psi_ >= 0 ? 1.0 : 0.0;
+    const double* s_psi = along_psi_ >= 0 ? &psi_at[(3 * along_psi_ + 1) * m] : nullptr;
     std::fill(dz.begin(), dz.end(), 0.0);
     if (along_t_)
       for (Index i = 0; i < m; ++i) dz[i * q + t_column] = z(i)[t_row];
@@ -78,7 +84,7 @@ template <int Q> class Tangents {
       std::fill(left.begin(), left.end(), 0.0);
       for (Index i = first(j); i < first(j + 1); ++i) {
         e[i] = direction < p ? x[i * p + direction] : along_t_ ? dot(&dz[i * q], &u_[j * q], q) : 0.0;
-        const double pull = k.d2[i] * e[i] + (along_psi_ ? s_psi[i] : 0.0);
+        const double pull = k.d2[i] * e[i] + (s_psi ? s_psi[i] : 0.0);
         for (int a = 0; a < q; ++a) left[a] += dz[i * q + a] * k.d1[i] + k.zt[i * q + a] * pull;
       }
       for (int a = 0; a < q; ++a) du[j * q + a] = dot(&inverse[(j * q + a) * q], left.data(), q);
@@ -96,19 +102,18 @@ template <int Q> class Tangents {
     for (int side = 0; side < 2; ++side) {
       const double by = side ? -step : step;
       Stage at = stage_;
-      if (along_psi_) at.psi += by;
+      if (along_psi_ >= 0) at.psi[along_psi_] += by;
       for (Index i = 0; i < m; ++i) moved[i] = k.eta[i] + by * e[i];
       Vec& to = side ? down : up;
       stage_jets(at, m, &data_.y[r0], data_.size_at(r0), moved.data(), nullptr, to.data(), &to[m], &to[2 * m]);
-      Vec& psi_to = side ? psi_down : psi_up;
-      if (stage_.has_psi()) stage_psi(at, m, &data_.y[r0], data_.size_at(r0), moved.data(), psi_to.data(), &psi_to[m], &psi_to[2 * m]);
+      psi_rows(at, moved.data(), side ? psi_down : psi_up);
     }
     for (size_t i = 0; i < up.size(); ++i) up[i] = (up[i] - down[i]) / (2.0 * step);
     for (size_t i = 0; i < psi_up.size(); ++i) psi_up[i] = (psi_up[i] - psi_down[i]) / (2.0 * step);
   }
 
   // The tangent of one level's part of the gradient: v by row (for beta), t += for T, psi += for psi.
-  void level(Index j, Vec& t, double& psi) {
+  void level(Index j, Vec& t, double* psi) {
     const int q = Q ? Q : q_;
     const double *inv = &inverse[j * q * q], *lj = &lam[j * q], *u = &u_[j * q], *duj = &du[j * q];
     const double *dd1 = up.data(), *dd2 = &up[m], *dd3 = &up[2 * m];
@@ -147,20 +152,23 @@ template <int Q> class Tangents {
                  2.0 * k.d2[i] * dpz[a];
       for (int r = 0; r < q; ++r)
         for (int a = 0; a <= r; ++a) t[r * q + a] += z(i)[r] * row[a];
-      if (stage_.has_psi())
-        psi += -2.0 * psi_up[i] + dlev[i] * w_psi[i] + k.lev[i] * psi_up[2 * m + i] + dpulled * s_psi[i] + k.pulled[i] * psi_up[m + i];
+      for (int c = 0; c < n_psi; ++c) {
+        const double *at = &psi_at[3 * m * c], *slope = &psi_up[3 * m * c];
+        psi[c] += -2.0 * slope[i] + dlev[i] * at[2 * m + i] + k.lev[i] * slope[2 * m + i] + dpulled * at[m + i] + k.pulled[i] * slope[m + i];
+      }
     }
   }
 
   const MixedRows& data_;
   const Stage& stage_;
   LaplaceRows& k;
-  const int q_, p, nt;
+  const int q_, p, nt, n_psi;
   const Index r0, m, j0, count;
   const double* u_;
-  Vec x, inverse, lam, rhs, pz, e, dz, du, dlev, v, moved, up, down, l_psi, s_psi, w_psi, psi_up, psi_down;
+  Vec x, inverse, lam, rhs, pz, e, dz, du, dlev, v, moved, up, down, psi_at, psi_up, psi_down;
   Vec dm, dp, drhs, dlam, dpz, row;  // of one level
-  bool along_t_ = false, along_psi_ = false;
+  bool along_t_ = false;
+  int along_psi_ = -1;  // which psi, negative for another parameter
 };
 
 }  // namespace
@@ -170,7 +178,7 @@ Vec LaplaceMixed::hessian(const Stage& stage, const double* vector, const std::v
 }
 
 template <int Q> Vec LaplaceMixed::hessian_of(const Stage& stage, const double* vector, const std::vector<Index>& places) {
-  const int p = data_.p, q = Q ? Q : data_.q, nt = data_.nt, size_all = p + nt + (stage.has_psi() ? 1 : 0);
+  const int p = data_.p, q = Q ? Q : data_.q, nt = data_.nt, size_all = p + nt + stage.n_psi();
   const size_t count = places.size();
   const Vec t = unpack_t(vector + p, q);
   std::vector<int> rows_of, columns_of;  // of T's entries

@@ -154,6 +154,26 @@ template <int Q> LmmEvaluation LinearMixed::evaluated(const double* t, bool reml
   return out;
 }
 
+std::vector<LmmAnswer> LinearMixed::search_many(const double* responses, Index count, const Vec& theta, const Entries& entries, bool reml,
+                                                const NewtonOptions& options, int threads) const {
+  constexpr Index kRun = 16;
+  std::vector<LmmAnswer> out(count);
+  parallel_blocks((count + kRun - 1) / kRun, threads, [&](Index block) {
+    LinearMixed own = *this;
+    for (Index i = block * kRun; i < std::min(count, (block + 1) * kRun); ++i) {
+      own.respond(responses + i * rows_.n);
+      const NewtonResult found = own.search(theta, entries, reml, options);
+      Vec t(static_cast<size_t>(q_) * q_, 0.0);
+      for (int k = 0; k < entries.count; ++k) t[entries.rows[k] * q_ + entries.columns[k]] = found.x[k];
+      LmmEvaluation last = own.evaluate(t.data(), reml, false, false);
+      bool held = false;
+      for (char f : found.floor) held = held || f;
+      out[i] = {found.x, std::move(last.beta), last.deviance, last.r2, found.converged && last.ok && !held};
+    }
+  });
+  return out;
+}
+
 NewtonResult LinearMixed::search(const Vec& theta, const Entries& entries, bool reml, const NewtonOptions& options) {
   const int q = q_, nt = q * (q + 1) / 2, k = entries.count;
   std::vector<int> at(k), place(k);  // in T, and among the entries of the lower triangle column by column

@@ -20,6 +20,13 @@ struct Entries {
   int count;
 };
 
+// What is left of the search for one of many responses. settled: it converged away from every bound.
+struct LmmAnswer {
+  Vec theta, beta;
+  double deviance = 0.0, r2 = 0.0;
+  bool settled = false;
+};
+
 class LinearMixed {
  public:
   // rows.y is the response, rows.size the prior weights; refs (n) the level of each row, z (n x q) row-major or null for 1, all in
@@ -29,6 +36,9 @@ class LinearMixed {
   // t: q x q lower, row-major. With derivatives: gradient and model Hessian in the entries of T, column by column.
   LmmEvaluation evaluate(const double* t, bool reml, bool derivatives, bool blocks);
   NewtonResult search(const Vec& theta, const Entries& entries, bool reml, const NewtonOptions& options);
+  // The search for each of `count` responses, (count, n), from the same theta.
+  std::vector<LmmAnswer> search_many(const double* responses, Index count, const Vec& theta, const Entries& entries, bool reml,
+                                     const NewtonOptions& options, int threads) const;
   // The same X, Z, offset and weights with another response (n, in the rows' own order).
   void respond(const double* y);
 

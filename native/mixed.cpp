@@ -12,8 +12,20 @@ MixedRows::MixedRows(const Rows& r, const Levels& lv, const Vec& trials_, const 
     for (int a = 0; a < q; ++a) z[i * q + a] = levels.z_at(rows, i, a);
 }
 
-double MixedRows::constant(const Stage& stage) const {
-  return stage_constant(stage, n, y.data(), trials.empty() ? nullptr : trials.data(), weights.empty() ? nullptr : weights.data());
+double MixedRows::constant(const Stage& stage) {
+  Vec at{static_cast<double>(stage.family)};
+  at.insert(at.end(), stage.psi, stage.psi + stage.n_psi());
+  if (at != constant_at_) {
+    constant_ = stage_constant(stage, n, y.data(), trials.empty() ? nullptr : trials.data(), weights.empty() ? nullptr : weights.data());
+    constant_at_ = at;
+  }
+  return constant_;
+}
+
+Vec MixedRows::constant_psi(const Stage& stage, Index r0, Index m) const {
+  Vec d(static_cast<size_t>(m) * stage.n_psi(), 0.0);
+  add_constant_psi(stage, m, &y[r0], size_at(r0), d.data());
+  return d;
 }
 
 void MixedRows::linear(Index b, const double* beta, const double* t, Vec& xb, Vec& zt) const {
@@ -70,44 +82,42 @@ void MixedRows::add_model_hessian_of(Index b, const Stage& stage, const double* 
       sums.moments.add<Q>(f.data(), zs + j * q);
     }
   });
-  if (!stage.has_psi()) return;
+  const int k = stage.n_psi();
+  if (k == 0) return;
   const Index m = last(b) - begin;
-  constexpr double step = 1e-4;
-  Vec l0(m), l1(m), s(m), s1(m), unused(m), r(q);
-  Stage moved = stage;
-  moved.psi += step;
-  stage_psi(stage, m, &y[begin], size_at(begin), eta, l0.data(), s.data(), unused.data());
-  stage_psi(moved, m, &y[begin], size_at(begin), eta, l1.data(), s1.data(), unused.data());
-  for (Index i = 0; i < m; ++i) sums.psi_curvature -= (l1[i] - l0[i]) / step;
+  Vec scores(static_cast<size_t>(k) * m), r(static_cast<size_t>(k) * q);
+  const Vec own = psi_curvature(stage, m, &y[begin], size_at(begin), eta, scores.data());
+  for (size_t c = 0; c < own.size(); ++c) sums.psi[c] += own[c];
   for (Index j = edges[b]; j < edges[b + 1]; ++j) {
     std::fill(r.begin(), r.end(), 0.0);
-    for (Index i = levels.starts[j] - begin; i < levels.starts[j + 1] - begin; ++i)
-      for (int a = 0; a < q; ++a) r[a] += zt[i * q + a] * s[i];
-    solve_lower(factor.chol(j), q, q, r.data());
-    sums.psi_shared += dot(r.data(), r.data(), q);
+    for (int c = 0; c < k; ++c) {
+      for (Index i = levels.starts[j] - begin; i < levels.starts[j + 1] - begin; ++i)
+        for (int a = 0; a < q; ++a) r[c * q + a] += zt[i * q + a] * scores[c * m + i];
+      solve_lower(factor.chol(j), q, q, &r[c * q]);
+      for (int i = 0; i <= c; ++i) {
+        const double shared = dot(&r[c * q], &r[i * q], q);
+        sums.psi[c * k + i] -= shared;
+        if (i < c) sums.psi[i * k + c] -= shared;
+      }
+    }
   }
 }
 
 Vec MixedRows::model_hessian(const Stage& stage, const double* t, const std::vector<HessianSums>& parts) const {
-  const bool has_psi = stage.has_psi();
-  const int size_all = p + nt + (has_psi ? 1 : 0);
+  const int k = stage.n_psi(), size_all = p + nt + k;
   Vec h(static_cast<size_t>(size_all) * size_all, 0.0);
-  HessianSums total(p, q);
+  HessianSums total(p, q, k);
   for (const auto& s : parts) {
     for (size_t c = 0; c < total.xvx.size(); ++c) total.xvx[c] += s.xvx[c];
     total.moments.add(s.moments);
-    total.psi_curvature += s.psi_curvature;
-    total.psi_shared += s.psi_shared;
+    for (size_t c = 0; c < total.psi.size(); ++c) total.psi[c] += s.psi[c];
   }
   for (int a = 0; a < p; ++a)
     for (int c = 0; c <= a; ++c) h[a * size_all + c] = h[c * size_all + a] = 2.0 * total.xvx[a * p + c];
   const Vec average = total.moments.average_information(t);
-  for (int k = 0; k < nt; ++k)
-    for (int l = 0; l < nt; ++l) h[(p + k) * size_all + p + l] = average[k * nt + l];
-  if (has_psi) {
-    const double own = 2.0 * (total.psi_curvature - total.psi_shared);
-    h[static_cast<size_t>(size_all) * size_all - 1] = own > 0.0 ? own : 2.0 * static_cast<double>(n);
-  }
+  for (int i = 0; i < nt; ++i)
+    for (int l = 0; l < nt; ++l) h[(p + i) * size_all + p + l] = average[i * nt + l];
+  place_curvature(total.psi, k, static_cast<double>(n), &h[static_cast<size_t>(p + nt) * (size_all + 1)], size_all);
   return h;
 }
 

@@ -1,6 +1,6 @@
 // What Laplace and quadrature share: rows in the order of levels, the modes, the model Hessian, the result of an evaluation.
 //
-// The vector is (beta | entries of T, column by column | psi); the objective is -2 log L.
+// The vector is (beta | entries of T, column by column | psi, one or two or none); the objective is -2 log L.
 #pragma once
 #include "factor.hpp"
 #include "families.hpp"
@@ -23,8 +23,8 @@ struct Ask { int order = 0; bool blocks = false, scores = false; };
 struct HessianSums {
   Vec xvx;  // X'V^-1X, lower
   SigmaMoments moments;
-  double psi_curvature = 0.0, psi_shared = 0.0;
-  HessianSums(int p, int q) : xvx(static_cast<size_t>(p) * p, 0.0), moments(q) {}
+  Vec psi;  // n_psi x n_psi
+  HessianSums(int p, int q, int n_psi) : xvx(static_cast<size_t>(p) * p, 0.0), moments(q), psi(static_cast<size_t>(n_psi) * n_psi, 0.0) {}
 };
 
 class MixedRows {
@@ -43,7 +43,9 @@ class MixedRows {
   Index first(Index b) const { return levels.starts[edges[b]]; }
   Index last(Index b) const { return levels.starts[edges[b + 1]]; }
   const double* size_at(Index r) const { return size.empty() ? nullptr : size.data() + r; }
-  double constant(const Stage&) const;
+  double constant(const Stage&);  // kept until psi moves
+  // n_psi x n: derivatives in psi of the terms free of eta, by row; empty where there are none
+  Vec constant_psi(const Stage&, Index r0, Index m) const;
   // Of one block: xb = offset + X beta (m), zt = T'z (m x q)
   void linear(Index b, const double* beta, const double* t, Vec& xb, Vec& zt) const;
   // Of one block: panels of the factor = Z'WX and its part of the model Hessian at the modes; zs = Z'd1 per level.
@@ -53,6 +55,8 @@ class MixedRows {
   Vec model_hessian(const Stage&, const double* t, const std::vector<HessianSums>& parts) const;
 
  private:
+  double constant_ = 0.0;
+  Vec constant_at_;
   template <int Q> void linear_of(Index b, const double* beta, const double* t, Vec& xb, Vec& zt) const;
   template <int Q>
   void add_model_hessian_of(Index b, const Stage&, const double* t, const double* w, const double* zs, const Vec& zt, const double* eta,
@@ -84,10 +88,10 @@ struct BlockRows {
 
 // Where Laplace and quadrature stand: modes u, Z'd1 and the factor of each level at its mode.
 struct AtModes {
-  const MixedRows& data;
+  MixedRows& data;
   BlockedFactor factor;
   Vec u, zs;
-  explicit AtModes(const MixedRows& rows)
+  explicit AtModes(MixedRows& rows)
       : data(rows), factor(rows.levels.count, rows.q, rows.p), u(rows.levels.count * rows.q, 0.0), zs(u.size()) {}
   // The row stage (third derivatives if asked for) at the modes of block b, from u, and its factor; false where there are no modes.
   template <int Q> bool block(Index b, const Stage&, const double* vector, const Vec& t, bool third, BlockRows& rows);
@@ -104,7 +108,7 @@ class QuadratureMixed {
   template <int Q>
   MixedEvaluation evaluated(const Stage&, const double* vector, Ask ask, int count, const double* nodes, const double* log_weights);
 
-  const MixedRows& data_;
+  MixedRows& data_;
   AtModes& at_;
 };
 

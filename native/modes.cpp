@@ -11,8 +11,6 @@ namespace {
 constexpr double kDone = 1e-12;    // decrement: quadratic convergence leaves about 1e-24 after the step
 constexpr int kPatient = 15, kMost = 300;
 
-bool log_concave(const Stage& s) { return s.family != kGaussian || s.link == kIdentity; }
-
 }  // namespace
 
 template <int Q> void Modes::evaluate(const MixedRows& data, const Stage& stage, const Vec& xb, const Vec& zt, const Vec& u, bool values) {

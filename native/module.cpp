@@ -1,5 +1,4 @@
 // Python's door to the kernels: arrays in, arrays out; shapes are checked in glimm.kernels.
-#include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
@@ -12,6 +11,8 @@
 #include "laplace.hpp"
 #include "lmm.hpp"
 #include "ordering.hpp"
+#include "python_stage.hpp"
+#include "special.hpp"
 #include "vmath.hpp"
 
 #ifndef GLIMM_MODULE
@@ -76,8 +77,6 @@ nb::tuple mixed_result(MixedEvaluation e, size_t vector) {  // u and blocks are 
                         maybe(std::move(e.inverse_blocks)), scores);
 }
 
-Stage stage_of(int family, int link, double psi) { return Stage{family, link, psi}; }
-
 }  // namespace
 
 NB_MODULE(GLIMM_MODULE, m) {
@@ -123,58 +122,76 @@ NB_MODULE(GLIMM_MODULE, m) {
     return array(Vec(order.begin(), order.end()));
   }, nb::arg("starts"), nb::arg("adjacent"), nb::arg("weight").none());
 
-  m.def("jets", [](int family, int link, double psi, Doubles y, MaybeDoubles size, Doubles eta) {
+  m.def("jets", [](nb::object family, nb::object link, Doubles psi, Doubles y, MaybeDoubles size, Doubles eta) {
     const size_t n = y.shape(0);
     Vec l(n), d1(n), d2(n), d3(n);
-    stage_jets(stage_of(family, link, psi), static_cast<Index>(n), y.data(), pointer(size), eta.data(), l.data(), d1.data(), d2.data(), d3.data());
+    stage_jets(HeldStage(family, link, psi), static_cast<Index>(n), y.data(), pointer(size), eta.data(), l.data(), d1.data(), d2.data(), d3.data());
     return nb::make_tuple(array(std::move(l)), array(std::move(d1)), array(std::move(d2)), array(std::move(d3)));
   }, nb::arg("family"), nb::arg("link"), nb::arg("psi"), nb::arg("y"), nb::arg("size").none(), nb::arg("eta"));
-  m.def("working", [](int family, int link, double psi, Doubles y, MaybeDoubles size, Doubles eta) {
+  m.def("working", [](nb::object family, nb::object link, Doubles psi, Doubles y, MaybeDoubles size, Doubles eta) {
     const size_t n = y.shape(0);
     Vec l(n), d1(n), w(n);
-    stage_working(stage_of(family, link, psi), static_cast<Index>(n), y.data(), pointer(size), eta.data(), l.data(), d1.data(), w.data());
+    stage_working(HeldStage(family, link, psi), static_cast<Index>(n), y.data(), pointer(size), eta.data(), l.data(), d1.data(), w.data());
     return nb::make_tuple(array(std::move(l)), array(std::move(d1)), array(std::move(w)));
   }, nb::arg("family"), nb::arg("link"), nb::arg("psi"), nb::arg("y"), nb::arg("size").none(), nb::arg("eta"));
-  m.def("psi_jets", [](int family, int link, double psi, Doubles y, MaybeDoubles size, Doubles eta) {
-    const size_t n = y.shape(0);
-    Vec l(n), s(n), w(n);
-    stage_psi(stage_of(family, link, psi), static_cast<Index>(n), y.data(), pointer(size), eta.data(), l.data(), s.data(), w.data());
-    return nb::make_tuple(array(std::move(l)), array(std::move(s)), array(std::move(w)));
-  }, nb::arg("family"), nb::arg("link"), nb::arg("psi"), nb::arg("y"), nb::arg("size").none(), nb::arg("eta"));
-  m.def("constant", [](int family, double psi, Doubles y, MaybeDoubles trials, MaybeDoubles weights) {
-    return stage_constant(stage_of(family, 0, psi), static_cast<Index>(y.shape(0)), y.data(), pointer(trials), pointer(weights));
+  m.def("psi_jets", [](nb::object family, nb::object link, Doubles psi, Doubles y, MaybeDoubles size, Doubles eta, bool constants) {
+    const HeldStage held(family, link, psi);
+    const size_t n = y.shape(0), k = static_cast<size_t>(held.stage.n_psi());
+    Vec l(n * k), s(n * k), w(n * k), free(n * k, 0.0);
+    for (size_t c = 0; c < k; ++c)
+      stage_psi(held, static_cast<int>(c), static_cast<Index>(n), y.data(), pointer(size), eta.data(), &l[c * n], &s[c * n], &w[c * n]);
+    if (constants) add_constant_psi(held, static_cast<Index>(n), y.data(), pointer(size), l.data());
+    return nb::make_tuple(array(std::move(l), {k, n}), array(std::move(s), {k, n}), array(std::move(w), {k, n}));
+  }, nb::arg("family"), nb::arg("link"), nb::arg("psi"), nb::arg("y"), nb::arg("size").none(), nb::arg("eta"), nb::arg("constants"));
+  m.def("constant", [](nb::object family, Doubles psi, Doubles y, MaybeDoubles trials, MaybeDoubles weights) {
+    return stage_constant(HeldStage(family, nb::int_(0), psi), static_cast<Index>(y.shape(0)), y.data(), pointer(trials), pointer(weights));
   }, nb::arg("family"), nb::arg("psi"), nb::arg("y"), nb::arg("trials").none(), nb::arg("weights").none());
-  m.def("mean", [](int link, Doubles eta) {
+  m.def("mean", [](nb::object link, Doubles eta) {
+    const HeldStage held(nb::int_(0), link, nullptr, 0);
     const size_t n = eta.shape(0);
     Vec mu(n), m1(n), m2(n), m3(n);
-    link_mean(link, static_cast<Index>(n), eta.data(), mu.data(), m1.data(), m2.data(), m3.data());
+    link_mean(held.stage.link, held.stage.power, static_cast<Index>(n), eta.data(), mu.data(), m1.data(), m2.data(), m3.data());
     return nb::make_tuple(array(std::move(mu)), array(std::move(m1)), array(std::move(m2)), array(std::move(m3)));
   });
-  m.def("link", [](int link, Doubles mu) {
+  m.def("link", [](nb::object link, Doubles mu) {
+    const HeldStage held(nb::int_(0), link, nullptr, 0);
     Vec eta(mu.shape(0));
-    link_eta(link, static_cast<Index>(eta.size()), mu.data(), eta.data());
+    link_eta(held.stage.link, held.stage.power, static_cast<Index>(eta.size()), mu.data(), eta.data());
     return array(std::move(eta));
   });
-  m.def("variance", [](int family, Doubles mu) {
+  m.def("variance", [](nb::object family, Doubles mu, Doubles psi) {
     Vec v(mu.shape(0));
-    family_variance(family, static_cast<Index>(v.size()), mu.data(), v.data());
+    family_variance(HeldStage(family, nb::int_(0), psi), static_cast<Index>(v.size()), mu.data(), v.data());
     return array(std::move(v));
   });
-  m.def("unit_deviance", [](int family, Doubles y, Doubles mu) {
+  m.def("unit_deviance", [](nb::object family, Doubles y, Doubles mu, Doubles psi) {
     Vec d(mu.shape(0));
-    family_deviance(family, static_cast<Index>(d.size()), y.data(), mu.data(), d.data());
+    family_deviance(HeldStage(family, nb::int_(0), psi), static_cast<Index>(d.size()), y.data(), mu.data(), d.data());
     return array(std::move(d));
+  });
+  m.def("gamma_functions", [](Doubles x) {  // log Gamma and its first three derivatives, one after another
+    const size_t n = x.shape(0);
+    Vec out(4 * n);
+    for (size_t i = 0; i < n; ++i) {
+      const Gammas g = gammas(x.data()[i]);
+      out[i] = log_gamma(x.data()[i]);
+      out[n + i] = g.d1;
+      out[2 * n + i] = g.d2;
+      out[3 * n + i] = g.d3;
+    }
+    return array(std::move(out), {4, n});
   });
 
   nb::class_<HeldRows>(m, "Rows")
       .def(nb::init<Index, int, nb::list, Doubles, Doubles, nb::object, nb::object, nb::object, nb::object>(), nb::arg("n"), nb::arg("p"),
            nb::arg("blocks"), nb::arg("center"), nb::arg("scale"), nb::arg("y").none(), nb::arg("size").none(), nb::arg("offset").none(),
            nb::arg("order").none())
-      .def("glm_pass", [](const HeldRows& r, int family, int link, Doubles beta, int threads) {
+      .def("glm_pass", [](const HeldRows& r, nb::object family, nb::object link, Doubles beta, Doubles psi, int threads) {
+        const HeldStage stage(family, link, psi);
         GlmPass out;
         {
           nb::gil_scoped_release release;
-          out = glm_pass(r.rows, stage_of(family, link, 0.0), beta.data(), threads);
+          out = glm_pass(r.rows, stage, beta.data(), threads);
         }
         const size_t p = static_cast<size_t>(r.rows.p);
         return nb::make_tuple(out.loglik, array(std::move(out.score)), array(std::move(out.information), {p, p}));
@@ -223,20 +240,21 @@ NB_MODULE(GLIMM_MODULE, m) {
         }
         return array(std::move(out), {p, p});
       })
-      .def("gee_pass", [](const HeldRows& r, int family, int link, Doubles beta, Integers starts, int working, double alpha, MaybeDoubles time,
+      .def("gee_pass", [](const HeldRows& r, nb::object family, nb::object link, Doubles beta, Doubles psi, Integers starts, int working, double alpha, MaybeDoubles time,
                           bool with_scores, bool with_curvatures, int threads) {
         const size_t clusters = starts.shape(0) - 1, p = static_cast<size_t>(r.rows.p);
         Vec pearson(r.rows.n), scores(with_scores ? clusters * p : 0), curvatures(with_curvatures ? clusters * p * p : 0);
+        const HeldStage stage(family, link, psi);
         GeePass out;
         {
           nb::gil_scoped_release release;
-          out = gee_pass(r.rows, stage_of(family, link, 0.0), beta.data(), indices(starts), static_cast<Index>(clusters), working, alpha, pointer(time),
+          out = gee_pass(r.rows, stage, beta.data(), indices(starts), static_cast<Index>(clusters), working, alpha, pointer(time),
                          pearson.data(), with_scores ? scores.data() : nullptr, with_curvatures ? curvatures.data() : nullptr, threads);
         }
         nb::object s = with_scores ? nb::cast(array(std::move(scores), {clusters, p})) : nb::none();
         nb::object c = with_curvatures ? nb::cast(array(std::move(curvatures), {clusters, p, p})) : nb::none();
         return nb::make_tuple(array(std::move(out.score)), array(std::move(out.bread), {p, p}), array(std::move(pearson)), s, c);
-      }, nb::arg("family"), nb::arg("link"), nb::arg("beta"), nb::arg("starts"), nb::arg("working"), nb::arg("alpha"), nb::arg("time").none(),
+      }, nb::arg("family"), nb::arg("link"), nb::arg("beta"), nb::arg("psi"), nb::arg("starts"), nb::arg("working"), nb::arg("alpha"), nb::arg("time").none(),
          nb::arg("with_scores"), nb::arg("with_curvatures"), nb::arg("threads"));
 
   m.def("pair_sums", [](Doubles e, Integers starts, MaybeDoubles time, int threads) {
@@ -262,6 +280,25 @@ NB_MODULE(GLIMM_MODULE, m) {
       })
       .def("removed", [](LinearMixed& self) { return nb::make_tuple(self.fixed().unit(), self.fixed().before()); })
       .def("respond", [](LinearMixed& self, Doubles y) { self.respond(y.data()); })
+      .def("search_many", [](const LinearMixed& self, Square responses, Doubles theta, Integers rows, Integers columns, bool reml, Doubles lower,
+                             Doubles scales, Doubles free, double cap, double tol, int max_iter, int threads) {
+        const Entries entries{rows.data(), columns.data(), static_cast<int>(theta.shape(0))};
+        const size_t count = responses.shape(0), m = theta.shape(0);
+        std::vector<LmmAnswer> found;
+        {
+          nb::gil_scoped_release release;
+          found = self.search_many(responses.data(), static_cast<Index>(count), Vec(theta.data(), theta.data() + m), entries, reml,
+                                   options(lower, scales, free, cap, tol, max_iter), threads);
+        }
+        Vec thetas, betas, rest;
+        for (const auto& f : found) {
+          thetas.insert(thetas.end(), f.theta.begin(), f.theta.end());
+          betas.insert(betas.end(), f.beta.begin(), f.beta.end());
+          for (double v : {f.deviance, f.r2, f.settled ? 1.0 : 0.0}) rest.push_back(v);
+        }
+        const size_t p = count ? betas.size() / count : 0;
+        return nb::make_tuple(array(std::move(thetas), {count, m}), array(std::move(betas), {count, p}), array(std::move(rest), {count, 3}));
+      })
       .def("search", [](LinearMixed& self, Doubles theta, Integers rows, Integers columns, bool reml, Doubles lower, Doubles scales, Doubles free, double cap,
                         double tol, int max_iter) {
         const Entries entries{rows.data(), columns.data(), static_cast<int>(theta.shape(0))};
@@ -292,8 +329,8 @@ NB_MODULE(GLIMM_MODULE, m) {
       .def(nb::init<const HeldRows&, Integers, std::optional<Square>, int, MaybeDoubles, MaybeDoubles, int>(), nb::arg("rows"), nb::arg("starts"),
            nb::arg("z").none(), nb::arg("q"), nb::arg("trials").none(), nb::arg("weights").none(), nb::arg("threads"), nb::keep_alive<1, 2>(),
            nb::keep_alive<1, 3>(), nb::keep_alive<1, 4>())
-      .def("laplace", [](MixedModel& self, int family, int link, Doubles vector, int order, bool blocks) {
-        const Stage stage = stage_of(family, link, vector.data()[vector.shape(0) - 1]);
+      .def("laplace", [](MixedModel& self, nb::object family, nb::object link, Doubles vector, int order, bool blocks) {
+        const HeldStage stage(family, link, vector.data(), vector.shape(0));
         MixedEvaluation e;
         {
           nb::gil_scoped_release release;
@@ -301,8 +338,8 @@ NB_MODULE(GLIMM_MODULE, m) {
         }
         return mixed_result(std::move(e), vector.shape(0));
       })
-      .def("laplace_hessian", [](MixedModel& self, int family, int link, Doubles vector, Integers places) {
-        const Stage stage = stage_of(family, link, vector.data()[vector.shape(0) - 1]);
+      .def("laplace_hessian", [](MixedModel& self, nb::object family, nb::object link, Doubles vector, Integers places) {
+        const HeldStage stage(family, link, vector.data(), vector.shape(0));
         Vec h;
         {
           nb::gil_scoped_release release;
@@ -310,8 +347,8 @@ NB_MODULE(GLIMM_MODULE, m) {
         }
         return maybe_square(std::move(h));
       })
-      .def("quadrature", [](MixedModel& self, int family, int link, Doubles vector, int order, Square nodes, Doubles log_weights, bool blocks, bool scores) {
-        const Stage stage = stage_of(family, link, vector.data()[vector.shape(0) - 1]);
+      .def("quadrature", [](MixedModel& self, nb::object family, nb::object link, Doubles vector, int order, Square nodes, Doubles log_weights, bool blocks, bool scores) {
+        const HeldStage stage(family, link, vector.data(), vector.shape(0));
         MixedEvaluation e;
         {
           nb::gil_scoped_release release;

@@ -9,16 +9,17 @@ namespace glimm {
 namespace {
 
 struct BlockSums {
-  double value = 0.0, psi = 0.0;
+  double value = 0.0;
   bool ok = false;
-  Vec beta, t;
+  Vec beta, t, psi;
 };
 
 struct Rule { int count; const double *nodes, *log_weights; };
 
 // What the sum over nodes of one level gives.
 struct NodeSums {
-  double loglik = 0.0, psi = 0.0;  // psi: sum_k pi_k sum_j l_psi
+  double loglik = 0.0;
+  Vec psi;                         // sum_k pi_k sum_j l_psi
   Vec g1, gx;                      // q, q x q
   Vec score, score_v;              // per row: sum_k pi_k s_jk, sum_k pi_k s_jk v_k (q)
 };
@@ -37,7 +38,7 @@ class NodeLoop {
     out.score_v.assign(m * q, 0.0);
     out.g1.assign(q, 0.0);
     out.gx.assign(q * q, 0.0);
-    out.psi = 0.0;
+    out.psi.assign(stage_.n_psi(), 0.0);
     Vec x(q);
     for (int k = 0; k < count; ++k) {
       for (int a = 0; a < q; ++a) x[a] = 1.41421356237309504880 * rule_.nodes[k * q + a];
@@ -100,15 +101,16 @@ class NodeLoop {
       for (int a = 0; a < q; ++a)
         for (int c = 0; c < q; ++c) out.gx[a * q + c] += pi[k] * rule_.nodes[k * q + a] * x[c];
     }
-    if (stage_.has_psi()) {
-      Vec l(m), s(m), w(m), e(m);
-      for (int k = 0; k < count; ++k) {
-        for (Index i = 0; i < m; ++i) e[i] = eta_[i * count + k];
-        stage_psi(stage_, m, &data_.y[r0], data_.size_at(r0), e.data(), l.data(), s.data(), w.data());
-        double t = 0.0;
-        for (double v : l) t += v;
-        out.psi += pi[k] * t;
-      }
+    if (out.psi.empty()) return;
+    const Index all = m * count;
+    wide_.resize(all);
+    l_.resize(all);
+    sizes_.resize(data_.size.empty() ? 0 : all);
+    for (Index i = 0; i < all; ++i) wide_[i] = data_.y[r0 + i / count];
+    for (Index i = 0; i < all && !sizes_.empty(); ++i) sizes_[i] = data_.size[r0 + i / count];
+    for (size_t c = 0; c < out.psi.size(); ++c) {
+      stage_psi(stage_, static_cast<int>(c), all, wide_.data(), sizes_.empty() ? nullptr : sizes_.data(), eta_.data(), l_.data(), nullptr, nullptr);
+      for (Index i = 0; i < all; ++i) out.psi[c] += pi[i % count] * l_[i];
     }
   }
 
@@ -116,7 +118,7 @@ class NodeLoop {
   const MixedRows& data_;
   const Stage& stage_;
   const Rule rule_;
-  Vec v_, lp_, product_, total_, eta_, s_, hk_;
+  Vec v_, lp_, product_, total_, eta_, s_, hk_, wide_, sizes_, l_;
 };
 
 }  // namespace
@@ -130,13 +132,13 @@ template <int Q>
 MixedEvaluation QuadratureMixed::evaluated(const Stage& stage, const double* vector, Ask ask, int count, const double* nodes,
                                            const double* log_weights) {
   MixedEvaluation out;
-  const int p = data_.p, q = Q ? Q : data_.q, nt = data_.nt, size_all = p + nt + (stage.has_psi() ? 1 : 0);
+  const int p = data_.p, q = Q ? Q : data_.q, nt = data_.nt, n_psi = stage.n_psi(), size_all = p + nt + n_psi;
   const Index levels = data_.levels.count;
   const Index* starts = data_.levels.starts;
   const Rule rule{count, nodes, log_weights};
   const Vec t = unpack_t(vector + p, q);
   std::vector<BlockSums> parts(data_.blocks());
-  std::vector<HessianSums> hessians(ask.order > 1 ? data_.blocks() : 0, HessianSums(p, q));
+  std::vector<HessianSums> hessians(ask.order > 1 ? data_.blocks() : 0, HessianSums(p, q, n_psi));
   if (ask.scores) out.scores.assign(levels * size_all, 0.0);
   if (ask.blocks) out.inverse_blocks.resize(levels * q * q);
   parallel_blocks(data_.blocks(), data_.threads, [&](Index b) {
@@ -153,6 +155,8 @@ MixedEvaluation QuadratureMixed::evaluated(const Stage& stage, const double* vec
     Vec bar(q * q), lam(q), hz(q), column(q), tbar(q * q), s_psi, w_psi, l_psi;
     total.t.assign(nt, 0.0);
     total.beta.assign(p, 0.0);
+    total.psi.assign(n_psi, 0.0);
+    const Vec constants = ask.order > 0 ? data_.constant_psi(stage, begin, rows) : Vec();
     for (Index j = data_.edges[b]; j < data_.edges[b + 1]; ++j) {
       const double *chol = at_.factor.chol(j), *mode = &at_.u[j * q];
       const Index r0 = starts[j], m = starts[j + 1] - r0, at = r0 - begin;
@@ -195,17 +199,18 @@ MixedEvaluation QuadratureMixed::evaluated(const Stage& stage, const double* vec
           for (int a = 0; a <= r; ++a)
             tbar[r * q + a] += data_.z[(r0 + i) * q + r] * (k.d1[at + i] * lam[a] - pulled * mode[a]);
       }
-      double psi = 0.0;
-      if (stage.has_psi()) {
+      for (int c = 0; c < n_psi; ++c) {
         for (Vec* a : {&l_psi, &s_psi, &w_psi}) a->resize(m);
-        stage_psi(stage, m, &data_.y[r0], data_.size_at(r0), &k.eta[at], l_psi.data(), s_psi.data(), w_psi.data());
-        psi = sums.psi;
+        stage_psi(stage, c, m, &data_.y[r0], data_.size_at(r0), &k.eta[at], l_psi.data(), s_psi.data(), w_psi.data());
+        double psi = sums.psi[c];
         for (Index i = 0; i < m; ++i) {
           const double* z = &k.zt[(at + i) * q];
           double hzz = 0.0;
           for (int a = 0; a < q; ++a) hzz += z[a] * dot(&bar[a * q], z, q);
-          psi += hzz * w_psi[i] + s_psi[i] * dot(z, lam.data(), q);
+          psi += hzz * w_psi[i] + s_psi[i] * dot(z, lam.data(), q) + constants[c * rows + at + i];
         }
+        total.psi[c] -= 2.0 * psi;
+        if (ask.scores) out.scores[j * size_all + p + nt + c] = -2.0 * psi;
       }
       int place = 0;
       for (int c = 0; c < q; ++c)
@@ -213,11 +218,7 @@ MixedEvaluation QuadratureMixed::evaluated(const Stage& stage, const double* vec
           total.t[place] -= 2.0 * tbar[r * q + c];
           if (ask.scores) out.scores[j * size_all + p + place] = -2.0 * tbar[r * q + c];
         }
-      total.psi -= 2.0 * psi;
-      if (ask.scores) {
-        if (stage.has_psi()) out.scores[j * size_all + p + nt] = -2.0 * psi;
-        data_.rows.transpose_times(r0, m, &row_score[at], &out.scores[j * size_all]);
-      }
+      if (ask.scores) data_.rows.transpose_times(r0, m, &row_score[at], &out.scores[j * size_all]);
     }
     if (ask.order > 0) data_.rows.transpose_times(begin, rows, row_score.data(), total.beta.data());
     if (ask.order < 2) return;
@@ -240,7 +241,7 @@ MixedEvaluation QuadratureMixed::evaluated(const Stage& stage, const double* vec
   for (const auto& s : parts) {
     for (int c = 0; c < p; ++c) out.gradient[c] += s.beta[c];
     for (int k = 0; k < nt; ++k) out.gradient[p + k] += s.t[k];
-    if (stage.has_psi()) out.gradient[p + nt] += s.psi;
+    for (int c = 0; c < n_psi; ++c) out.gradient[p + nt + c] += s.psi[c];
   }
   if (ask.order > 1) out.hessian = data_.model_hessian(stage, t.data(), hessians);
   return out;

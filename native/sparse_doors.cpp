@@ -3,7 +3,7 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
-#include "doors.hpp"
+#include "python_stage.hpp"
 #include "sparse_laplace.hpp"
 #include "sparse_lmm.hpp"
 
@@ -63,8 +63,6 @@ template <class Of> nb::list by_term(const Elimination& e, const std::vector<Ran
   return out;
 }
 
-Stage stage_of(int family, int link, const Doubles& psi) { return Stage{family, link, psi.shape(0) ? psi.data()[0] : 0.0}; }
-
 struct LinearDoor {
   HeldTerms held;
   SparseLinear model;
@@ -106,11 +104,11 @@ void sparse_doors(nb::module_& m) {
   nb::class_<LaplaceDoor>(m, "SparseLaplace")
       .def(nb::init<const HeldRows&, nb::list, MaybeDoubles, MaybeDoubles, int>(), nb::arg("rows"), nb::arg("terms"), nb::arg("trials").none(),
            nb::arg("weights").none(), nb::arg("threads"), nb::keep_alive<1, 2>())
-      .def("evaluate", [](LaplaceDoor& self, int family, int link, Doubles beta, Doubles lambda, Doubles psi, Integers at, Integers size, Doubles values,
+      .def("evaluate", [](LaplaceDoor& self, nb::object family, nb::object link, Doubles beta, Doubles lambda, Doubles psi, Integers at, Integers size, Doubles values,
                           int order, double tol) {
         SparseLaplaceEvaluation e;
         const Directions d = directions_of(at, size, values);
-        const Stage stage = stage_of(family, link, psi);
+        const HeldStage stage(family, link, psi);
         {
           nb::gil_scoped_release release;
           e = self.model.evaluate(stage, beta.data(), lambda.data(), d, order, tol);
@@ -121,8 +119,23 @@ void sparse_doors(nb::module_& m) {
       .def("inverse_blocks", [](LaplaceDoor& self) {
         return by_term(self.model.elimination(), self.held.terms, self.model.inverse_blocks(), [](int q) { return q * q; });
       })
-      .def("log_ratios", [](LaplaceDoor& self, int family, int link, Doubles beta, Doubles lambda, Doubles psi, Square draws) {
-        const Stage stage = stage_of(family, link, psi);
+      .def("leading", [](LaplaceDoor& self) { return self.model.leading(); })
+      .def("draws", [](LaplaceDoor& self, Square e) {
+        const size_t count = e.shape(0), s = e.shape(1);
+        const Vec u = self.model.draws(e.data(), static_cast<Index>(count));
+        const Elimination& f = self.model.elimination();
+        const Index after = self.held.terms[self.model.leading()].levels;
+        const Index first = f.first(static_cast<std::int32_t>(after));
+        Vec squares(count, 0.0);
+        nb::list out;
+        for (size_t d = 0; d < count; ++d) {
+          for (size_t i = first; i < s; ++i) squares[d] += e.data()[d * s + i] * e.data()[d * s + i];
+          out.append(by_term(f, self.held.terms, Vec(u.begin() + d * s, u.begin() + (d + 1) * s), [](int q) { return q; }));
+        }
+        return nb::make_tuple(out, array(std::move(squares)), f.half_logdet_from(static_cast<std::int32_t>(after)));
+      })
+      .def("log_ratios", [](LaplaceDoor& self, nb::object family, nb::object link, Doubles beta, Doubles lambda, Doubles psi, Square draws) {
+        const HeldStage stage(family, link, psi);
         Vec out;
         {
           nb::gil_scoped_release release;

@@ -11,7 +11,6 @@ namespace {
 
 constexpr double kSlow = 0.05;  // a decrement that falls less than this with an old factor asks for a new one
 constexpr int kMost = 200;
-constexpr double kPsiStep = 1e-4;
 
 }  // namespace
 
@@ -19,9 +18,9 @@ SparseLaplace::SparseLaplace(const Rows& rows, std::vector<RandomColumns> terms,
     : rows_(rows), n_(rows.n), p_(rows.p), threads_(threads), elimination_(rows.n, terms, 0, threads), order_(rows.n), y_(rows.n),
       size_(rows.size ? rows.n : 0), trials_(std::move(trials)), weights_(std::move(weights)) {
   const int count = static_cast<int>(terms.size());
-  int leading = 0;
   for (int k = 1; k < count; ++k)
-    if (terms[k].levels > terms[leading].levels) leading = k;
+    if (terms[k].levels > terms[leading_].levels) leading_ = k;
+  const int leading = leading_;
   {
     std::vector<Index> next(terms[leading].levels + 1, 0);
     const auto place = [&](Index r) { return elimination_.node(leading, terms[leading].refs[r]); };
@@ -188,14 +187,12 @@ bool SparseLaplace::find_modes(const Stage& stage, const double* lambda, double 
   return false;
 }
 
-int SparseLaplace::psis(const Stage& stage) const { return stage.has_psi() ? 1 : 0; }
-
 SparseLaplaceEvaluation SparseLaplace::evaluate(const Stage& stage, const double* beta, const double* lambda, const Directions& directions, int order,
                                                 double tol) {
   SparseLaplaceEvaluation out;
   Elimination& f = elimination_;
   const Index s = f.scalars();
-  const int p = p_, m = directions.count(), size = p + m + psis(stage);
+  const int p = p_, m = directions.count(), size = p + m + stage.n_psi();
   linear(beta);
   if (!find_modes(stage, lambda, tol)) {
     std::fill(u_.begin(), u_.end(), 0.0);
@@ -253,12 +250,18 @@ SparseLaplaceEvaluation SparseLaplace::evaluate(const Stage& stage, const double
   add_outer_by_lambda(f, 0.5, zq.data(), u_.data(), by_lambda.data());
   add_outer_by_lambda(f, 0.5, zs.data(), lam.data(), by_lambda.data());
   for (int k = 0; k < m; ++k) out.gradient[p + k] = 2.0 * directions.along(k, by_lambda.data());
-  if (psis(stage)) {
-    Vec l_psi(n_), s_psi(n_), w_psi(n_);
-    stage_psi(stage, n_, y_.data(), size_.empty() ? nullptr : size_.data(), eta_.data(), l_psi.data(), s_psi.data(), w_psi.data());
-    double g = 0.0;
-    for (Index i = 0; i < n_; ++i) g += -2.0 * l_psi[i] + lev[i] * w_psi[i] + pulled[i] * s_psi[i];
-    out.gradient[p + m] = g;
+  if (const int k = stage.n_psi()) {
+    const double* sizes = size_.empty() ? nullptr : size_.data();
+    Vec l_psi(n_ * k), s_psi(n_), w_psi(n_);
+    for (int c = 0; c < k; ++c) {
+      stage_psi(stage, c, n_, y_.data(), sizes, eta_.data(), &l_psi[c * n_], s_psi.data(), w_psi.data());
+      double g = 0.0;
+      for (Index i = 0; i < n_; ++i) g += lev[i] * w_psi[i] + pulled[i] * s_psi[i];
+      out.gradient[p + m + c] = g;
+    }
+    add_constant_psi(stage, n_, y_.data(), sizes, l_psi.data());
+    for (int c = 0; c < k; ++c)
+      for (Index i = 0; i < n_; ++i) out.gradient[p + m + c] -= 2.0 * l_psi[c * n_ + i];
   }
   if (order > 1) {
     out.hessian.assign(static_cast<size_t>(size) * size, 0.0);
@@ -271,7 +274,7 @@ SparseLaplaceEvaluation SparseLaplace::evaluate(const Stage& stage, const double
 void SparseLaplace::add_hessian(const Stage& stage, const double* lambda, const Directions& directions, const Vec& zs, Vec& h) {
   Elimination& f = elimination_;
   const Index s = f.scalars();
-  const int p = p_, m = directions.count(), size = p + m + psis(stage);
+  const int p = p_, m = directions.count(), size = p + m + stage.n_psi();
   Vec xwx(static_cast<size_t>(p) * p, 0.0), x(static_cast<size_t>(kRunRows) * p), w(kRunRows);
   std::vector<Vec> r(p, Vec(s, 0.0));
   for (Index r0 = 0; r0 < n_; r0 += kRunRows) {
@@ -305,20 +308,22 @@ void SparseLaplace::add_hessian(const Stage& stage, const double* lambda, const 
       h[static_cast<size_t>(p + k) * size + p + l] = h[static_cast<size_t>(p + l) * size + p + k] =
           wide_dot(xs[k].data(), ys[l].data(), s) - wide_dot(vs[k].data(), vs[l].data(), s);
   }
-  if (!psis(stage)) return;
-  Vec l0(n_), l1(n_), d(n_), unused(n_), solved(s);
-  Stage moved = stage;
-  moved.psi += kPsiStep;
-  const double* sizes = size_.empty() ? nullptr : size_.data();
-  stage_psi(moved, n_, y_.data(), sizes, eta_.data(), l1.data(), d.data(), unused.data());
-  stage_psi(stage, n_, y_.data(), sizes, eta_.data(), l0.data(), d.data(), unused.data());
-  double curvature = 0.0;
-  for (Index i = 0; i < n_; ++i) curvature -= (l1[i] - l0[i]) / kPsiStep;
-  transpose_random(d.data(), solved.data());
-  f.times(lambda, true, solved.data());
-  f.forward(solved.data(), 0);
-  const double own = 2.0 * (curvature - wide_dot(solved.data(), solved.data(), s));
-  h[static_cast<size_t>(size) * size - 1] = own > 0.0 ? own : 2.0 * static_cast<double>(n_);
+  const int k = stage.n_psi();
+  if (!k) return;
+  Vec d(static_cast<size_t>(k) * n_);
+  Vec own = psi_curvature(stage, n_, y_.data(), size_.empty() ? nullptr : size_.data(), eta_.data(), d.data());
+  std::vector<Vec> solved(k, Vec(s));
+  for (int c = 0; c < k; ++c) {
+    transpose_random(&d[c * n_], solved[c].data());
+    f.times(lambda, true, solved[c].data());
+    f.forward(solved[c].data(), 0);
+    for (int i = 0; i <= c; ++i) {
+      const double shared = wide_dot(solved[c].data(), solved[i].data(), s);
+      own[c * k + i] -= shared;
+      if (i < c) own[i * k + c] -= shared;
+    }
+  }
+  place_curvature(own, k, static_cast<double>(n_), &h[static_cast<size_t>(p + m) * (size + 1)], size);
 }
 
 Vec SparseLaplace::inverse_blocks() {
@@ -329,6 +334,16 @@ Vec SparseLaplace::inverse_blocks() {
     const size_t at = out.size();
     out.resize(at + static_cast<size_t>(f.q(j)) * f.q(j));
     f.inverse_block(j, &out[at]);
+  }
+  return out;
+}
+
+Vec SparseLaplace::draws(const double* e, Index count) const {
+  const Index s = elimination_.scalars();
+  Vec out(e, e + count * s);
+  for (Index d = 0; d < count; ++d) {
+    elimination_.backward(&out[d * s], 0);
+    for (Index i = 0; i < s; ++i) out[d * s + i] += u_[i];
   }
   return out;
 }

@@ -20,6 +20,9 @@ class SparseLaplace {
   // tol: decrement at which the mode is found. Starts from the last modes.
   SparseLaplaceEvaluation evaluate(const Stage&, const double* beta, const double* lambda, const Directions&, int order, double tol);
   Vec inverse_blocks();  // of M^-1 by node, at the last evaluation
+  // mode + L^-T e for draws e (draws, scalars) by node, at the last evaluation: the levels after the leading term need nothing of it
+  Vec draws(const double* e, Index count) const;
+  int leading() const { return leading_; }
   // log of p(y, u) / q(u) less its value at the mode, for draws u = mode + L^-T e, e (draws, scalars), at the last evaluation
   Vec log_ratios(const Stage&, const double* beta, const double* lambda, const double* e, Index draws);
   const Elimination& elimination() const { return elimination_; }
@@ -38,11 +41,10 @@ class SparseLaplace {
   bool find_modes(const Stage&, const double* lambda, double tol);
   void entries(Index r, Entry* out) const;
   void add_hessian(const Stage&, const double* lambda, const Directions&, const Vec& zs, Vec& hessian);
-  int psis(const Stage&) const;
 
   Rows rows_;
   Index n_;
-  int p_, threads_;
+  int p_, threads_, leading_ = 0;
   Elimination elimination_;
   std::vector<TermRows> terms_;
   std::vector<std::int64_t> order_;

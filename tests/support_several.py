@@ -1,4 +1,4 @@
-"""What the tests of several random terms share: the stored entries of several, structures, families and sim_several, and their data.
+"""What the tests of several random terms share: the stored entries of several, structures, mixed_families and sim_several, and their data.
 
 No fit is made here. `frame_of` makes an entry's frame, `arguments_of` the arguments of glimm.glmm besides formula and data; an entry's
 "terms" are in the order of its formula. Of the hundred random designs only formulas and criteria are stored: `simulated` makes the data.
@@ -15,7 +15,7 @@ import pandas as pd
 
 from support import HERE, column, stored
 
-FILES = tuple(file for file in ("several", "structures", "families") if (HERE / f"{file}.json").exists())
+FILES = tuple(file for file in ("several", "structures", "mixed_families") if (HERE / f"{file}.json").exists())
 
 
 def entries(file: str, kind: str | None = None, keep: Callable[[str, dict], bool] = lambda name, entry: True) -> Iterator[tuple[str, dict]]:

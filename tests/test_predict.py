@@ -16,6 +16,10 @@ MEAN = {
     "logit": lambda e: 1 / (1 + np.exp(-e)),
     "probit": stats.norm.cdf,
     "cloglog": lambda e: -np.expm1(-np.exp(np.minimum(e, 700.0))),
+    "loglog": lambda e: np.exp(-np.exp(np.minimum(-e, 700.0))),
+    "cauchit": lambda e: 0.5 + np.arctan(e) / np.pi,
+    "logc": lambda e: -np.expm1(e),
+    "sqrt": lambda e: e**2,
 }
 
 
@@ -26,14 +30,24 @@ def brute_force(link, eta, sd):
     )[0]
 
 
-@pytest.mark.parametrize(("link", "sd"), [(link, sd) for link in LINKS for sd in (0.1, 1.0, 2.166, 4.0, 9.0) if link != "log" or sd <= 4])
+@pytest.mark.parametrize(
+    ("link", "sd"), [(link, sd) for link in MEAN for sd in (0.1, 1.0, 2.166, 4.0, 9.0) if link not in ("log", "logc") or sd <= 4]
+)
 def test_averages_equal_brute_force_integration(link, sd):
     eta = np.array([-6.0, -1.3, 0.0, 0.4, 3.0])
     m, _, _ = average(LINKS[link], eta, np.full(5, sd))
     np.testing.assert_allclose(m, [brute_force(link, e, sd) for e in eta], rtol=2e-10, atol=2e-13)
 
 
-@pytest.mark.parametrize("link", list(LINKS))
+def test_some_averages_do_not_exist():
+    assert set(LINKS) - set(MEAN) == {"inverse", "inverse_squared"}
+    far = average(LINKS["inverse"], np.array([30.0]), np.array([0.5]))[0]  # far from where it ends: E 1/X by its series
+    np.testing.assert_allclose(far, (1 + 0.25 / 900 + 3 * 0.0625 / 810000) / 30.0, rtol=1e-9)
+    with pytest.raises(glimm.GlimmError, match=r"no average over clusters here.*target='typical'"):
+        average(LINKS["inverse"], np.array([1.0]), np.array([0.5]))
+
+
+@pytest.mark.parametrize("link", list(MEAN))
 def test_derivatives_of_averages_equal_differences(link):
     eta, sd, h = np.array([-2.0, 0.3, 1.5]), np.array([0.5, 1.7, 2.4]), 1e-6
     _, by_eta, by_sd = average(LINKS[link], eta, sd)
@@ -43,7 +57,7 @@ def test_derivatives_of_averages_equal_differences(link):
 
 
 def test_no_spread_is_the_mean_itself():
-    for link in LINKS:
+    for link in MEAN:
         eta = np.array([-1.0, 0.2])
         np.testing.assert_allclose(average(LINKS[link], eta, np.zeros(2))[0], MEAN[link](eta), rtol=1e-14)
 

@@ -1,8 +1,9 @@
 """The peers: one adapter file each, with one function `prepare(task, rows) -> Call`.
 
-    prepare    not timed: what a user has done before (a frame, or the matrices that the package asks for; for a refit the first fit)
+    prepare    not timed: what a user has done before (a frame, or the matrices that the package asks for; for refits the first fit)
     Call.fit   timed: the whole fit with its standard errors and log-likelihood
-    Call.read  not timed: log-likelihood, coefficients and standard errors in the order of the formula
+    Call.read  not timed: log-likelihood, coefficients and standard errors in the order of the formula (of a bootstrap: means and
+               standard deviations of the coefficients)
 
 `prepare` raises NotOffered for a model that the package does not have.
 """
@@ -14,16 +15,22 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-PYTHON_PEERS = ("glimm", "statsmodels", "glum", "glmm", "gpboost", "mixedlm_rs")
+PYTHON_PEERS = ("glimm", "statsmodels", "glum", "glmm", "gpboost", "mixedlm_rs", "mixedlm")
 R_PEERS = ("glm", "lme4", "glmmTMB", "geepack")
 
 # Which peers are asked for which kind of model.
 BY_KIND = {
     "glm": ("glimm", "statsmodels", "glum", "glmm", "glm"),
-    "lmm": ("glimm", "statsmodels", "glmm", "gpboost", "mixedlm_rs", "lme4", "glmmTMB"),
+    "lmm": ("glimm", "statsmodels", "glmm", "gpboost", "mixedlm_rs", "mixedlm", "lme4", "glmmTMB"),
     "glmm": ("glimm", "glmm", "gpboost", "lme4", "glmmTMB"),
     "gee": ("glimm", "statsmodels", "geepack"),
 }
+
+
+def asked(task: Any, blas: Sequence[str]) -> list[str]:
+    """The labels of the peers that are asked: a name, for R followed by the BLAS that it is given."""
+    names = task.peers or BY_KIND[task.kind]
+    return [label for name in names for label in (([f"{name} {b}".strip() for b in blas]) if name in R_PEERS else [name])]
 
 
 class NotOffered(Exception):

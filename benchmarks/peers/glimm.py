@@ -6,7 +6,7 @@ from typing import Any
 
 import glimm
 
-from . import Answer, Call
+from . import Answer, Call, NotOffered
 
 
 def prepare(task: Any, rows: Any) -> Call:
@@ -14,12 +14,14 @@ def prepare(task: Any, rows: Any) -> Call:
         if task.kind == "glm":
             return glimm.glm(task.formula, rows, family=task.family)
         if task.kind == "gee":
-            return glimm.gee(task.formula, rows, groups=task.group, corr=task.corr, family=task.family)
+            return glimm.gee(task.formula, rows, groups=task.clusters, corr=task.corr, family=task.family)
         if task.kind == "lmm":
             return glimm.glmm(task.formula, rows, reml=task.reml)
         return glimm.glmm(task.formula, rows, family=task.family, points=task.points)
 
-    first = whole() if task.refit else None
+    first = whole() if task.refit or task.bootstrap else None
+    if task.bootstrap:
+        return bootstrap(task, first)
     y = rows[task.response].to_numpy()
 
     def fit() -> Any:
@@ -34,3 +36,14 @@ def prepare(task: Any, rows: Any) -> Call:
         return Answer(llf, params.tolist(), bse.tolist(), note)
 
     return Call(glimm.__version__, fit, read)
+
+
+def bootstrap(task: Any, first: Any) -> Call:
+    if not hasattr(first, "bootstrap"):
+        raise NotOffered("no bootstrap yet")
+
+    def read(table: Any) -> Answer:
+        replicates = table[list(first.params.index)]
+        return Answer(None, replicates.mean().tolist(), replicates.std().tolist(), f"{len(table)} replicates")
+
+    return Call(glimm.__version__, lambda: first.bootstrap(task.bootstrap, seed=1), read)

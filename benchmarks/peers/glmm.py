@@ -14,8 +14,9 @@ from . import Answer, Call, NotOffered
 def prepare(task: Any, rows: Any) -> Call:
     if task.points == "auto":
         raise NotOffered("the number of points must be given")
-    if task.refit:
+    if task.refit or task.bootstrap:
         raise NotOffered("no refit")
+    family = task.family.replace("_", "")
     formula = task.formula.replace("**", "^")  # its own word for a power
     options: dict[str, Any] = {}
     if task.kind == "lmm":
@@ -24,7 +25,7 @@ def prepare(task: Any, rows: Any) -> Call:
         options = {"nagq": task.points}
 
     def fit() -> Any:
-        model = glmm.fit(rows, formula, task.family, **options)
+        model = glmm.fit(rows, formula, family, **options)
         return model, model.beta, model.se, model.loglik
 
     def read(answer: Any) -> Answer:

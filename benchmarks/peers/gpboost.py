@@ -1,4 +1,7 @@
-"""gpboost: grouped random effects by Laplace; it is handed matrices, so the model matrix is made outside the timing."""
+"""gpboost: grouped random effects by Laplace; it is handed matrices, so the model matrix is made outside the timing.
+
+Matrices are factorised: its other way, the standard one for several groups, gives a log-likelihood with noise.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ import numpy as np
 
 from . import Answer, Call, NotOffered
 
-LIKELIHOODS = {"gaussian": "gaussian", "binomial": "bernoulli_logit", "poisson": "poisson"}
+LIKELIHOODS = {"gaussian": "gaussian", "binomial": "bernoulli_logit", "poisson": "poisson", "negative_binomial": "negative_binomial"}
 
 
 def prepare(task: Any, rows: Any) -> Call:
@@ -20,15 +23,17 @@ def prepare(task: Any, rows: Any) -> Call:
         raise NotOffered("no quadrature")
     if task.reml:
         raise NotOffered("no REML with fixed effects")
-    if task.effects != "1":
+    if any(effects != "1" for effects, _ in task.random):
         raise NotOffered("random slopes are independent of the intercept")
     x = np.asarray(formulaic.model_matrix(task.fixed, rows), float)
     y = rows[task.response].to_numpy(float)
-    group = rows[task.group].to_numpy()
+    group = np.column_stack([codes(rows, group) for _, group in task.random])
     threads = int(os.environ.get("OMP_NUM_THREADS", 2))
 
     def fit() -> Any:
-        model = gpboost.GPModel(group_data=group, likelihood=LIKELIHOODS[task.family], num_parallel_threads=threads)
+        model = gpboost.GPModel(
+            group_data=group, likelihood=LIKELIHOODS[task.family], num_parallel_threads=threads, matrix_inversion_method="cholesky"
+        )
         model.fit(y=y, X=x, params={"trace": False, "delta_rel_conv": 1e-10})
         return model, np.asarray(model.get_coef(std_err=True, format_pandas=False)), -float(model.get_current_neg_log_likelihood())
 
@@ -37,3 +42,8 @@ def prepare(task: Any, rows: Any) -> Call:
         return Answer(loglik, coef[0].tolist(), coef[1].tolist(), "given its matrices")
 
     return Call(version("gpboost"), fit, read)
+
+
+def codes(rows: Any, group: str) -> Any:
+    """Whole numbers for the levels of a group; of "a:b": of the pairs that occur."""
+    return rows.groupby(group.split(":"), observed=True, sort=False).ngroup().to_numpy()

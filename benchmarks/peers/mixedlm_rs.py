@@ -14,12 +14,14 @@ from . import Answer, Call, NotOffered
 def prepare(task: Any, rows: Any) -> Call:
     if task.kind != "lmm":
         raise NotOffered("LMMs only")
-    if task.refit:
+    if task.refit or task.bootstrap:
         raise NotOffered("no refit")
-    formula, effects = f"{task.response} ~ {task.fixed}", f"~{task.effects}"
+    if task.single is None:
+        raise NotOffered("one random term only")
+    formula, (effects, group) = f"{task.response} ~ {task.fixed}", task.single
 
     def fit() -> Any:
-        model = mixedlm_rs.mixedlm(formula, rows, groups=task.group, re_formula=effects).fit(reml=task.reml)
+        model = mixedlm_rs.mixedlm(formula, rows, groups=group, re_formula=f"~{effects}").fit(reml=task.reml)
         return model, model.fe_params, model.bse_fe, model.llf
 
     def read(answer: Any) -> Answer:

@@ -10,37 +10,40 @@ need(package)
 suppressPackageStartupMessages(library(package, character.only = TRUE))
 task <- jsonlite::fromJSON(arguments[3])
 rows <- data.table::fread(arguments[2], data.table = FALSE, integer64 = "numeric", stringsAsFactors = TRUE, nThread = 2)
-fixed <- paste(task$response, "~", task$fixed)
-plain <- as.formula(fixed)
-mixed <- if (task$kind %in% c("lmm", "glmm")) as.formula(paste0(fixed, " + (", task$effects, " | ", task$group, ")"))
-family <- get(task$family)
-if (task$kind == "gee") names(rows)[names(rows) == task$group] <- "cluster_id"
+model <- as.formula(task$formula)
+family <- if (task$family != "negative_binomial") get(task$family) else if (peer == "glmmTMB") nbinom2
+if (task$kind == "gee") names(rows)[names(rows) == task$clusters] <- "cluster_id"
 
 not_offered <- function(why) { say(not_offered = why); quit(status = 0) }
 if (identical(task$points, "auto")) not_offered("the number of points must be given")
 if (peer == "glmmTMB" && task$points != 1) not_offered("no quadrature")
-if (task$refit && peer != "lme4") not_offered("no refit that is less than a fit")
+if ((task$refit || task$bootstrap > 0) && peer != "lme4") not_offered("no refit that is less than a fit")
 
 fits <- list(
-  glm = function() { m <- glm(plain, family, rows); list(coef(summary(m)), logLik(m)) },
-  geepack = function() { m <- geeglm(plain, family, rows, id = cluster_id, corstr = task$corr); list(coef(summary(m)), NULL) },
+  glm = function() { m <- glm(model, family, rows); list(coef(summary(m)), logLik(m)) },
+  geepack = function() { m <- geeglm(model, family, rows, id = cluster_id, corstr = task$corr); list(coef(summary(m)), NULL) },
   lme4 = function() {
+    if (!is.null(first) && task$bootstrap > 0) {
+      drawn <- bootMer(first, function(m) c(fixef(m), getME(m, "theta"), sigma(m)), nsim = task$bootstrap, seed = 1, use.u = FALSE)$t
+      return(list(cbind(colMeans(drawn), apply(drawn, 2, sd))[seq_along(fixef(first)), ], NULL))
+    }
     m <- if (!is.null(first)) refit(first, y)
-         else if (task$kind == "lmm") lmer(mixed, rows, REML = task$reml)
-         else glmer(mixed, rows, family, nAGQ = task$points)
+         else if (task$kind == "lmm") lmer(model, rows, REML = task$reml)
+         else if (is.null(family)) glmer.nb(model, rows)
+         else glmer(model, rows, family, nAGQ = task$points)
     list(coef(summary(m)), logLik(m), m)
   },
-  glmmTMB = function() { m <- glmmTMB(mixed, rows, family, REML = task$reml); list(summary(m)$coefficients$cond, logLik(m)) }
+  glmmTMB = function() { m <- glmmTMB(model, rows, family, REML = task$reml); list(summary(m)$coefficients$cond, logLik(m)) }
 )
 read <- function(answer) {
   table <- answer[[1]]
-  say(loglik = if (task$kind == "gee") NULL else as.numeric(answer[[2]]), coef = I(unname(table[, 1])), se = I(unname(table[, 2])),
-      note = if (peer == "lme4") paste(answer[[3]]@optinfo$conv$lme4$messages, collapse = "; ") else "")
+  say(loglik = if (is.null(answer[[2]])) NULL else as.numeric(answer[[2]]), coef = I(unname(table[, 1])), se = I(unname(table[, 2])),
+      note = if (length(answer) == 3) paste(answer[[3]]@optinfo$conv$lme4$messages, collapse = "; ") else "")
 }
 
 first <- NULL
-if (task$refit) { y <- rows[[task$response]]; first <- fits$lme4()[[3]] }
-say(ready = as.character(packageVersion(package)), blas = basename(extSoftVersion()[["BLAS"]]))
+if (task$refit || task$bootstrap > 0) { y <- rows[[task$response]]; first <- fits$lme4()[[3]] }
+say(ready = as.character(packageVersion(package)), blas = extSoftVersion()[["BLAS"]])
 words <- file("stdin", open = "r")
 while (length(word <- readLines(words, 1)) == 1) {
   if (word == "read") { read(answer); break }

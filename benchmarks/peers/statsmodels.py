@@ -17,8 +17,10 @@ def prepare(task: Any, rows: Any) -> Call:
     formula = f"{task.response} ~ {task.fixed}"
     if task.kind == "glmm":
         raise NotOffered("no GLMM by maximum likelihood")
-    if task.refit:
+    if task.refit or task.bootstrap:
         raise NotOffered("no refit")
+    if task.kind == "lmm" and task.single is None:
+        raise NotOffered("several random terms only as dense blocks")
 
     def fit() -> Any:
         if task.kind == "glm":
@@ -26,9 +28,10 @@ def prepare(task: Any, rows: Any) -> Call:
             return model, model.params, model.bse, model.llf
         if task.kind == "gee":
             working = sm.cov_struct.Exchangeable() if task.corr == "exchangeable" else sm.cov_struct.Autoregressive(grid=True)
-            model = smf.gee(formula, task.group, rows, family=FAMILIES[task.family](), cov_struct=working).fit()
+            model = smf.gee(formula, task.clusters, rows, family=FAMILIES[task.family](), cov_struct=working).fit()
             return model, model.params, model.bse, None
-        model = smf.mixedlm(formula, rows, groups=task.group, re_formula=f"~{task.effects}").fit(reml=task.reml)
+        effects, group = task.single
+        model = smf.mixedlm(formula, rows, groups=group, re_formula=f"~{effects}").fit(reml=task.reml)
         return model, model.fe_params, model.bse_fe, model.llf
 
     def read(answer: Any) -> Answer:

@@ -26,6 +26,7 @@ _ROOMS = {
     "compare": "api",
     "report": "api",
     "Control": "estimators.control",
+    "CustomFamily": "family",
     "GlimmError": "errors",
     "GlimmWarning": "errors",
     "NotYetError": "errors",
@@ -50,9 +51,11 @@ if TYPE_CHECKING:
     from .datasets import load_dataset
     from .errors import GlimmError, GlimmWarning, NotYetError
     from .estimators.control import Control
+    from .family import CustomFamily
 
 __all__ = [
     "Control",
+    "CustomFamily",
     "GlimmError",
     "GlimmWarning",
     "NotYetError",

@@ -17,7 +17,10 @@ from .errors import GlimmError, GlimmWarning
 from .estimators.lmm import LinearProblem
 from .estimators.refit import refit
 from .inference import criteria
+from .inference.bootstrap import bootstrap
 from .inference.covariance import Inference, infer
+from .inference.laplace import LaplaceError, laplace_error
+from .inference.parameters import Parameters, family_parameters
 from .inference.simulate import simulate
 from .inference.variance_explained import components, icc, mean_without_predictors, r2
 from .inference.wald import p_values
@@ -40,7 +43,6 @@ LATER: Final = MappingProxyType(
     {
         "qic": "compare working correlations by the robust standard errors, bse",
         "to_dict": "pickle the fit",
-        "parts": "params, theta and scale have the parameters of this release's models",
         "effect": "take differences of predict(newdata, target='marginal')",
         "slope": "take differences of predict(newdata, target='marginal')",
         "means": "average predict(newdata, target='marginal')",
@@ -109,7 +111,7 @@ class Fit(ABC):
 
     @property
     def scale(self) -> float:
-        """The dispersion: sigma^2 of a gaussian model, 1 where the family has none."""
+        """The dispersion: sigma^2 of a gaussian model, phi of gamma, inverse_gaussian and tweedie, 1 where the family has none."""
         return self.record.scale
 
     @property
@@ -151,6 +153,21 @@ class Fit(ABC):
     def fittedvalues(self) -> pd.Series[float]:
         """Fitted means of the rows used, indexed as the caller's frame is."""
         return tables.by_row(self.record, criteria.fitted(self.record), "fittedvalues")
+
+    @property
+    def parts(self) -> dict[str, Estimates]:
+        """Parameters other than the mean's coefficients, by the part of the model that they are of: each with its own params and bse.
+
+        parts["family"] : k, alpha, phi, power, precision, or those of your own family, by maximum likelihood, on their natural scale.
+
+        >>> import glimm
+        >>> data = {"y": [0, 3, 1, 9, 2, 0, 5, 14], "x": [0, 0, 0, 0, 1, 1, 1, 1]}
+        >>> fit = glimm.glm("y ~ x", data, family="negative_binomial")
+        >>> fit.parts["family"].params.round(2).to_dict()
+        {'k': 0.83}
+        """
+        found = family_parameters(self.record)
+        return {} if found is None else {"family": Estimates(found)}
 
     def cov_params(self) -> pd.DataFrame:
         """(p, p) covariance of the coefficients."""
@@ -330,6 +347,31 @@ class Fit(ABC):
 
 
 @final
+class Estimates:
+    """Parameters of one part of a model."""
+
+    def __init__(self, found: Parameters) -> None:
+        self._found = found
+
+    @property
+    def params(self) -> pd.Series[float]:
+        """Estimates by name."""
+        return tables.by_term(self._found.names, self._found.values, "params")
+
+    @property
+    def bse(self) -> pd.Series[float]:
+        """Standard errors by name."""
+        return tables.by_term(self._found.names, self._found.errors, "bse")
+
+    def __repr__(self) -> str:
+        shown = [
+            f"{name} = {value:.4g} ({se:.2g})"
+            for name, value, se in zip(self._found.names, self._found.values, self._found.errors, strict=True)
+        ]
+        return f"<{', '.join(shown)}>"
+
+
+@final
 class GlmFit(Fit):
     """A fitted generalised linear model."""
 
@@ -397,6 +439,31 @@ class GlmmFit(Fit):
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_prepared"}
+
+    def bootstrap(self, n: int = 1000, seed: Any = None, *, progress: bool | None = None) -> Any:
+        """Parametric bootstrap: n responses drawn from this fit with new random effects, the model fitted to each.
+
+        seed : a whole number or a numpy Generator; progress : as in `glimm.Control`
+        Returns a frame with a row per replicate: the coefficients by term, theta by name, sigma where the family has it, llf, converged.
+        Percentiles of a column are an interval. Raises GlimmError as `simulate` does.
+        Source: Efron and Tibshirani (1993), An Introduction to the Bootstrap, section 6.5.
+
+        >>> import glimm
+        >>> data = {"y": [1.0, 2.0, 4.0, 3.0, 6.0, 8.0], "x": [0, 1, 2, 0, 1, 2], "g": [1, 1, 1, 2, 2, 2]}
+        >>> glimm.glmm("y ~ x + (1 | g)", data).bootstrap(20, seed=1).shape
+        (20, 6)
+        """
+        return tables.replicates(self.record, bootstrap(self.record, n, seed, progress, self._prepared))
+
+    def laplace_error(self, n: int = 1000, seed: Any = None) -> LaplaceError:
+        """How far the Laplace log-likelihood is off at the estimates, by importance sampling from the normal approximation.
+
+        n : draws, half of them mirrored; seed : a whole number or a numpy Generator
+        Returns error (log L - Laplace), its Monte-Carlo standard error, and the share of the draws that carry the estimate.
+        Raises GlimmError for an LMM, whose log-likelihood is exact, and for a fit by quadrature.
+        Source: Shun and McCullagh (1995), J. R. Stat. Soc. B 57, 749-760; Durbin and Koopman (1997), Biometrika 84, 669-684.
+        """
+        return laplace_error(self.record, n, seed)
 
     def varcorr(self) -> Any:
         """Variances, standard deviations and correlations of the random effects of every term."""

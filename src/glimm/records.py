@@ -7,8 +7,10 @@ working coordinates (design.coordinates), because a matrix of raw columns far fr
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
+
+import numpy as np
 
 from .covariance.layout import Shape
 from .design.records import Design
@@ -53,7 +55,12 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class GlmRecord:
-    """A fitted GLM. bread : (p, p) inverse expected information of the working coefficients at dispersion 1; eta : (n,)."""
+    """A fitted GLM.
+
+    vector : mean | family (the family's own parameters that were estimated, transformed; not for gaussian)
+    bread : (p, p) inverse expected information of the working coefficients at dispersion 1, or their block of the inverse joint Hessian
+    eta : (n,); psi_cov : (k, k) covariance of the family block
+    """
 
     design: Design
     family: Family
@@ -67,6 +74,7 @@ class GlmRecord:
     solution: Solution
     version: str
     call: Call = Call()
+    psi_cov: Floats = field(default_factory=lambda: np.zeros((0, 0)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +88,7 @@ class MixedRecord:
     roots : per random term (k, k), b = root u with u ~ N(0, scale I) in an LMM and N(0, I) otherwise, effects as named; (1, 1) under ou
     curvature : (P, P) of -log L in working coefficients, work_theta and psi
     effects : per random term (J, k) b = Lambda u, posterior : (J, k, k) conditional variances of b; J counts cells under ou
-    scale : sigma^2 (1 where the family has none); points : quadrature points (1 is Laplace, 0 for an LMM)
+    scale : sigma^2 or phi (1 where the family has none); points : quadrature points (1 is Laplace, 0 for an LMM)
     """
 
     design: Design

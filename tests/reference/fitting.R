@@ -1,4 +1,4 @@
-# What several.R, sim_several.R, structures.R and families.R share: fits of mixed models with several random terms by lme4 and glmmTMB.
+# What several.R, sim_several.R, structures.R and mixed_families.R share: fits of mixed models with several random terms by lme4 and glmmTMB.
 #
 # A term is term(group, effects, structure): "a:b" is an interaction of factors; effects is a one-sided R formula such as ~ 1 + x.
 # Both programs get the columns of the effects (.z1_1, ...) and a factor of its own for each term (.g1), so the order of the terms is ours.

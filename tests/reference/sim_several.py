@@ -1,6 +1,6 @@
 """Simulated data for models with several random terms (NumPy; no glimm).
 
-Run (in this folder):   python sim_several.py                 writes data/sim_several.csv, the designs of several.R, structures.R, families.R
+Run (in this folder):   python sim_several.py                 writes data/sim_several.csv, the designs of several.R, structures.R, mixed_families.R
                         python sim_several.py random FOLDER   writes the hundred random designs of sim_several.R, one csv each
 
 The hundred are not stored: `random_design(number)` makes them again, and sim_several.json has the sha256 of each csv. Only uniform

@@ -21,6 +21,8 @@ from ..errors import GlimmError
 from ..family import Family
 from ..kernels.matrix import Floats, Ints
 
+RANGES = {"positive": "positive numbers", "nonnegative": "numbers of at least 0", "unit": "numbers between 0 and 1"}
+
 Made = tuple[Floats, Floats | None, Response]
 
 
@@ -49,6 +51,8 @@ def make_response(formula: Formula, family: Family, variables: Mapping[str, Vari
     y = _numbers(variable, family)
     if family.support == "count":
         _check_counts(variable.name, y, rows, family)
+    elif family.support in RANGES:
+        _check_range(variable.name, y, rows, family)
     return y, None, Response(variable.name, "numeric")
 
 
@@ -196,6 +200,26 @@ def _check_counts(name: str, y: Floats, rows: Ints | None, family: Family) -> No
             f"the response {name!r} is {y[at]:g}: counts must be whole numbers; model a rate by its count with exposure= (the denominator)"
         ),
     )
+    if not y.any():
+        raise GlimmError(f"the response {name!r} is 0 in all rows used: there is nothing to estimate")
+
+
+def inside(y: Floats, support: str) -> NDArray[np.bool_]:
+    """(n,) whether a response may have this value."""
+    if support == "unit":
+        return (y > 0.0) & (y < 1.0)
+    return y > 0.0 if support == "positive" else y >= 0.0
+
+
+def _check_range(name: str, y: Floats, rows: Ints | None, family: Family) -> None:
+    """Every response inside the family's range."""
+    remedy = {
+        "positive": "family='tweedie' takes zeros, or leave the row out",
+        "nonnegative": "negative values need family='gaussian', or leave the row out",
+        "unit": "counts out of a total are successes / trials with family='binomial'; else squeeze, (y (n - 1) + 0.5) / n",
+    }[family.support]
+    bad = ~inside(y, family.support)
+    _refuse(bad, rows, lambda at: f"the response {name!r} is {y[at]:g}: family {family.name!r} needs {RANGES[family.support]}; {remedy}")
     if not y.any():
         raise GlimmError(f"the response {name!r} is 0 in all rows used: there is nothing to estimate")
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
-from ..errors import GlimmError, NotYetError
+from ..errors import GlimmError
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Control:
     tol : Newton decrement in -2 log L at which a mixed model stops (default 1e-10)
     max_iter : iterations at most; threads : at most this many (default 2, or 1 on a single core)
     start : starting values, a mapping (or a fit's params) of term name -> value for the coefficients
-    progress : reserved for a progress bar
+    progress : a line on standard error about fits that take more than two seconds; by default where that is a terminal
 
     Raises GlimmError for a setting of the wrong type or out of range.
 
@@ -41,8 +41,8 @@ class Control:
             object.__setattr__(self, "threads", _count("threads", self.threads))
         if self.start is not None:
             object.__setattr__(self, "start", _values(self.start))
-        if self.progress is not None and self.progress is not False:
-            raise NotYetError("control: progress=True is not in this release: leave it out")
+        if self.progress is not None and not isinstance(self.progress, bool):
+            raise GlimmError(f"control: progress must be True, False or None, not {self.progress!r}")
 
     @property
     def n_threads(self) -> int:

@@ -15,12 +15,14 @@ from ..design.coordinates import to_named, to_working
 from ..design.records import Clusters, Design
 from ..errors import GlimmError, NotYetError
 from ..family import Family
+from ..family.own import Functions
 from ..kernels import GeePass, Rows, inverse_or_nan, mean, positive_definite, solve, variance
 from ..kernels.matrix import Floats
 from ..records import GeeRecord, Solution, SolutionCode
 from ..version import VERSION
 from .control import Control
-from .irls import mean_rows, score_iterations, start
+from .irls import mean_rows
+from .joint import begin
 from .separation import bounded, separated, separated_rows
 
 TOLERANCE = 1e-11
@@ -36,12 +38,13 @@ def fit_gee(design: Design, family: Family, groups: str, corr: str, moments: str
     Returns the record; raises GlimmError if the estimated correlation leaves its range, NotYetError for geepack's moments with weights.
     """
     part, clusters, structure = design.mean, design.clusters[groups], working(corr)
+    gee_psi(family)
     if moments == "geepack" and design.size is not None:
         raise NotYetError(
             "moments='geepack' with weights or trials is not in this release (geepack weights its moments in its own way): use 'standard'"
         )
     natural = mean_rows(design, control.n_threads)
-    scoring = score_iterations(natural, family, part.link, start(design, family, part.link, control, natural), control)
+    scoring, _ = begin(design, family, part.link, control, natural, None)
     mu = mean(part.link.kernel, natural.eta(scoring.beta))[0]
     drifting = 0 if bounded(family, part.link) else separated_rows(design, family, mu, scoring.last.information, scoring.last.score)
     equations = Equations(design, family, clusters, structure, moments, control.n_threads)
@@ -64,6 +67,27 @@ def fit_gee(design: Design, family: Family, groups: str, corr: str, moments: str
         solution=_solution(family, reached, final, found, drifting),
         version=VERSION,
     )
+
+
+def gee_psi(family: Family) -> Floats:
+    """The family's parameters in the variance function; factors of it are left to the dispersion.
+
+    Raises GlimmError for a variance function that depends on an unknown parameter.
+    """
+    if isinstance(family.kernel, Functions):
+        if family.kernel.given.variance is None or family.free:
+            need = "variance=" if not family.free else "a variance without unknown parameters"
+            raise GlimmError(f"family {family.name!r}: gee needs {need}, because it works with means and variances only")
+        return family.psi()
+    if family.name in ("negative_binomial1", "beta"):
+        return np.array([-np.inf])
+    if family.name in ("negative_binomial", "tweedie") and family.shaped:
+        number, example = ("k", 2) if family.name == "negative_binomial" else ("power", 1.5)
+        raise GlimmError(
+            f"gee does not estimate {number} of family {family.name!r}: give it, family='{family.name}({example})', "
+            f"for example the {number} that glimm.glm finds, or use family='{'poisson' if number == 'k' else 'gamma'}'"
+        )
+    return family.psi()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +122,7 @@ class Equations:
             self.time,
             scores,
             curvatures,
+            gee_psi(self.family),
         )
 
     def moments_of(self, done: GeePass) -> Moments:
@@ -148,7 +173,8 @@ def _inside(equations: Equations, natural: Rows, beta: Floats, step: Floats) -> 
         return beta + step
     for halvings in range(12):
         candidate = beta + step * 0.5**halvings
-        if np.all(variance(family.kernel, mean(link.kernel, natural.eta(candidate))[0]) > 0.0):
+        mu = mean(link.kernel, natural.eta(candidate))[0]
+        if np.all(np.isfinite(mu)) and np.all(variance(family.kernel, mu, gee_psi(family)) > 0.0):
             return candidate
     return None
 

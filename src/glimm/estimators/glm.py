@@ -1,6 +1,7 @@
 """GLM: maximum likelihood by Fisher scoring, l(beta) = sum size_i l(y_i, offset_i + x_i'beta).
 
-A gaussian identity model with ill-conditioned columns is refined with residuals in doubled precision.
+Families with parameters of their own are fitted in joint.py. A gaussian identity model with ill-conditioned columns is refined
+with residuals in doubled precision.
 """
 
 from __future__ import annotations
@@ -13,16 +14,19 @@ from ..design.coordinates import to_named
 from ..design.records import Clusters, Design
 from ..errors import GlimmError
 from ..family import Family
-from ..kernels import Rows, constant, inverse, inverse_or_nan, mean, positive_definite, working
+from ..kernels import Optimum, Rows, constant, inverse, inverse_or_nan, mean, positive_definite, working
 from ..kernels.matrix import Floats
 from ..records import GlmRecord, Solution, SolutionCode
 from ..version import VERSION
 from .control import Control
 from .irls import Scoring, mean_rows, score_iterations, start
+from .joint import dispersion, fit_joint, without_end
 from .residuals import pearson_residuals, row_deviances
 from .separation import bounded, rows_at_bound, separated, separated_rows
 
 ILL_CONDITIONED = 1e-3
+EXACT = 1e-14
+NOTHING = np.zeros((0, 0))
 
 
 def fit_glm(design: Design, family: Family, control: Control) -> GlmRecord:
@@ -31,29 +35,37 @@ def fit_glm(design: Design, family: Family, control: Control) -> GlmRecord:
     Returns the record; raises GlimmError if no starting values are inside the family's range.
     Source: McCullagh and Nelder (1989), Generalized Linear Models, section 2.5.
     """
+    if family.shaped or not isinstance(family.kernel, int):
+        return _shaped(design, family, control)
     part = design.mean
     rows = mean_rows(design, control.n_threads)
-    scoring = score_iterations(rows, family, part.link, start(design, family, part.link, control, rows), control)
+    at_unit = family.psi()
+    scoring = score_iterations(rows, family, part.link, start(design, family, part.link, control, rows, at_unit), control, None, at_unit)
     a = to_named(part)
     beta, bread, eta = a @ scoring.beta, inverse_or_nan(scoring.last.information), rows.eta(scoring.beta)
     if family.name == "gaussian" and part.link.name == "identity" and _ill_conditioned(scoring.last.information):
         beta, bread, eta = _refine(design, rows, a, scoring)
     mu = mean(part.link.kernel, eta)[0]
-    deviance = float(row_deviances(design, family, mu).sum())
-    psi = 0.0
-    if family.scale_known:
-        scale = 1.0
-    else:
-        chi2 = float(np.sum(pearson_residuals(design, family, mu) ** 2))
+    deviance = float(row_deviances(design, family, mu, at_unit).sum())
+    scale, psi, psi_cov = 1.0, np.zeros(0), NOTHING
+    if not family.scale_known:
+        chi2 = float(np.sum(pearson_residuals(design, family, mu, at_unit) ** 2))
         df = design.n - part.matrix.p
         scale = chi2 / df if df > 0 else np.nan
-        psi = 0.5 * np.log(deviance / design.n) if deviance > 0.0 else -np.inf
-    llf = _loglik(design, family, scoring, deviance, psi)
+    if family.scale_known:
+        llf = scoring.last.loglik + constant(family.kernel, design.y, design.trials, design.weights, at_unit)
+    elif family.name == "gaussian":
+        llf = _gaussian_loglik(design, family, deviance)
+    elif deviance > EXACT * design.n:
+        found = dispersion(design, rows, family, scoring.beta, deviance / design.n, control)
+        llf, psi, psi_cov = -0.5 * found.value, found.x[rows.p :], inverse_or_nan(0.5 * found.hessian[rows.p :, rows.p :])
+    else:
+        llf, psi, psi_cov = np.inf, np.array([-np.inf]), np.full((1, 1), np.nan)
     return GlmRecord(
         design=design,
         family=family,
-        vector=beta,
-        blocks={"mean": slice(0, part.matrix.p)},
+        vector=np.concatenate([beta, psi]),
+        blocks=_blocks(part.matrix.p, psi),
         bread=bread,
         eta=eta,
         llf=llf,
@@ -61,13 +73,59 @@ def fit_glm(design: Design, family: Family, control: Control) -> GlmRecord:
         scale=scale,
         solution=_solution(scoring, design, family, mu),
         version=VERSION,
+        psi_cov=psi_cov,
     )
+
+
+def _blocks(p: int, psi: Floats) -> dict[str, slice]:
+    return {"mean": slice(0, p)} | ({"family": slice(p, p + len(psi))} if len(psi) else {})
+
+
+def _shaped(design: Design, family: Family, control: Control) -> GlmRecord:
+    """A family with parameters of its own, or a user's: everything by maximum likelihood together."""
+    part = design.mean
+    rows, p = mean_rows(design, control.n_threads), part.matrix.p
+    found = fit_joint(design, rows, family, control)
+    beta, free = found.x[:p], found.x[p:]
+    psi, eta = family.psi(free), rows.eta(found.x[:p])
+    mu = mean(part.link.kernel, eta)[0]
+    joint = inverse_or_nan(0.5 * found.hessian)
+    last = rows.glm(family.kernel, part.link.kernel, beta, family.at_unit(free))
+    return GlmRecord(
+        design=design,
+        family=family,
+        vector=np.concatenate([to_named(part) @ beta, free]),
+        blocks=_blocks(p, free),
+        bread=inverse_or_nan(last.information) if family.orthogonal else joint[:p, :p],
+        eta=eta,
+        llf=-0.5 * found.value,
+        deviance=float(row_deviances(design, family, mu, psi).sum()),
+        scale=family.scale(free),
+        solution=_joint_solution(found, design, family, free, mu),
+        version=VERSION,
+        psi_cov=joint[p:, p:],
+    )
+
+
+def _joint_solution(found: Optimum, design: Design, family: Family, free: Floats, mu: Floats) -> Solution:
+    code: SolutionCode = "converged" if found.converged else "not_converged"
+    message = f"{'converged' if found.converged else 'no convergence'} in {found.evaluations} evaluations"
+    if said := without_end(family, free):
+        code, message = "boundary", said
+    p = design.mean.matrix.p
+    drifting = 0
+    if not bounded(family, design.mean.link):
+        drifting = separated_rows(design, family, mu, 0.5 * found.hessian[:p, :p], -0.5 * found.gradient[:p])
+    if drifting:
+        code, message = "separated", separated(family, drifting, design.n)
+    return Solution(code, message, found.evaluations, found.decrement, -0.5 * found.gradient[:p])
 
 
 def row_terms(record: GlmRecord) -> tuple[Floats, Floats]:
     """(d1, w), each (n,), at dispersion 1: x_i d1_i is a row's score, x_i x_i' w_i its information."""
     part = record.design.mean
-    _, d1, w = working(record.family.kernel, part.link.kernel, record.design.y, record.eta, record.design.size)
+    psi = record.family.at_unit(record.vector[record.blocks.get("family", slice(0, 0))])
+    _, d1, w = working(record.family.kernel, part.link.kernel, record.design.y, record.eta, record.design.size, psi)
     return d1, w
 
 
@@ -78,12 +136,11 @@ def pieces(record: GlmRecord, clusters: Clusters, threads: int = 1) -> Iterator[
     yield None, rows.cluster_scores(row_terms(record)[0], clusters.starts)
 
 
-def _loglik(design: Design, family: Family, scoring: Scoring, deviance: float, psi: float) -> float:
-    """The full log-likelihood, at the maximum-likelihood dispersion where there is one."""
-    free = constant(family.kernel, design.y, design.trials, design.weights, psi)
-    if family.scale_known:
-        return scoring.last.loglik + free
-    return free - 0.5 * design.n if np.isfinite(psi) else np.inf
+def _gaussian_loglik(design: Design, family: Family, deviance: float) -> float:
+    """The full log-likelihood at the maximum-likelihood sigma."""
+    if not deviance > 0.0:
+        return np.inf
+    return constant(family.kernel, design.y, None, design.weights, 0.5 * np.log(deviance / design.n)) - 0.5 * design.n
 
 
 def _ill_conditioned(information: Floats) -> bool:

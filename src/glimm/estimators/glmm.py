@@ -18,12 +18,14 @@ from ..errors import GlimmError
 from ..family import Family
 from ..kernels import Limits, Optimum, Rows, mean, minimise, positive_definite
 from ..kernels.matrix import Floats
+from ..progress import Progress
 from ..records import MixedRecord, Solution
 from ..version import VERSION
 from .boundary import Search, Settled, settle
 from .control import Control
 from .ending import mixed_solution, weakest
-from .irls import mean_rows, score_iterations, start
+from .irls import mean_rows
+from .joint import begin, without_end
 from .mixed_engines import MixedEnd, MixedEngine, OneFactor, mixed_engine, model_errors
 from .points import CHECK_POINTS, CHECK_SHIFT, MOST_EFFECTS, POINTS, SETTLED, affordable, checked_points
 from .separation import bounded, separated, separated_rows
@@ -32,6 +34,7 @@ from .terms import Effects, reported, roots, working_effects
 CAP = 4.0
 NEAR = 1e-2
 ROUGH = 1e-2
+EVALUATIONS = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,7 @@ class Problem:
     terms: tuple[Effects, ...]
     control: Control
     engine: MixedEngine
+    bar: Progress
     correction: Correction | None = None
 
     @property
@@ -70,6 +74,7 @@ class Problem:
 
             def evaluate(v: Floats) -> tuple[bool, float, Floats, Floats]:
                 e = self.engine.evaluate(shapes, v, points, 2)
+                self.bar.step()
                 return (True, e.deviance, e.gradient, e.hessian + added) if e.ok else (False, np.inf, np.zeros(len(v)), np.eye(len(v)))
 
             return minimise(evaluate, x, limits)
@@ -95,8 +100,14 @@ def fit_glmm(design: Design, family: Family, points: int | str, control: Control
     Returns the record; raises GlimmError for too many points, or means that are impossible from the start.
     """
     terms = tuple(working_effects(t) for t in design.mean.random)
-    problem = Problem(design, family, terms, control, mixed_engine(design, family, terms, control.n_threads))
-    q = problem.engine.quadrature
+    with Progress("fit", EVALUATIONS, control.progress) as bar:
+        engine = mixed_engine(design, family, terms, control.n_threads, bar.step)
+        return _fitted(Problem(design, family, terms, control, engine, bar), points, near)
+
+
+def _fitted(problem: Problem, points: int | str, near: MixedRecord | None) -> MixedRecord:
+    """Search, with more points where that is asked for, and the record of where it ended."""
+    design, terms, q = problem.design, problem.terms, problem.engine.quadrature
     used = 1 if isinstance(points, str) else checked_points(points, q)
     shapes = tuple(t.shape() for t in terms)
     engine = problem.engine.fewer() if near is None else None
@@ -155,10 +166,9 @@ def _start(problem: Problem, shapes: Shapes) -> Floats:
     design, family, part = problem.design, problem.family, problem.design.mean
     order = problem.engine.order if isinstance(problem.engine, OneFactor) and _rows_of(problem) < design.n else None
     rows = mean_rows(design, problem.control.n_threads, order)
-    scoring = score_iterations(rows, family, part.link, start(design, family, part.link, problem.control, rows), problem.control, NEAR)
-    psi = np.zeros(0)
-    size = 0.5
-    if not family.scale_known:
+    scoring, psi = begin(design, family, part.link, problem.control, rows, NEAR)
+    size = 0.5 if family.scale_known else 0.2
+    if family.name == "gaussian":
         residual = np.sqrt(max(-2.0 * scoring.last.loglik / rows.n, 1e-300))
         psi = np.array([np.log(residual) - 0.2])
         size = 0.5 * residual if part.link.name == "identity" else 0.2
@@ -233,7 +243,7 @@ def _record(problem: Problem, found: Settled, points: int, note: str) -> MixedRe
         effects=last.effects,
         posterior=last.posterior,
         llf=-0.5 * optimum.value,
-        scale=float(np.exp(2.0 * psi[-1])) if problem.family.parameters else 1.0,
+        scale=problem.family.scale(psi),
         points=points,
         solution=_solution(problem, found, every_root, curvature, last, note),
         version=VERSION,
@@ -259,6 +269,8 @@ def _solution(problem: Problem, found: Settled, every_root: tuple[Floats, ...], 
             evidence |= {"eigenvalue": eigenvalue, "eigenvector": direction}
         if message:
             solution = replace(solution, code="not_converged", message=message)
+    if said := without_end(family, found.optimum.x[p + total(found.shapes) :]):
+        solution = replace(solution, code="boundary", message=said)
     drifting = 0
     if not bounded(family, design.mean.link):
         mu = _typical_means(problem, found.optimum.x[:p])

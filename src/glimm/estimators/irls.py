@@ -10,8 +10,10 @@ from ..design.coordinates import to_working
 from ..design.records import Design
 from ..errors import GlimmError
 from ..family import Family, Link
+from ..family.records import POSITIVE
 from ..kernels import GlmPass, Rows, positive_definite, solve
 from ..kernels import link as link_eta
+from ..kernels.families import Psi
 from ..kernels.matrix import Floats, Ints
 from .control import Control
 
@@ -37,7 +39,7 @@ def mean_rows(design: Design, threads: int, order: Ints | None = None) -> Rows:
     return Rows(part.matrix, part.center, part.scale, design.y, design.size, part.offset, order, threads)
 
 
-def start(design: Design, family: Family, link: Link, control: Control, rows: Rows) -> Floats:
+def start(design: Design, family: Family, link: Link, control: Control, rows: Rows, psi: Psi = ()) -> Floats:
     """(p,) working coefficients to begin from: the caller's, else the mean response, else least squares on g(shrunken y)."""
     part = design.mean
     if control.start is not None:
@@ -52,28 +54,44 @@ def start(design: Design, family: Family, link: Link, control: Control, rows: Ro
     center = float(design.y.mean())
     if part.intercept is not None:
         mean = (center * design.n + 0.5) / (design.n + 1.0) if family.name == "binomial" else center
-        if family.name != "gaussian" or mean > 0.0:
-            beta[part.intercept] = float(link_eta(link.kernel, np.array([mean]))[0]) - shift
-        if np.isfinite(rows.glm(family.kernel, link.kernel, beta).loglik):
+        eta = float(link_eta(link.kernel, np.array([mean]))[0])
+        beta[part.intercept] = eta - shift if np.isfinite(eta) else 0.0
+        if np.isfinite(rows.glm(family.kernel, link.kernel, beta, psi).loglik):
             return beta
     if family.name == "binomial":
         size = design.size if design.size is not None else np.ones(design.n)
         shrunk = (size * design.y + 0.5) / (size + 1.0)
     else:
-        shrunk = np.maximum(design.y, 0.1 * max(abs(center), 1e-8)) if link.name == "log" else design.y + 0.1 * (family.name == "poisson")
+        shrunk = _shrunk(design.y, family, link)
     target = link_eta(link.kernel, shrunk) - (0.0 if part.offset is None else part.offset)
     least_squares = Rows(part.matrix, part.center, part.scale, target, threads=rows.threads).glm(0, 0, np.zeros(part.matrix.p))
     return solve(least_squares.information, least_squares.score)
 
 
-def score_iterations(rows: Rows, family: Family, link: Link, beta: Floats, control: Control, near: float | None = None) -> Scoring:
+def _shrunk(y: Floats, family: Family, link: Link) -> Floats:
+    """Responses that the link can take."""
+    least = 0.1 * max(abs(float(y.mean())), 1e-8)
+    if family.support == "real":
+        if link.name == "identity":
+            return y
+        return np.maximum(y, least) if link.name in POSITIVE or link.name.startswith("power") else np.clip(y, 0.05, 0.95)
+    if family.support == "count":
+        return np.maximum(y, least) if link.name == "log" else y + 0.1
+    return np.maximum(y, least) if family.support == "nonnegative" else y
+
+
+def score_iterations(
+    rows: Rows, family: Family, link: Link, beta: Floats, control: Control, near: float | None = None, psi: Psi = ()
+) -> Scoring:
     """Fisher scoring from beta until the decrement says that the next step would change nothing that is reported.
+
+    psi : the family's own parameters, held where they are
 
     near : stop at this decrement (log-likelihood units) where only a start for another search is needed
 
     Raises GlimmError if the starting values are outside the family's range.
     """
-    now = rows.glm(family.kernel, link.kernel, beta)
+    now = rows.glm(family.kernel, link.kernel, beta, psi)
     if not np.isfinite(now.loglik):
         raise GlimmError(
             f"no starting values inside the range of family {family.name!r} with link {link.name!r} were found: "
@@ -97,7 +115,7 @@ def score_iterations(rows: Rows, family: Family, link: Link, beta: Floats, contr
         length = 1.0
         while True:
             candidate = beta + length * step
-            trial = rows.glm(family.kernel, link.kernel, candidate)
+            trial = rows.glm(family.kernel, link.kernel, candidate, psi)
             passes += 1
             if trial.loglik >= now.loglik - 1e-10 * abs(now.loglik) - 1e-12:
                 break

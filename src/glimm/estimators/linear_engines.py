@@ -5,6 +5,7 @@ d(theta) = log|M| [+ log|X'V^-1X|] + ne (1 + log(2 pi r2 / ne))
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -52,14 +53,17 @@ class LinearEngine(Protocol):
     def respond(self, y: Floats) -> None:
         """Another response."""
 
+    def many(self, shapes: Shapes, x: Floats, limits: Limits, responses: Floats, threads: int) -> tuple[Floats, Floats, Floats] | None:
+        """The search for each of (B, n) responses at once, as `LinearMixed.search_many` gives it; None where there is no such kernel."""
 
-def linear_engine(design: Design, terms: tuple[Effects, ...], reml: bool, threads: int) -> LinearEngine:
-    """The engine for the design's random terms."""
+
+def linear_engine(design: Design, terms: tuple[Effects, ...], reml: bool, threads: int, step: Callable[[], None]) -> LinearEngine:
+    """The engine for the design's random terms; step is called after every evaluation of a long one."""
     part = design.mean
     rows = Rows(part.matrix, part.center, part.scale, design.y, design.size, part.offset, threads=threads)
     if one_factor(terms):
         return OneFactor(rows, terms[0], reml, {}, [])
-    return AnyDesign(SparseLinear(rows, [t.sparse() for t in terms]), terms, design.size, reml)
+    return AnyDesign(SparseLinear(rows, [t.sparse() for t in terms]), terms, design.size, reml, step)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +129,11 @@ class OneFactor:
         for model in self.models.values():
             model.respond(y)
 
+    def many(self, shapes: Shapes, x: Floats, limits: Limits, responses: Floats, threads: int) -> tuple[Floats, Floats, Floats]:
+        """All in native code."""
+        layout = only(shapes)
+        return self.model(layout).search_many(responses, x, layout.rows, layout.columns, self.reml, limits, threads)
+
 
 @dataclass(frozen=True, slots=True)
 class AnyDesign:
@@ -134,12 +143,14 @@ class AnyDesign:
     terms: tuple[Effects, ...]
     size: Floats | None
     reml: bool
+    step: Callable[[], None]
 
     def run(self, shapes: Shapes, x: Floats, limits: Limits) -> Optimum:
         """Newton with the average information."""
 
         def evaluate(theta: Floats) -> tuple[bool, float, Floats, Floats]:
             e = self.model.evaluate(lambdas(shapes, theta), self.reml, directions(shapes, theta), 2)
+            self.step()
             if not e.ok or e.gradient is None or e.pulled is None:
                 return False, np.inf, np.zeros(len(theta)), np.eye(len(theta))
             hessian = np.zeros((0, 0)) if e.hessian is None else e.hessian + bends(shapes, theta, e.pulled)
@@ -178,6 +189,9 @@ class AnyDesign:
     def respond(self, y: Floats) -> None:
         """In the one model."""
         self.model.respond(y)
+
+    def many(self, shapes: Shapes, x: Floats, limits: Limits, responses: Floats, threads: int) -> None:
+        """One at a time."""
 
 
 def only(shapes: Shapes) -> Layout:

@@ -5,9 +5,11 @@ Source: Bates, Maechler, Bolker and Walker (2015), J. Stat. Softw. 67(1), sectio
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..covariance.layout import start_of
 from ..design.coordinates import to_named
@@ -15,17 +17,19 @@ from ..design.records import Design
 from ..errors import GlimmError
 from ..family import Family
 from ..kernels.matrix import Floats
+from ..progress import Progress
 from ..records import MixedRecord
 from ..version import VERSION
-from .boundary import Search, Settled, settle
+from .boundary import FLOOR, Search, Settled, limits, settle
 from .control import Control
 from .ending import mixed_solution
 from .linear_engines import LinearEnd, LinearEngine, linear_engine
-from .terms import Effects, reported, roots, working_effects
+from .terms import Effects, reported, reported_many, roots, working_effects
 
 CAP = 4.0
 EXACT = 1e-13
 START = 3.0
+EVALUATIONS = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +49,17 @@ def fit_lmm(design: Design, family: Family, reml: bool, control: Control) -> Mix
 
     Returns the record; raises GlimmError if fewer rows than coefficients are left, or nothing varies.
     """
-    return solve_lmm(prepare_lmm(design, family, reml, control))
+    with Progress("fit", EVALUATIONS, control.progress) as bar:
+        return solve_lmm(prepare_lmm(design, family, reml, control, bar.step))
 
 
-def prepare_lmm(design: Design, family: Family, reml: bool, control: Control) -> LinearProblem:
+def prepare_lmm(design: Design, family: Family, reml: bool, control: Control, step: Callable[[], None] = lambda: None) -> LinearProblem:
     """What `solve_lmm` and `refit_lmm` work on."""
     n, p = design.n, design.mean.matrix.p
     if n - p < 1:
         raise GlimmError(f"{n} rows for {p} coefficients: nothing is left to estimate variances from")
     terms = tuple(working_effects(t) for t in design.mean.random)
-    return LinearProblem(design, family, reml, control, terms, linear_engine(design, terms, reml, control.n_threads))
+    return LinearProblem(design, family, reml, control, terms, linear_engine(design, terms, reml, control.n_threads, step))
 
 
 def refit_lmm(problem: LinearProblem, y: Floats, near: MixedRecord) -> MixedRecord:
@@ -78,6 +83,33 @@ def solve_lmm(problem: LinearProblem, theta: Floats | None = None) -> MixedRecor
     if not last.ok:
         raise GlimmError("the random effects fit every row exactly, so there is no residual variation: use glimm.glm, or fewer terms")
     return _record(problem, settled, last)
+
+
+def solve_many(
+    problem: LinearProblem, near: MixedRecord, responses: Floats, vectors: Floats, scale: Floats, llf: Floats
+) -> NDArray[np.int64]:
+    """Solve for each of (B, n) responses from where `near` ended, into vectors (B, P), scale (B,) and llf (B,).
+
+    Returns the positions of those that end at a bound or nowhere, which are left to `refit_lmm`.
+    """
+    shapes, engine, control = near.layouts, problem.engine, problem.control
+    everything = np.arange(len(responses))
+    if not all(s.complete for s in shapes):
+        return everything
+    search = Search(engine.run, engine.slope, 0, engine.typical(), CAP, control.tol, control.max_iter)
+    at = limits(search, shapes, len(near.work_theta), FLOOR, control.max_iter)
+    found = engine.many(shapes, near.work_theta, at, responses, control.n_threads)
+    if found is None:
+        return everything
+    thetas, betas, rest = found
+    part = problem.design.mean
+    p = part.matrix.p
+    vectors[:, :p] = betas @ to_named(part).T
+    vectors[:, p:] = reported_many(problem.terms, shapes, thetas)
+    scale[:] = rest[:, 1] / (problem.design.n - p if problem.reml else problem.design.n)
+    constant = 2.0 * float(np.sum(np.log(part.scale))) if problem.reml else 0.0
+    llf[:] = -0.5 * (rest[:, 0] + constant)
+    return np.flatnonzero(rest[:, 2] == 0.0)
 
 
 def _record(problem: LinearProblem, settled: Settled, last: LinearEnd) -> MixedRecord:

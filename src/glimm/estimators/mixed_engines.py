@@ -6,15 +6,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from ..covariance.layout import Layout, Shapes, slices, total
 from ..design.records import Design
-from ..family import Family
-from ..kernels import MixedEvaluation, MixedModel, Rows, SparseLaplace, inverse
+from ..family import Family, Link
+from ..kernels import MixedEvaluation, MixedModel, Rows, SparseLaplace, SparseMixed, inverse
+from ..kernels.families import FamilyKernel, LinkKernel
 from ..kernels.matrix import Bools, Floats, Ints
+from ..kernels.sparse import NOWHERE
 from .linear_engines import only
 from .points import rule
 from .terms import Effects, by_level, directions, lambdas, one_factor, placed_effects
@@ -64,14 +66,21 @@ class MixedEngine(Protocol):
         """The same on some of the clusters, where there are many; None otherwise."""
 
 
-def mixed_engine(design: Design, family: Family, terms: tuple[Effects, ...], threads: int) -> MixedEngine:
-    """The engine for the design's random terms."""
-    kernels = family.kernel, design.mean.link.kernel
+def mixed_engine(design: Design, family: Family, terms: tuple[Effects, ...], threads: int, step: Callable[[], None]) -> MixedEngine:
+    """The engine for the design's random terms; step is called after every evaluation for the Hessian."""
     if one_factor(terms):
-        return OneFactor(design, kernels, terms[0], *by_level(terms[0].term), threads, {})
+        return OneFactor(design, family, terms[0], *by_level(terms[0].term), threads, {})
+    return any_design(design, family, terms, threads, step)
+
+
+def any_design(
+    design: Design, family: Family, terms: tuple[Effects, ...], threads: int, step: Callable[[], None] = lambda: None
+) -> AnyDesign:
+    """The engine that takes every design."""
     part = design.mean
     rows = Rows(part.matrix, part.center, part.scale, design.y, design.size, part.offset, threads=threads)
-    return AnyDesign(SparseLaplace(rows, [t.sparse() for t in terms], design.trials, design.weights), kernels, terms, part.matrix.p)
+    model = SparseLaplace(rows, [t.sparse() for t in terms], design.trials, design.weights)
+    return AnyDesign(model, family, part.link, terms, part.matrix.p, step)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +88,17 @@ class OneFactor:
     """One term under us or diag: rows by level in `order` from `starts`; models for each order of the effects that was needed."""
 
     design: Design
-    kernels: tuple[Any, Any]
+    family: Family
     effects: Effects
     order: Ints
     starts: Ints
     threads: int
     models: dict[tuple[int, ...], MixedModel]
+
+    @property
+    def kernels(self) -> tuple[FamilyKernel, LinkKernel]:
+        """Of family and link."""
+        return self.family.kernel, self.design.mean.link.kernel
 
     @property
     def quadrature(self) -> int:
@@ -105,8 +119,9 @@ class OneFactor:
         """The kernel's vector (beta | all entries of T | psi), and the positions of x in it."""
         p, m, q = self.design.mean.matrix.p, layout.size, self.effects.q
         entries = q * (q + 1) // 2
-        places = np.concatenate([np.arange(p), p + layout.places, np.arange(p + entries, p + entries + len(x) - p - m)])
-        vector = np.zeros(entries + len(x) - m)
+        own = p + entries + np.array(self.family.free, dtype=np.int64)
+        places = np.concatenate([np.arange(p), p + layout.places, own])
+        vector = np.concatenate([np.zeros(p + entries), self.family.psi(x[p + m :])])
         vector[places] = x
         return vector, places
 
@@ -162,21 +177,32 @@ class AnyDesign:
     """Any number of terms, by Laplace."""
 
     model: SparseLaplace
-    kernels: tuple[Any, Any]
+    family: Family
+    link: Link
     terms: tuple[Effects, ...]
     p: int
+    step: Callable[[], None]
+
+    @property
+    def kernels(self) -> tuple[FamilyKernel, LinkKernel]:
+        """Of family and link."""
+        return self.family.kernel, self.link.kernel
 
     @property
     def quadrature(self) -> int:
         """None: the levels are not independent of each other."""
         return 0
 
-    def answer(self, shapes: Shapes, x: Floats, order: int, tol: float = 1e-16) -> Any:
+    def answer(self, shapes: Shapes, x: Floats, order: int, tol: float = 1e-16) -> SparseMixed:
         """The kernel's answer."""
         p, m = self.p, total(shapes)
         theta = x[p : p + m]
-        moved = {} if order == 0 else {"directions": directions(shapes, theta)}
-        return self.model.evaluate(self.kernels, x[:p], lambdas(shapes, theta), x[p + m :], order=order, tol=tol, **moved)
+        moved = directions(shapes, theta) if order else NOWHERE
+        e = self.model.evaluate(self.kernels, x[:p], lambdas(shapes, theta), self.family.psi(x[p + m :]), moved, order, tol)
+        if order == 0 or not e.ok or len(self.family.free) == len(self.family.parameters):
+            return e
+        places = np.concatenate([np.arange(p + m), p + m + np.array(self.family.free, dtype=np.int64)])
+        return e._replace(gradient=e.gradient[places], hessian=e.hessian[np.ix_(places, places)] if order > 1 else e.hessian)
 
     def evaluate(self, shapes: Shapes, x: Floats, points: int, order: int) -> Value:
         """Laplace."""
@@ -192,6 +218,7 @@ class AnyDesign:
 
         def gradient(at: Floats) -> Value:
             e = self.answer(shapes, at, 1, SHARP)
+            self.step()
             return Value(e.ok, e.deviance, e.gradient, np.zeros((0, 0)))
 
         dear = self.model.shape()[2] > DEAR

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ..design.records import Design
+from ..design.response import RANGES, inside
 from ..errors import GlimmError
 from ..family import Family
-from ..kernels.matrix import Floats
+from ..kernels.matrix import Bools, Floats
 from ..records import MixedRecord
 from .control import Control
 from .glmm import fit_glmm
-from .lmm import LinearProblem, prepare_lmm, refit_lmm
+from .lmm import LinearProblem, prepare_lmm, refit_lmm, solve_many
+
+Step = Callable[[int], None]
 
 
 def refit(record: MixedRecord, y: Any, prepared: LinearProblem | None) -> tuple[MixedRecord, LinearProblem | None]:
@@ -31,6 +35,35 @@ def refit(record: MixedRecord, y: Any, prepared: LinearProblem | None) -> tuple[
     if prepared is None:
         prepared = prepare_lmm(record.design, record.family, record.reml, Control())
     return replace(refit_lmm(prepared, response, record), call=record.call), prepared
+
+
+@dataclass(frozen=True, slots=True)
+class Refits:
+    """Estimates of B responses: vectors (B, P) as in the record, scale, llf and whether the search converged (B,)."""
+
+    vectors: Floats
+    scale: Floats
+    llf: Floats
+    converged: Bools
+
+
+def refit_many(record: MixedRecord, responses: Floats, control: Control, prepared: LinearProblem | None, step: Step) -> Refits:
+    """The model of each row of responses (B, n): in native code where that has a loop of its own, one after the other where not.
+
+    step : called with the number of responses that are done
+    """
+    count = len(responses)
+    out = Refits(np.empty((count, len(record.vector))), np.empty(count), np.empty(count), np.ones(count, dtype=bool))
+    left = np.arange(count)
+    if record.linear:
+        prepared = prepared or prepare_lmm(record.design, record.family, record.reml, control)
+        left = solve_many(prepared, record, responses, out.vectors, out.scale, out.llf)
+    for done, i in enumerate(left):
+        step(count - len(left) + done)
+        again, prepared = refit(record, responses[i], prepared)
+        out.vectors[i], out.scale[i], out.llf[i] = again.vector, again.scale, again.llf
+        out.converged[i] = again.solution.code in ("converged", "boundary")
+    return out
 
 
 def new_response(design: Design, family: Family, y: Any) -> Floats:
@@ -54,6 +87,10 @@ def new_response(design: Design, family: Family, y: Any) -> Floats:
         with np.errstate(invalid="ignore"):
             bad |= (values < 0.0) | (values != np.floor(values))
         what = "whole numbers of at least 0"
+    elif family.support in RANGES:
+        with np.errstate(invalid="ignore"):
+            bad |= ~inside(values, family.support)
+        what = RANGES[family.support]
     if bad.any():
         at = int(np.argmax(bad))
         raise GlimmError(f"refit: y is {values[at]:g} at position {at} (counting from 0): the responses of this model are {what}")

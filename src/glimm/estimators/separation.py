@@ -22,7 +22,7 @@ def rows_at_bound(family: Family, mu: Floats) -> int:
     """Rows whose fitted probability is 0 or 1, or whose fitted count is 0, to within 1e-9."""
     if family.name == "binomial":
         return int(np.sum((mu < FITTED_EXTREME) | (mu > 1.0 - FITTED_EXTREME)))
-    return int(np.sum(mu < FITTED_EXTREME * mu.mean())) if family.name == "poisson" else 0
+    return int(np.sum(mu < FITTED_EXTREME * mu.mean())) if family.support == "count" else 0
 
 
 def separated_rows(design: Design, family: Family, mu: Floats, information: Floats, score: Floats) -> int:
@@ -40,14 +40,18 @@ def separated_rows(design: Design, family: Family, mu: Floats, information: Floa
         return at_bound
     root = inverse(np.asarray(np.linalg.cholesky(rows.gram()), dtype=np.float64))
     weakest = float(np.linalg.eigvalsh(root @ information @ root.T)[0])
-    typical = float(variance(family.kernel, np.array([design.y.mean()]))[0])
+    typical = float(variance(family.kernel, np.array([design.y.mean()]), family.psi())[0])
     moved = float(np.abs(rows.eta(solve(information, score))).max(initial=0.0))
     return at_bound if weakest < VANISHED * typical or moved > DRIFT else 0
 
 
 def bounded(family: Family, link: Link) -> bool:
     """Whether a finite linear predictor can lead out of the family's means."""
-    return (family.name, link.name) in (("binomial", "identity"), ("binomial", "log"), ("poisson", "identity"))
+    if link.name == "identity":
+        return family.support != "real"
+    if link.name == "log":
+        return family.support in ("binomial", "unit")
+    return link.name not in ("logit", "probit", "cloglog", "loglog", "cauchit")
 
 
 def separated(family: Family, rows: int, n: int) -> str:

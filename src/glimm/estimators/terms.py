@@ -135,8 +135,23 @@ def reported(terms: tuple[Effects, ...], shapes: Shapes, theta: Floats) -> Float
     return np.concatenate([np.zeros(0), *parts])
 
 
+def reported_many(terms: tuple[Effects, ...], shapes: Shapes, thetas: Floats) -> Floats:
+    """(B, parameters) as reported, of (B, m) thetas of complete shapes; one factorisation for all under us."""
+    parts = []
+    for e, s, at in zip(terms, shapes, slices(shapes), strict=True):
+        if not isinstance(s, Layout) or s.independent:
+            parts.append(np.array([named_theta(s, e.term.structure, theta, e.back) for theta in thetas[:, at]]))
+            continue
+        t = np.zeros((len(thetas), s.k, s.k))
+        t[:, s.rows, s.columns] = thetas[:, at]
+        root = e.back @ t
+        low = np.linalg.cholesky(root @ np.swapaxes(root, 1, 2))
+        parts.append(low[:, s.rows, s.columns])
+    return np.concatenate(parts, axis=1)
+
+
 def placed_effects(effects: Effects, s: Shape, theta: Floats, u: Floats, blocks: Floats) -> tuple[Floats, Floats]:
-    """b = Lambda u (J, k) and its conditional variances (J, k, k), as named; cells (C, 1), (C, 1, 1) under ou."""
+    """b = Lambda u (J, k) and its conditional variances (J, k, k), as named; cells (C, 1), (C, 1, 1) under ou. blocks may be empty."""
     if effects.patterns is None or isinstance(s, Layout):
         root = effects.back @ s.root(theta)
         q = effects.q
@@ -154,5 +169,7 @@ def placed_effects(effects: Effects, s: Shape, theta: Floats, u: Floats, blocks:
         cells = first[levels][:, None] + np.arange(q)
         inner = blocks[block[levels][:, None] + np.arange(q * q)].reshape(-1, q, q)
         b[cells] = u[cells] @ low.T
+        if not len(blocks):
+            continue
         variance[cells] = np.einsum("ac,jcd,ad->ja", low, inner, low)
     return b[:, None], variance[:, None, None]

@@ -1,5 +1,7 @@
 """Families and links."""
 
-from .records import FAMILIES, LINKS, Family, Link, resolve
+from .own import CustomFamily
+from .records import FAMILIES, LINKS, Family, Link
+from .resolve import resolve
 
-__all__ = ["FAMILIES", "LINKS", "Family", "Link", "resolve"]
+__all__ = ["FAMILIES", "LINKS", "CustomFamily", "Family", "Link", "resolve"]

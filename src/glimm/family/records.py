@@ -5,99 +5,147 @@ A family here is a record; its mathematics is written once, in native/families.h
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
-from typing import Final, Literal
+from typing import Any, Literal
 
-from ..errors import GlimmError, NotYetError, suggest
+import numpy as np
+
+from ..kernels.matrix import Floats
+
+Support = Literal["real", "positive", "nonnegative", "unit", "count", "binomial"]
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A link function g: eta = g(mu). `kernel` is its number in native code."""
+    """A link function g: eta = g(mu). `kernel` is its number in native code, with its own number where it has one."""
 
     name: str
-    kernel: int
+    kernel: int | tuple[int, float]
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
     """A response distribution.
 
-    kernel : its number in native code
+    kernel : its number in native code, or a user's functions
     predictors : number m of linear predictors
-    parameters : names of the family's own parameters, estimated on the scale named in `transforms`
+    parameters : names of the family's own parameters, estimated on the scale named in `transforms` ("log"; "power": logit(p - 1))
     support : what a response may be
-    scale_known : the dispersion is fixed at 1
+    scale_known : the dispersion is fixed at 1; otherwise the first parameter is the dispersion, phi (gaussian: sigma)
+    fixed : natural values of parameters that are given and not estimated, None for the others; empty if all are estimated
+    orthogonal : expected information has no block between the mean and the family's parameters
+    start : natural values to begin from, where the family gives them
     """
 
     name: str
-    kernel: int
+    kernel: Any
     default_link: str
     links: tuple[str, ...]
-    support: Literal["real", "count", "binomial"]
+    support: Support
     scale_known: bool
     predictors: int = 1
     parameters: tuple[str, ...] = ()
     transforms: tuple[str, ...] = ()
+    fixed: tuple[float | None, ...] = ()
+    orthogonal: bool = True
+    start: tuple[float, ...] = ()
+
+    @property
+    def free(self) -> tuple[int, ...]:
+        """Positions of the parameters that are estimated."""
+        return tuple(k for k in range(len(self.parameters)) if not self.fixed or self.fixed[k] is None)
+
+    @property
+    def shaped(self) -> bool:
+        """Whether a parameter other than a dispersion is estimated."""
+        return any(self.scale_known or k > 0 for k in self.free)
+
+    @property
+    def estimated(self) -> tuple[str, ...]:
+        """Names of the parameters that are estimated."""
+        return tuple(self.parameters[k] for k in self.free)
+
+    def psi(self, free: Sequence[float] | Floats = ()) -> Floats:
+        """(k,) all parameters on their transformed scale: the estimated ones as given (0 if none are), the others where they are fixed."""
+        out = np.zeros(len(self.parameters))
+        for k, value in enumerate(self.fixed):
+            if value is not None:
+                out[k] = transformed(self.transforms[k], value)
+        if len(free):
+            out[list(self.free)] = free
+        return out
+
+    def at_unit(self, free: Sequence[float] | Floats) -> Floats:
+        """psi with the dispersion at 1."""
+        out = self.psi(free)
+        if not self.scale_known:
+            out[0] = 0.0
+        return out
+
+    def natural(self, free: Sequence[float] | Floats) -> tuple[Floats, Floats]:
+        """The estimated parameters on their natural scale, and the derivatives of these in psi."""
+        pairs = [_natural(self.transforms[k], float(v)) for k, v in zip(self.free, free, strict=True)]
+        return np.array([value for value, _ in pairs]), np.array([slope for _, slope in pairs])
+
+    def scale(self, free: Sequence[float] | Floats) -> float:
+        """The dispersion: phi (gaussian: sigma^2), 1 where the family has none."""
+        if self.scale_known:
+            return 1.0
+        return float(np.exp((2.0 if self.name == "gaussian" else 1.0) * self.psi(free)[0]))
 
 
-LINKS = {name: Link(name, k) for k, name in enumerate(("identity", "log", "logit", "probit", "cloglog"))}
+def transformed(transform: str, value: float) -> float:
+    """A parameter on the scale on which it is estimated."""
+    return float(np.log(value) if transform == "log" else np.log(value - 1.0) - np.log(2.0 - value))
+
+
+def _natural(transform: str, psi: float) -> tuple[float, float]:
+    if transform == "log":
+        return float(np.exp(psi)), float(np.exp(psi))
+    q = float(1.0 / (1.0 + np.exp(-psi)))
+    return 1.0 + q, q * (1.0 - q)
+
+
+POWER, ODDS_POWER = 8, 9
+LINKS = {
+    link.name: link
+    for link in (
+        *(Link(name, k) for k, name in enumerate(("identity", "log", "logit", "probit", "cloglog", "loglog", "cauchit", "logc"))),
+        Link("inverse", (POWER, -1.0)),
+        Link("inverse_squared", (POWER, -2.0)),
+        Link("sqrt", (POWER, 0.5)),
+    )
+}
+NUMBERED = ("power", "odds_power")
+"""Links with a number of their own, as in power(0.5)."""
+
+UNIT = ("logit", "probit", "cloglog", "loglog", "cauchit", "log", "logc", "identity", "power", "odds_power")
+POSITIVE = ("log", "identity", "inverse", "inverse_squared", "sqrt", "power")
+REAL = ("identity", "log", "inverse", "inverse_squared", "sqrt", "power", "logit", "probit", "cloglog", "loglog", "cauchit")
+
+
+def _own(name: str, kernel: int, links: tuple[str, ...], support: Support, parameter: str, **more: Any) -> Family:
+    """A family with one parameter, on the log scale."""
+    return Family(name, kernel, links[0], links, support, more.pop("scale_known", False), 1, (parameter,), ("log",), **more)
+
 
 FAMILIES = {
     f.name: f
     for f in (
-        Family("gaussian", 0, "identity", ("identity", "log"), "real", False, parameters=("sigma",), transforms=("log",)),
-        Family("binomial", 1, "logit", ("logit", "probit", "cloglog", "log", "identity"), "binomial", True),
-        Family("poisson", 2, "log", ("log", "identity"), "count", True),
+        _own("gaussian", 0, REAL, "real", "sigma"),
+        Family("binomial", 1, "logit", UNIT, "binomial", True),
+        Family("poisson", 2, "log", POSITIVE, "count", True),
+        _own("gamma", 3, ("inverse", *(link for link in POSITIVE if link != "inverse")), "positive", "phi"),
+        _own("inverse_gaussian", 4, ("inverse_squared", *(k for k in POSITIVE if k != "inverse_squared")), "positive", "phi"),
+        _own("negative_binomial", 5, POSITIVE, "count", "k", scale_known=True),
+        _own("negative_binomial1", 6, POSITIVE, "count", "alpha", scale_known=True, orthogonal=False),
+        _own("beta", 7, UNIT, "unit", "precision", scale_known=True, orthogonal=False),
+        Family("tweedie", 8, "log", POSITIVE, "nonnegative", False, 1, ("phi", "power"), ("log", "power")),
     )
 }
 
 
-LATER_FAMILIES: Final = (
-    "gamma",
-    "inverse_gaussian",
-    "negative_binomial",
-    "negative_binomial1",
-    "tweedie",
-    "beta",
-    "quasibinomial",
-    "quasipoisson",
-    "ordinal",
-    "multinomial",
-)
-LATER_LINKS: Final = ("loglog", "cauchit", "inverse", "inverse_squared", "sqrt", "logc", "power", "odds_power")
-
-
-def resolve(family: str | Family, link: str | Link | None = None) -> tuple[Family, Link]:
-    """The records for the names that a user wrote.
-
-    Raises GlimmError for an unknown name or a pair that has no meaning, NotYetError for names that come in a later release.
-
-    >>> resolve("binomial", "probit")[1].name
-    'probit'
-    """
-    if not isinstance(family, Family):
-        if not isinstance(family, str) or family not in FAMILIES:
-            raise _unknown("family", family, FAMILIES, LATER_FAMILIES)
-        family = FAMILIES[family]
-    name = family.default_link if link is None else link.name if isinstance(link, Link) else link
-    if not isinstance(name, str) or name not in LINKS:
-        raise _unknown("link", name, LINKS, LATER_LINKS)
-    if name not in family.links:
-        raise GlimmError(f"link {name!r} does not go with family {family.name!r}: use one of {', '.join(family.links)}")
-    return family, LINKS[name]
-
-
-def _unknown(what: str, given: object, known: Iterable[str], later: tuple[str, ...]) -> GlimmError:
-    """The error for a name that is not there: not in this release, or in no release, with the nearest name of either kind."""
-    if not isinstance(given, str):
-        return GlimmError(f"{what} must be a name such as {next(iter(known))!r}, not {type(given).__name__}: have {', '.join(known)}")
-    bare = given.partition("(")[0].strip()
-    if bare in later:
-        return NotYetError(f"{what} {given!r} is not in this release: use one of {', '.join(known)}")
-    near = get_close_matches(bare.lower(), [*known, *later], n=1, cutoff=0.6)
-    if near and near[0] in later:
-        return GlimmError(f"unknown {what} {given!r}: if you mean {near[0]!r}, it is not in this release (have: {', '.join(known)})")
-    return GlimmError(f"unknown {what} {given!r}: {suggest(given, known)}")
+def names(known: Iterable[str]) -> str:
+    """Names in a list for an error."""
+    return ", ".join(f"{name}(p)" if name in NUMBERED else name for name in known)

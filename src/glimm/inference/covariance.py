@@ -112,6 +112,12 @@ def glm_covariance(record: GlmRecord, vcov: Any) -> tuple[Floats, str]:
     """Model-based, heteroscedasticity-consistent (MacKinnon and White 1985) or cluster-robust covariance of a GLM."""
     if vcov == "model":
         return record.scale * record.bread, "model-based"
+    if not record.family.orthogonal and vcov != "model" and _known(vcov):
+        own = f" and {', '.join(record.family.estimated)}" if record.family.free else ""
+        raise NotYetError(
+            f"vcov={vcov!r} is not there for family {record.family.name!r}, whose coefficients{own} are estimated together: "
+            "use vcov='model', or family 'negative_binomial' or 'poisson' with it"
+        )
     if isinstance(vcov, str) and vcov in HC:
         return _heteroscedastic(record, vcov), f"heteroscedasticity-robust ({vcov})"
     if isinstance(vcov, Mapping) and "cluster" in vcov:
@@ -122,6 +128,11 @@ def glm_covariance(record: GlmRecord, vcov: Any) -> tuple[Floats, str]:
         label = f"cluster-robust by {' and '.join(names)}" + (" (small-sample factor)" if small else "")
         return cov, label + ("; negative eigenvalues set to zero" if repaired else "")
     raise GlimmError(f"vcov={vcov!r} is not a covariance of a GLM: use 'model', 'HC0', 'HC1', 'HC2', 'HC3' or {{'cluster': 'column'}}")
+
+
+def _known(vcov: Any) -> bool:
+    """Whether it is a covariance that a GLM has."""
+    return (isinstance(vcov, str) and vcov in HC) or (isinstance(vcov, Mapping) and "cluster" in vcov)
 
 
 def cluster_covariance(record: GlmRecord, clusters: Sequence[Clusters], small: bool = False) -> Floats:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import GlimmError
+from ..estimators.gee import gee_psi
 from ..estimators.residuals import pearson_residuals, row_deviances
 from ..kernels import mean
 from ..kernels.matrix import Floats
@@ -14,12 +15,12 @@ RESIDUALS = ("response", "pearson", "deviance", "working")
 
 
 def n_parameters(record: Record) -> int:
-    """Parameters of the likelihood: coefficients, covariance parameters, and the dispersion where it is estimated."""
-    extra = 0 if record.family.scale_known else 1
+    """Parameters of the likelihood: coefficients, covariance parameters, the family's own where they are estimated."""
+    extra = len(record.family.free)
     if isinstance(record, MixedRecord):
         theta = record.blocks["theta"]
         return int(record.blocks["mean"].stop + (theta.stop - theta.start) + extra)
-    return len(record.vector) + extra
+    return int(record.blocks["mean"].stop) + extra
 
 
 def criteria(record: Record) -> dict[str, float]:
@@ -28,6 +29,13 @@ def criteria(record: Record) -> dict[str, float]:
         raise AttributeError("a GEE has no likelihood, so no llf, aic or bic; compare working correlations by qic() when it is there")
     k = n_parameters(record)
     return {"llf": record.llf, "aic": -2.0 * record.llf + 2.0 * k, "bic": -2.0 * record.llf + np.log(record.design.n) * k}
+
+
+def own_psi(record: Record) -> Floats:
+    """(k,) the family's own parameters on their transformed scale."""
+    if isinstance(record, GeeRecord):
+        return gee_psi(record.family)
+    return record.family.psi(record.vector[record.blocks.get("family", slice(0, 0))])
 
 
 def linear_predictor(record: Record) -> Floats:
@@ -48,7 +56,7 @@ def fitted(record: Record) -> Floats:
 
 def deviance(record: Record) -> float:
     """Sum of size times unit deviance at the fitted means."""
-    return float(row_deviances(record.design, record.family, fitted(record)).sum())
+    return float(row_deviances(record.design, record.family, fitted(record), own_psi(record)).sum())
 
 
 def residuals(record: Record, kind: str) -> Floats:
@@ -65,5 +73,5 @@ def residuals(record: Record, kind: str) -> Floats:
     if kind == "working":
         return np.asarray((design.y - mu) / slope)
     if kind == "pearson":
-        return pearson_residuals(design, family, mu)
-    return np.asarray(np.sign(design.y - mu) * np.sqrt(np.maximum(row_deviances(design, family, mu), 0.0)))
+        return pearson_residuals(design, family, mu, own_psi(record))
+    return np.asarray(np.sign(design.y - mu) * np.sqrt(np.maximum(row_deviances(design, family, mu, own_psi(record)), 0.0)))

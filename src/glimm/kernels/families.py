@@ -1,6 +1,7 @@
 """Families and links row by row: l(y, eta; psi) per row with its derivatives, means and variances.
 
-`family` and `link` are the numbers in the records of glimm.family; size multiplies a row's log-density (None is 1).
+`family` and `link` are the kernels in the records of glimm.family: numbers, or a user's own family and (number, power) of a link.
+size multiplies a row's log-density (None is 1); psi holds the family's own parameters on their transformed scale (default 0).
 """
 
 from __future__ import annotations
@@ -8,9 +9,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .matrix import Floats
 from .native import native
+
+FamilyKernel = Any  # int, or an object with jets, psi_jets and variance
+LinkKernel = int | tuple[int, float]
+Psi = ArrayLike
 
 
 def floats(a: Any) -> Floats:
@@ -23,50 +29,65 @@ def maybe(a: Any) -> Floats | None:
     return None if a is None else floats(a)
 
 
+def own(psi: Any) -> Floats:
+    """psi as a contiguous array, a single number too."""
+    return floats(np.atleast_1d(psi))
+
+
 def jets(
-    family: int, link: int, y: Floats, eta: Floats, size: Floats | None = None, psi: float = 0.0
+    family: FamilyKernel, link: LinkKernel, y: Floats, eta: Floats, size: Floats | None = None, psi: Psi = ()
 ) -> tuple[Floats, Floats, Floats, Floats]:
     """(l, dl, d2l, d3l), each (n,): log-density without the terms free of eta, and its derivatives in eta."""
-    out: tuple[Floats, Floats, Floats, Floats] = native().jets(family, link, psi, floats(y), maybe(size), floats(eta))
+    out: tuple[Floats, Floats, Floats, Floats] = native().jets(family, link, own(psi), floats(y), maybe(size), floats(eta))
     return out
 
 
-def working(family: int, link: int, y: Floats, eta: Floats, size: Floats | None = None, psi: float = 0.0) -> tuple[Floats, Floats, Floats]:
-    """(l, dl, w), each (n,): w is the expected information in eta."""
-    out: tuple[Floats, Floats, Floats] = native().working(family, link, psi, floats(y), maybe(size), floats(eta))
+def working(
+    family: FamilyKernel, link: LinkKernel, y: Floats, eta: Floats, size: Floats | None = None, psi: Psi = ()
+) -> tuple[Floats, Floats, Floats]:
+    """(l, dl, w), each (n,): w is the expected information in eta (negative_binomial1, a user's own family: 1 / variance)."""
+    out: tuple[Floats, Floats, Floats] = native().working(family, link, own(psi), floats(y), maybe(size), floats(eta))
     return out
 
 
-def psi_jets(family: int, link: int, y: Floats, eta: Floats, size: Floats | None = None, psi: float = 0.0) -> tuple[Floats, Floats, Floats]:
-    """Derivatives in psi of l, of dl and of -d2l, each (n,)."""
-    out: tuple[Floats, Floats, Floats] = native().psi_jets(family, link, psi, floats(y), maybe(size), floats(eta))
+def psi_jets(
+    family: FamilyKernel,
+    link: LinkKernel,
+    y: Floats,
+    eta: Floats,
+    size: Floats | None = None,
+    psi: Psi = (),
+    constants: bool = True,
+) -> tuple[Floats, Floats, Floats]:
+    """Derivatives in each psi of l, of dl and of -d2l, each (k, n); constants : with the terms that are free of eta."""
+    out: tuple[Floats, Floats, Floats] = native().psi_jets(family, link, own(psi), floats(y), maybe(size), floats(eta), constants)
     return out
 
 
-def constant(family: int, y: Floats, trials: Floats | None, weights: Floats | None, psi: float = 0.0) -> float:
+def constant(family: FamilyKernel, y: Floats, trials: Floats | None, weights: Floats | None, psi: Psi = ()) -> float:
     """The terms of the log-likelihood that are free of eta, summed over rows."""
-    return float(native().constant(family, psi, floats(y), maybe(trials), maybe(weights)))
+    return float(native().constant(family, own(psi), floats(y), maybe(trials), maybe(weights)))
 
 
-def mean(link: int, eta: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+def mean(link: LinkKernel, eta: Floats) -> tuple[Floats, Floats, Floats, Floats]:
     """(mu, mu', mu'', mu'''), each (n,): the inverse link and its derivatives."""
     out: tuple[Floats, Floats, Floats, Floats] = native().mean(link, floats(eta))
     return out
 
 
-def link(link: int, mu: Floats) -> Floats:
+def link(link: LinkKernel, mu: Floats) -> Floats:
     """(n,) eta = g(mu)."""
     out: Floats = native().link(link, floats(mu))
     return out
 
 
-def variance(family: int, mu: Floats) -> Floats:
-    """(n,) the variance function v(mu)."""
-    out: Floats = native().variance(family, floats(mu))
+def variance(family: FamilyKernel, mu: Floats, psi: Psi = ()) -> Floats:
+    """(n,) the variance function v(mu); psi holds its parameters, where it has any."""
+    out: Floats = native().variance(family, floats(mu), own(psi))
     return out
 
 
-def unit_deviance(family: int, y: Floats, mu: Floats) -> Floats:
+def unit_deviance(family: FamilyKernel, y: Floats, mu: Floats, psi: Psi = ()) -> Floats:
     """(n,) the deviance of each row for size 1."""
-    out: Floats = native().unit_deviance(family, floats(y), floats(mu))
+    out: Floats = native().unit_deviance(family, floats(y), floats(mu), own(psi))
     return out

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .families import floats, maybe
+from .families import FamilyKernel, LinkKernel, floats, maybe
 from .matrix import Codes, Floats, Ints
 from .native import native
 from .newton import Limits, Optimum, optimum
@@ -71,6 +71,14 @@ class LinearMixed:
         """Minimise the deviance over the entries (rows, columns) of T, the others being 0."""
         return optimum(self.handle.search(floats(theta), rows, columns, reml, *limits.packed()))
 
+    def search_many(
+        self, responses: Floats, theta: Floats, rows: Ints, columns: Ints, reml: bool, limits: Limits, threads: int
+    ) -> tuple[Floats, Floats, Floats]:
+        """The search for each of B responses (B, n): theta (B, m), beta (B, p), and (B, 3): deviance, r2, 1 if inside its bounds."""
+        given = np.ascontiguousarray(responses, dtype=np.float64)
+        out: tuple[Floats, Floats, Floats] = self.handle.search_many(given, floats(theta), rows, columns, reml, *limits.packed(), threads)
+        return out
+
     def respond(self, y: Floats) -> None:
         """Put another response in the place of the rows' own."""
         self.handle.respond(floats(y))
@@ -89,11 +97,11 @@ class MixedModel:
     def __init__(self, rows: Rows, starts: Ints, z: Floats | None, q: int, trials: Floats | None, weights: Floats | None) -> None:
         self.handle: Any = native().MixedModel(rows.handle, starts, _z(z), q, maybe(trials), maybe(weights), rows.threads)
 
-    def laplace(self, family: int, link: int, vector: Floats, order: int, blocks: bool = False) -> MixedEvaluation:
+    def laplace(self, family: FamilyKernel, link: LinkKernel, vector: Floats, order: int, blocks: bool = False) -> MixedEvaluation:
         """order 0: value; 1: with gradient; 2: with model Hessian."""
         return MixedEvaluation(*self.handle.laplace(family, link, floats(vector), order, blocks))
 
-    def laplace_hessian(self, family: int, link: int, vector: Floats, places: Ints | None = None) -> Floats | None:
+    def laplace_hessian(self, family: FamilyKernel, link: LinkKernel, vector: Floats, places: Ints | None = None) -> Floats | None:
         """(m, m) exact Hessian of the Laplace objective in m entries of the vector, by default all; None where it cannot be evaluated."""
         at = np.arange(len(vector)) if places is None else np.ascontiguousarray(places, dtype=np.int64)
         out: Floats | None = self.handle.laplace_hessian(family, link, floats(vector), at)
@@ -101,8 +109,8 @@ class MixedModel:
 
     def quadrature(
         self,
-        family: int,
-        link: int,
+        family: FamilyKernel,
+        link: LinkKernel,
         vector: Floats,
         order: int,
         nodes: Floats,

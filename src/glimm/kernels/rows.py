@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .families import floats, maybe
+from .families import FamilyKernel, LinkKernel, Psi, floats, maybe, own
 from .matrix import Floats, Ints, Matrix
 from .native import native
 
@@ -69,9 +69,9 @@ class Rows:
             self.n, matrix.p, blocks, floats(center), floats(scale), maybe(y), maybe(size), maybe(offset), order
         )
 
-    def glm(self, family: int, link: int, beta: Floats) -> GlmPass:
-        """One pass of a GLM at beta (p,)."""
-        return GlmPass(*self.handle.glm_pass(family, link, floats(beta), self.threads))
+    def glm(self, family: FamilyKernel, link: LinkKernel, beta: Floats, psi: Psi = ()) -> GlmPass:
+        """One pass of a GLM at beta (p,) and the family's own parameters psi."""
+        return GlmPass(*self.handle.glm_pass(family, link, floats(beta), own(psi), self.threads))
 
     def eta(self, beta: Floats) -> Floats:
         """(n,) offset + X beta, in the order of rows."""
@@ -105,8 +105,8 @@ class Rows:
 
     def gee(
         self,
-        family: int,
-        link: int,
+        family: FamilyKernel,
+        link: LinkKernel,
         beta: Floats,
         starts: Ints,
         working: int,
@@ -114,10 +114,13 @@ class Rows:
         time: Floats | None,
         scores: bool = False,
         curvatures: bool = False,
+        psi: Psi = (),
     ) -> GeePass:
         """One pass of a GEE; time (n,) is in the order of rows."""
         return GeePass(
-            *self.handle.gee_pass(family, link, floats(beta), starts, working, alpha, maybe(time), scores, curvatures, self.threads)
+            *self.handle.gee_pass(
+                family, link, floats(beta), own(psi), starts, working, alpha, maybe(time), scores, curvatures, self.threads
+            )
         )
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .families import floats, maybe
+from .families import FamilyKernel, LinkKernel, floats, maybe
 from .matrix import Codes, Floats, Ints
 from .native import native
 from .rows import Rows
@@ -119,7 +119,7 @@ class SparseLaplace:
 
     def evaluate(
         self,
-        kernels: tuple[int, int],
+        kernels: tuple[FamilyKernel, LinkKernel],
         beta: Floats,
         lambdas: Floats,
         psi: Floats,
@@ -135,7 +135,17 @@ class SparseLaplace:
         out: list[Floats] = self.handle.inverse_blocks()
         return out
 
-    def log_ratios(self, kernels: tuple[int, int], beta: Floats, lambdas: Floats, psi: Floats, draws: Floats) -> Floats:
+    def leading(self) -> int:
+        """The term whose levels are eliminated first: the one with most of them."""
+        out: int = self.handle.leading()
+        return out
+
+    def draws(self, e: Floats) -> tuple[list[list[Floats]], Floats, float]:
+        """u = mode + L^-T e for e (d, effects), by draw and term; |e|^2 (d,) and log |L| of all but the leading term."""
+        out: tuple[list[list[Floats]], Floats, float] = self.handle.draws(np.ascontiguousarray(e))
+        return out
+
+    def log_ratios(self, kernels: tuple[FamilyKernel, LinkKernel], beta: Floats, lambdas: Floats, psi: Floats, draws: Floats) -> Floats:
         """(d,) log p(y, u) - log q(u), less its value at the mode, for u = mode + L^-T e, e (d, effects), at the last evaluation."""
         out: Floats = self.handle.log_ratios(*kernels, floats(beta), floats(lambdas), floats(psi), np.ascontiguousarray(draws))
         return out

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..errors import GlimmError
 from ..family import Link
 from ..kernels import link as link_eta
 from ..kernels import mean
@@ -35,7 +36,18 @@ def average(link: Link, eta: Floats, sd: Floats) -> tuple[Floats, Floats, Floats
         root = np.sqrt(1.0 + sd**2)
         m, slope, _, _ = mean(link.kernel, eta / root)
         return m, slope / root, -slope * eta * sd / root**3
-    return _trapezoid(link, eta, sd)
+    if link.name == "logc":
+        m = np.exp(eta + 0.5 * sd**2)
+        return 1.0 - m, -m, -sd * m
+    if link.name == "sqrt":
+        return eta**2 + sd**2, 2.0 * eta, 2.0 * sd
+    out = _trapezoid(link, eta, sd)
+    if np.any(np.isnan(out[0]) & np.isfinite(eta)):
+        raise GlimmError(
+            f"link {link.name!r} has no average over clusters here: a normal random effect takes some of them outside the range of its "
+            "linear predictor; use target='typical', or fit with link='log' (means above 0) or 'logit' (means between 0 and 1)"
+        )
+    return out
 
 
 def average_on_link(link: Link, eta: Floats, sd: Floats) -> tuple[Floats, Floats, Floats]:

@@ -17,6 +17,7 @@ import numpy as np
 from ..data.records import ARRAY
 from ..data.text import string
 from ..design.response import response_variables
+from ..estimators.control import Control
 from ..family import Family, Link
 from ..records import Call, Record
 from .text import counted, listed
@@ -33,7 +34,7 @@ def keep(door: Callable[..., Any], given: Mapping[str, Any]) -> Call:
     named: dict[str, str] = {}
     columns, arrays = [], []
     for name, parameter in signature(door).parameters.items():
-        value = None if is_dataclass(given[name]) and given[name] == type(given[name])() else given[name]
+        value = None if given[name].__class__ is Control and given[name] == Control() else given[name]
         if name in ("formula", "data") or (isinstance(value, str | int | float | None) and value == parameter.default):
             continue
         text = source(value)
@@ -65,6 +66,9 @@ def source(value: Any) -> str | None:
         return "{" + ", ".join(f"{source(k)}: {source(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
         return "[" + ", ".join(map(string, value)) + "]"
+    if callable(value):
+        name = getattr(value, "__name__", "")
+        return name if name.isidentifier() else "..."
     if is_dataclass(value):
         set_here = [(f.name, getattr(value, f.name)) for f in fields(value) if getattr(value, f.name) != f.default]
         return f"glimm.{type(value).__name__}({', '.join(f'{name}={source(v)}' for name, v in set_here)})"

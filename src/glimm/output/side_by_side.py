@@ -12,6 +12,7 @@ from typing import final
 
 from ..covariance.working import working
 from ..inference.covariance import Inference
+from ..inference.parameters import family_parameters
 from ..inference.wald import interval
 from ..marginal.attenuation import Attenuated, attenuate, intercept_sd
 from ..records import GeeRecord, MixedRecord, Record
@@ -115,10 +116,12 @@ def other_parameters(record: Record) -> list[tuple[str, float]]:
         out = list(dict(out).items())
     elif not record.family.scale_known and record.family.support == "real":
         out.append(("residual sd", math.sqrt(record.scale)))
+    if (own := family_parameters(record)) is not None:
+        out += [(f"{record.family.name} {name}", float(value)) for name, value in zip(own.names, own.values, strict=True)]
     if isinstance(record, GeeRecord):
         names = working(record.corr).names()
         out += [(f"working correlation {name}", float(a)) for name, a in zip(names, record.alpha, strict=True)]
-        if record.family.scale_known:
+        if record.family.name != "gaussian":
             out.append(("dispersion", record.scale))
     return out
 

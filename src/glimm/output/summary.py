@@ -13,6 +13,7 @@ from ..data.records import Factor
 from ..design.structured import NAMED
 from ..inference.covariance import Inference
 from ..inference.criteria import criteria
+from ..inference.parameters import family_parameters
 from ..inference.wald import interval, p_values
 from ..kernels.matrix import Floats
 from ..records import GeeRecord, GlmRecord, MixedRecord, Record
@@ -68,14 +69,20 @@ def summary_text(model: str, record: Record, inference: Inference, level: float 
 
 def results(record: Record, inference: Inference, level: float) -> list[Section]:
     """The numbers: coefficients, columns left out, other parameters, likelihood and the like."""
-    found: list[Section | None] = [coefficients(inference, level), dropped(record), other_parameters(record), fit_lines(record)]
+    found: list[Section | None] = [
+        coefficients(inference, level),
+        dropped(record),
+        other_parameters(record),
+        own_parameters(record),
+        fit_lines(record),
+    ]
     return [section for section in found if section is not None]
 
 
 def header(record: Record) -> Facts:
     """Label and words: what was fitted, to which rows, how, and how that ended."""
     design, missing = record.design, record.design.missing
-    lines = [("formula", design.spec.formula.text), ("family", f"{record.family.name}, {design.mean.link.name} link")]
+    lines = [("formula", design.spec.formula.text), ("family", f"{words.family_words(record)}, {design.mean.link.name} link")]
     if design.response.event:
         label, _, event = design.response.event.partition(": ")
         lines.append((label, event))
@@ -175,6 +182,20 @@ def other_parameters(record: Record) -> Table | Lines | None:
     return None
 
 
+def own_parameters(record: Record) -> Table | None:
+    """The family's own parameters, where it has any besides sigma."""
+    found = family_parameters(record)
+    if found is None:
+        return None
+    columns = (
+        Column("family", found.names),
+        Column("estimate", tuple(figures(float(v)) for v in found.values), "number"),
+        Column("std. error", tuple(figures(float(v)) for v in found.errors), "number"),
+    )
+    note = f"{record.family.name}: {words.VARIANCES[record.family.name]}" if record.family.name in words.VARIANCES else record.family.name
+    return Table("parameters of the family", columns, (f"{note}; by maximum likelihood",))
+
+
 def random_effects(record: MixedRecord) -> Table:
     """Variances, standard deviations and correlations; the residual last, where there is one."""
     rows = tables.varcorr(record).to_dict("records")
@@ -209,7 +230,9 @@ def fit_lines(record: Record) -> Lines:
     lines: list[tuple[tuple[str, str], ...]] = []
     if isinstance(record, GlmRecord):
         df = record.design.n - record.design.mean.matrix.p
-        where = "fixed by the family" if record.family.scale_known else "Pearson chi-squared / residual degrees of freedom"
+        where = "Pearson chi-squared / residual degrees of freedom"
+        if record.family.scale_known or record.family.shaped:
+            where = "fixed by the family" if record.family.scale_known else "maximum likelihood"
         lines.append((("dispersion", f"{figures(record.scale)} ({where})"),))
         lines.append((("deviance", f"{figures(record.deviance)} on {df} residual degrees of freedom"),))
     numbers = criteria(record)

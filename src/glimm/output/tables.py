@@ -44,6 +44,16 @@ def from_columns(record: Record, columns: Mapping[str, Any]) -> Any:
     return deliver(record, pd.DataFrame(dict(columns)))
 
 
+def replicates(record: MixedRecord, found: Mapping[str, Any]) -> Any:
+    """A bootstrap's estimates: a row per replicate."""
+    p, theta = record.blocks["mean"].stop, record.blocks["theta"]
+    names = (*record.design.mean.names, *theta_names(record))
+    columns = {name: found["vector"][:, j] for j, name in enumerate(names[: max(p, theta.stop)])}
+    if not record.family.scale_known:
+        columns["sigma"] = np.sqrt(found["scale"])
+    return from_columns(record, columns | {"llf": found["llf"], "converged": found["converged"]})
+
+
 def by_row(record: Record, values: Floats, name: str) -> pd.Series[float]:
     """A Series over the rows used, indexed as the caller's pandas frame is, by position in the data for other kinds."""
     import pandas as pd
@@ -140,7 +150,7 @@ def varcorr(record: MixedRecord) -> pd.DataFrame:
             rows.append(row)
         if by_name:
             rows += [{"group": term.group, "term": name, "correlation": value} for name, value in correlations(record, index, sigma)]
-    if not record.family.scale_known:
+    if record.family.name == "gaussian":
         rows.append({"group": "Residual", "term": "", "variance": record.scale, "std_dev": np.sqrt(record.scale)})
     return pd.DataFrame(rows)
 

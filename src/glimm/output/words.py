@@ -68,6 +68,23 @@ def kind(record: Record) -> str:
     return "LMM" if record.linear else "GLMM"
 
 
+VARIANCES = {
+    "gamma": "variance phi mu^2",
+    "inverse_gaussian": "variance phi mu^3",
+    "negative_binomial": "variance mu + mu^2 / k",
+    "negative_binomial1": "variance mu (1 + alpha)",
+    "beta": "variance mu (1 - mu) / (1 + precision)",
+    "tweedie": "variance phi mu^power",
+}
+
+
+def family_words(record: Record) -> str:
+    """The family, with what was given of its parameters."""
+    family = record.family
+    given = [f"{name} = {value:g}" for name, value in zip(family.parameters, family.fixed, strict=False) if value is not None]
+    return f"{family.name} ({', '.join(given)})" if given else family.name
+
+
 def is_identity(record: Record) -> bool:
     """Whether the coefficients are on the scale of the mean itself."""
     return record.design.mean.link.name == "identity"
@@ -90,19 +107,28 @@ def mean_words(record: Record) -> str:
 def scale_words(record: Record) -> str:
     """The scale of the linear predictor."""
     mean = mean_words(record)
+    link = record.design.mean.link.name
+    if "(" in link:
+        return f"the {mean}, transformed by {link}"
     return {
         "identity": f"the {mean}",
         "log": f"the log of the {mean}",
-        "logit": "the log odds",
+        "logit": "the log odds" if mean == "probability" else f"the logit of the {mean}",
         "probit": f"the probit of the {mean}",
         "cloglog": f"the complementary log-log of the {mean}",
-    }[record.design.mean.link.name]
+        "loglog": f"the log-log of the {mean}, -log(-log)",
+        "cauchit": f"the cauchit of the {mean}",
+        "logc": f"the log of one minus the {mean}",
+        "inverse": f"one over the {mean}",
+        "inverse_squared": f"one over the squared {mean}",
+        "sqrt": f"the square root of the {mean}",
+    }[link]
 
 
 def ratio_words(record: Record) -> str:
     """What exp makes of a difference on the scale of the linear predictor, or nothing."""
     link = record.design.mean.link.name
-    if link == "logit":
+    if link == "logit" and mean_words(record) == "probability":
         return "exp of a difference is an odds ratio"
     if link == "log":
         ratio = {"probability": "a risk ratio", "rate": "a rate ratio", "mean count": "a ratio of mean counts"}
@@ -167,6 +193,8 @@ def random_slopes(record: Record) -> list[str]:
 def method(record: Record) -> str:
     """How the parameters were estimated."""
     if isinstance(record, GlmRecord):
+        if record.family.shaped:
+            return f"maximum likelihood (ML) of coefficients and {listed(list(record.family.estimated))} together, by Newton's method"
         return "maximum likelihood (ML) by Fisher scoring"
     if isinstance(record, GeeRecord):
         rule = RULES.get(record.moments, record.moments)

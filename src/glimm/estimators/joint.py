@@ -1,0 +1,146 @@
+"""A GLM with parameters of its own: -2 log L(beta, psi), minimised together by Newton's method with its Hessian.
+
+H_bb = -2 X'diag(l'')X, H_bk = -2 X'dl'/dpsi_k; H_kl by central differences of the exact slope in psi.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..design.records import Design
+from ..family import Family, Link
+from ..family.own import Functions
+from ..family.records import transformed
+from ..kernels import Limits, Optimum, Rows, constant, jets, mean, minimise, positive_definite, psi_jets, solve, variance
+from ..kernels.matrix import Floats
+from .control import Control
+from .irls import Scoring, score_iterations, start
+
+STEP = 1e-4
+CLEAR = 1e6
+FIRST = {"beta": 5.0, "power": 1.5}
+"""Natural values that a first pass takes for the parameters; 1 for the others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Joint:
+    """-2 log L of a design as a function of (working beta | psi that is estimated)."""
+
+    design: Design
+    family: Family
+    rows: Rows
+
+    def evaluate(self, v: Floats) -> tuple[bool, float, Floats, Floats]:
+        """(finite, value, gradient, Hessian)."""
+        design, family, p = self.design, self.family, self.rows.p
+        kernels = family.kernel, design.mean.link.kernel
+        psi, free = family.psi(v[p:]), list(family.free)
+        eta = self.rows.eta(v[:p])
+        rows, d1, d2, _ = jets(*kernels, design.y, eta, design.size, psi)
+        value = -2.0 * (float(rows.sum()) + constant(family.kernel, design.y, design.trials, design.weights, psi))
+        n = len(v)
+        if not (np.isfinite(value) and np.all(np.isfinite(d2))):
+            return False, np.inf, np.zeros(n), np.eye(n)
+        slope, d1_psi, _ = psi_jets(*kernels, design.y, eta, design.size, psi)
+        gradient, hessian = np.empty(n), np.empty((n, n))
+        gradient[:p] = self._times(d1)
+        gradient[p:] = slope[free].sum(axis=1)
+        part = design.mean
+        hessian[:p, :p] = Rows(part.matrix, part.center, part.scale, size=d2, threads=self.rows.threads).gram()
+        for i, k in enumerate(free):
+            hessian[p + i, :p] = hessian[:p, p + i] = self._times(d1_psi[k])
+            sides = []
+            for side in (STEP, -STEP):
+                moved = psi.copy()
+                moved[k] += side
+                sides.append(psi_jets(*kernels, design.y, eta, design.size, moved)[0][free].sum(axis=1))
+            hessian[p + i, p:] = (sides[0] - sides[1]) / (2.0 * STEP)
+        hessian[p:, p:] = 0.5 * (hessian[p:, p:] + hessian[p:, p:].T)
+        ok = bool(np.all(np.isfinite(gradient)) and np.all(np.isfinite(hessian)))
+        return ok, value, -2.0 * gradient, -2.0 * hessian
+
+    def _times(self, v: Floats) -> Floats:
+        """X'v."""
+        if self.rows.p == 0:
+            return np.zeros(0)
+        return np.asarray(self.rows.cluster_scores(v, np.array([0, self.design.n], dtype=np.int64))[0])
+
+    def search(self, v: Floats, control: Control, only_psi: bool = False) -> Optimum:
+        """The minimum from v; the last steps are plain Newton steps as long as they lower the gradient."""
+        n, p = len(v), self.rows.p
+        free = np.ones(n, dtype=bool)
+        free[: p if only_psi else 0] = False
+        limits = Limits(np.full(n, -np.inf), np.zeros(n, dtype=bool), free, 4.0, control.tol, control.max_iter)
+        found = minimise(self.evaluate, v, limits)
+        for _ in range(4):
+            g, h = found.gradient[free], found.hessian[np.ix_(free, free)]
+            if not (found.converged and positive_definite(h)):
+                break
+            x = found.x.copy()
+            x[free] -= solve(h, g)
+            ok, value, gradient, hessian = self.evaluate(x)
+            if not (ok and float(gradient[free] @ solve(h, gradient[free])) < 0.5 * float(g @ solve(h, g))):
+                break
+            found = replace(found, x=x, value=value, gradient=gradient, hessian=hessian, evaluations=found.evaluations + 1)
+        return found
+
+
+def fit_joint(design: Design, rows: Rows, family: Family, control: Control) -> Optimum:
+    """(working beta | psi) together. Raises GlimmError if no starting values are inside the family's range."""
+    scoring, psi = begin(design, family, design.mean.link, control, rows)
+    return Joint(design, family, rows).search(np.concatenate([scoring.beta, psi]), control)
+
+
+def dispersion(design: Design, rows: Rows, family: Family, beta: Floats, scale: float, control: Control) -> Optimum:
+    """The psi of maximum likelihood at working beta, from a dispersion to begin with."""
+    at = np.concatenate([beta, [np.log(scale) if scale > 0.0 else 0.0]])
+    return Joint(design, family, rows).search(at, control, only_psi=True)
+
+
+def begin(design: Design, family: Family, link: Link, control: Control, rows: Rows, near: float | None = 1e-2) -> tuple[Scoring, Floats]:
+    """Coefficients by Fisher scoring at plain values of the family's parameters, and their own by the spread of the residuals."""
+    first = [transformed(family.transforms[k], FIRST.get(family.name, FIRST.get(family.parameters[k], 1.0))) for k in family.free]
+    if family.start:
+        first = [float(np.log(family.start[k])) for k in family.free]
+    psi = family.psi(first)
+    beta = start(design, family, link, control, rows, psi)
+    if isinstance(family.kernel, Functions):
+        mu = mean(link.kernel, rows.eta(beta))[0]
+        if rows.n == design.n:
+            family.kernel.check(design.y, mu, psi, design.rows)
+    scoring = score_iterations(rows, family, link, beta, control, near, psi)
+    if not family.free or family.start or rows.n != design.n:
+        return scoring, np.array(first)
+    mu = mean(link.kernel, rows.eta(scoring.beta))[0]
+    return scoring, moments(design, family, mu, psi)
+
+
+def moments(design: Design, family: Family, mu: Floats, psi: Floats) -> Floats:
+    """The estimated parameters, transformed, from squared residuals: rough values to begin a search from."""
+    squares = (design.y - mu) ** 2
+    total = float(squares.sum())
+    if family.name == "negative_binomial":
+        value = float((mu**2).sum()) / max(total - float(mu.sum()), 1e-2 * total)
+    elif family.name == "negative_binomial1":
+        value = max(total / float(mu.sum()) - 1.0, 0.05)
+    elif family.name == "beta":
+        value = max(float((mu * (1.0 - mu)).sum()) / total - 1.0, 0.5)
+    else:
+        size = 1.0 if design.size is None else design.size
+        value = max(float(np.mean(size * squares / variance(family.kernel, mu, psi))), 1e-300)
+    rest = [transformed(family.transforms[k], FIRST["power"]) for k in family.free[1:]]
+    return np.array([np.log(min(max(value, 1e-3), 1e3)) if family.scale_known else np.log(value), *rest])
+
+
+def without_end(family: Family, psi: Floats) -> str:
+    """What is to be said where a parameter has run off to where the family is a simpler one; nothing elsewhere."""
+    if not len(psi) or isinstance(family.kernel, Functions):
+        return ""
+    value = float(family.natural(psi)[0][0])
+    if family.name == "negative_binomial" and value > CLEAR:
+        return "the estimated k has no end: the counts vary no more than Poisson counts, use family='poisson'"
+    if family.name == "negative_binomial1" and value < 1.0 / CLEAR:
+        return "the estimated alpha is zero: the counts vary no more than Poisson counts, use family='poisson'"
+    return ""
