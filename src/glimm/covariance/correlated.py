@@ -13,6 +13,8 @@ import numpy as np
 from ..kernels.matrix import Bools, Floats
 
 STEP: Final = 1e-30
+FAR: Final = np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore")
+"""A search may try parameters at which there is no factor: NaN says so."""
 Complex = Any
 
 
@@ -195,6 +197,7 @@ def names(structure: Correlated, effects: tuple[str, ...], group: str) -> tuple[
     return (*sds, *(f"{group}.{label}" for label in structure.labels(len(effects))))
 
 
+@FAR
 def root(structure: Correlated, par: Floats, times: Floats) -> Floats:
     """(k, k) T = D chol(R) of par = (standard deviations, w); NaN where R has no factor."""
     m = n_sds(structure, len(times))
@@ -202,6 +205,7 @@ def root(structure: Correlated, par: Floats, times: Floats) -> Floats:
     return np.asarray(par[:m] * low if structure.one_sd else par[:m, None] * low)
 
 
+@FAR
 def droot(structure: Correlated, par: Floats, times: Floats) -> Floats:
     """(len(par), k, k) derivatives of T: dL = L low(L^-1 dR L^-T), the diagonal halved."""
     k, m = len(times), n_sds(structure, len(times))

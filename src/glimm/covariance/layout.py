@@ -17,6 +17,8 @@ from .correlated import CORRELATED, Correlated
 from .structures import Structure, placed, structure
 
 DIFFERENCE = 1e-5
+FURTHER = 20.0
+STILL = 1e-5
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +110,8 @@ class Layout:
 class Curve:
     """Standard deviations and correlations of a structure: Lambda = D chol(R(w)), one for each pattern of times.
 
-    patterns : (k,) times of the effects, one array under all structures but ou; free : parameters searched over, the others (standard
-    deviations, with a common one also the correlations) are 0; held : (size of the structure,) values that parameters not free had
+    patterns : (k,) times of the effects, one array under all structures but ou; free : parameters searched over; of the others standard
+    deviations are 0, correlations as in held (size of the structure,)
     """
 
     structure: Correlated
@@ -147,6 +149,26 @@ class Curve:
     def complete(self) -> bool:
         """Whether no standard deviation has been set to zero."""
         return bool(self.free.all())
+
+    @property
+    def limited(self) -> bool:
+        """Whether a correlation has been left at its limit, of effects with a standard deviation that is not 0."""
+        return self.rank > 0 and not self.free[correlated.n_sds(self.structure, self.k) :].all()
+
+    def at_limit(self, theta: Floats) -> Bools:
+        """(size,) correlations that stay as they are however much further their parameters go one way."""
+        par, out = self.par(theta), np.zeros(self.size, dtype=bool)
+        m = correlated.n_sds(self.structure, self.k)
+        for j, c in enumerate(np.flatnonzero(self.free)):
+            if c >= m:
+                step = FURTHER * (np.arange(len(par)) == c)
+                out[j] = min(self._change(par[m:], (par + side * step)[m:]) for side in (1.0, -1.0)) < STILL
+        return out
+
+    def _change(self, w: Floats, other: Floats) -> float:
+        """Largest difference of a correlation between two sets of their parameters."""
+        both = [[self.structure.correlation(v, times) for times in self.patterns] for v in (w, other)]
+        return max(float(np.abs(a - b).max()) for a, b in zip(*both, strict=True))
 
     def par(self, theta: Floats) -> Floats:
         """(size of the structure,) all parameters."""

@@ -128,7 +128,22 @@ def settle(search: Search, shapes: Shapes, x: Floats) -> Settled:
         x = best.optimum.x
         best = Settled(search.run(best.shapes, x, limits(search, best.shapes, len(x), floor, left)), best.shapes)
         evaluations += best.optimum.evaluations
-    return replace(best, optimum=replace(best.optimum, evaluations=evaluations))
+    return at_limits(search, Settled(replace(best.optimum, evaluations=evaluations), best.shapes))
+
+
+def at_limits(search: Search, settled: Settled) -> Settled:
+    """The same place without the parameters of correlations that have come to a limit, where nothing depends on them any more."""
+    o, shapes = settled.optimum, list(settled.shapes)
+    keep = np.ones(len(o.x), dtype=bool)
+    for t, (s, at) in enumerate(zip(settled.shapes, slices(settled.shapes, search.first), strict=True)):
+        if isinstance(s, Curve) and s.rank:
+            held = s.at_limit(o.x[at])
+            keep[at] = ~held
+            shapes[t] = without(s, o.x[at], held)
+    if keep.all():
+        return settled
+    x, gradient, floor = o.x[keep], o.gradient[keep], o.floor[keep]
+    return Settled(replace(o, x=x, gradient=gradient, hessian=o.hessian[np.ix_(keep, keep)], floor=floor), tuple(shapes))
 
 
 def release(search: Search, shapes: Shapes, x: Floats) -> tuple[tuple[Shapes, Floats] | None, int]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..covariance.layout import Layout, Shape
+from ..covariance.correlated import n_sds
+from ..covariance.correlated import theta as natural
+from ..covariance.layout import Curve, Layout, Shape
 from ..design.records import RandomTerm
 from ..kernels import Optimum
 from ..kernels.matrix import Floats
@@ -21,6 +23,7 @@ def mixed_solution(optimum: Optimum, shapes: tuple[Shape, ...], roots: tuple[Flo
     message = f"converged in {optimum.evaluations} evaluations"
     active: tuple[str, ...] = ()
     lost = [lost_rank(root, term) for shape, root, term in zip(shapes, roots, terms, strict=True) if shape.rank < shape.k]
+    lost += [correlation_limit(shape, term) for shape, term in zip(shapes, terms, strict=True) if isinstance(shape, Curve) and shape.limited]
     if lost:
         code = "boundary"
         message = "; ".join(said for said, _ in lost)
@@ -64,6 +67,23 @@ def lost_rank(root: Floats, term: RandomTerm) -> tuple[str, tuple[str, ...]]:
         f"the estimated covariance matrix of the {len(sd)} effects of {term.group} has rank {rank}: one is a combination of the others",
         (f"{term.group}.{term.names[-1]}",),
     )
+
+
+def correlation_limit(curve: Curve, term: RandomTerm) -> tuple[str, tuple[str, ...]]:
+    """What correlations at the end of their range say of the effects."""
+    par = curve.held
+    m = n_sds(curve.structure, curve.k)
+    value = float(natural(curve.structure, par, curve.k)[m])
+    names = tuple(f"{term.group}.{label}" for label in curve.structure.labels(curve.k))
+    if curve.structure.name == "toep":
+        said = f"the estimated correlations of the effects of {term.group} are at the limit of what toep allows"
+        return f"{said}: the data do not tell these effects apart", names
+    if curve.structure.name != "ou":
+        limit = "the effects are one" if value > 0.5 else "the limit of what the structure allows"
+        return f"the estimated correlation {names[0]} is {value:+.3g}: {limit}", names
+    if value * max(float(t[-1] - t[0]) for t in curve.patterns) < 1.0:
+        return f"the estimated rate {names[0]} is zero: effects of a level do not change with time, as under (1 | {term.group})", names
+    return f"the estimated rate {names[0]} has no upper limit: effects at different times are independent, or nearly so", names
 
 
 def weakest(curvature: Floats, names: tuple[str, ...]) -> tuple[float, dict[str, float]]:

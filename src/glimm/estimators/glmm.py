@@ -29,7 +29,7 @@ from .joint import begin, without_end
 from .mixed_engines import MixedEnd, MixedEngine, OneFactor, mixed_engine, model_errors
 from .points import CHECK_POINTS, CHECK_SHIFT, MOST_EFFECTS, POINTS, SETTLED, affordable, checked_points
 from .separation import bounded, separated, separated_rows
-from .terms import Effects, reported, roots, working_effects
+from .terms import Effects, reported, restrained, roots, working_effects
 
 CAP = 4.0
 NEAR = 1e-2
@@ -75,7 +75,9 @@ class Problem:
             def evaluate(v: Floats) -> tuple[bool, float, Floats, Floats]:
                 e = self.engine.evaluate(shapes, v, points, 2)
                 self.bar.step()
-                return (True, e.deviance, e.gradient, e.hessian + added) if e.ok else (False, np.inf, np.zeros(len(v)), np.eye(len(v)))
+                if not e.ok:
+                    return False, np.inf, np.zeros(len(v)), np.eye(len(v))
+                return True, e.deviance, e.gradient, e.hessian + added + restrained(shapes, e.gradient, self.p)
 
             return minimise(evaluate, x, limits)
 

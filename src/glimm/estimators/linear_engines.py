@@ -15,7 +15,7 @@ from ..covariance.layout import Layout, Shapes, slices
 from ..design.records import Design
 from ..kernels import Limits, LinearMixed, Optimum, Rows, SparseLinear, minimise
 from ..kernels.matrix import Floats
-from .terms import Effects, directions, lambdas, one_factor, placed_effects
+from .terms import Effects, directions, lambdas, one_factor, placed_effects, restrained
 
 WELL = 1e6
 
@@ -153,8 +153,8 @@ class AnyDesign:
             self.step()
             if not e.ok or e.gradient is None or e.pulled is None:
                 return False, np.inf, np.zeros(len(theta)), np.eye(len(theta))
-            hessian = np.zeros((0, 0)) if e.hessian is None else e.hessian + bends(shapes, theta, e.pulled)
-            return True, e.deviance, e.gradient, hessian
+            model = np.zeros((0, 0)) if e.hessian is None else e.hessian
+            return True, e.deviance, e.gradient, model + bends(shapes, theta, e.pulled) + restrained(shapes, e.gradient)
 
         if not len(x):
             e = self.model.evaluate(lambdas(shapes, x), self.reml)
