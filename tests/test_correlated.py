@@ -96,10 +96,25 @@ def test_the_least_correlation_is_the_one_that_k_effects_can_have(name, k):
     assert s.natural(s.start(k, 1.0), k)[0] == pytest.approx(0.0, abs=1e-15)
 
 
-def test_no_factor_where_there_is_none_is_nan_and_raises_nothing():
-    s = CORRELATED["cs"]
-    assert np.isnan(root(s, np.array([1.0, 1.0, 1.0, 60.0]), np.arange(3.0))).all()
-    assert droot(s, np.array([1.0, 1.0, 1.0, 60.0]), np.arange(3.0)).shape == (4, 3, 3)
+@pytest.mark.parametrize("name", CORRELATED)
+def test_a_correlation_at_its_limit_has_a_factor_and_derivatives(name):
+    k = 4
+    s, par, times = drawn(name, k, 1)
+    m = n_sds(s, k)
+    sds = np.broadcast_to(par[:m], k)
+    for c in range(m, len(par)):
+        for end in (-60.0, 60.0):
+            moved = par.copy()
+            moved[c] = end
+            low = root(s, moved, times)
+            np.testing.assert_allclose(low @ low.T, sds[:, None] * s.correlation(moved[m:], times) * sds, atol=1e-12)
+            assert np.isfinite(droot(s, moved, times)).all()
+
+
+def test_what_is_not_finite_is_nan_and_raises_nothing():
+    s = CORRELATED["ou"]
+    assert np.isnan(root(s, np.array([1.0, np.inf]), TIMES[:3])).any()
+    assert np.isnan(droot(s, np.array([1.0, np.nan]), TIMES[:3])).any()
 
 
 @pytest.mark.parametrize("name", CORRELATED)

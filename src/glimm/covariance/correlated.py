@@ -13,6 +13,7 @@ import numpy as np
 from ..kernels.matrix import Bools, Floats
 
 STEP: Final = 1e-30
+TINY: Final = 1e-13
 FAR: Final = np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore")
 """A search may try parameters at which there is no factor: NaN says so."""
 Complex = Any
@@ -199,7 +200,7 @@ def names(structure: Correlated, effects: tuple[str, ...], group: str) -> tuple[
 
 @FAR
 def root(structure: Correlated, par: Floats, times: Floats) -> Floats:
-    """(k, k) T = D chol(R) of par = (standard deviations, w); NaN where R has no factor."""
+    """(k, k) T = D chol(R) of par = (standard deviations, w); NaN where R is not finite."""
     m = n_sds(structure, len(times))
     low = factor(np.asarray(structure.correlation(par[m:], times), dtype=np.float64))
     return np.asarray(par[:m] * low if structure.one_sd else par[:m, None] * low)
@@ -227,11 +228,13 @@ def droot(structure: Correlated, par: Floats, times: Floats) -> Floats:
 
 
 def factor(r: Floats) -> Floats:
-    """Lower Cholesky factor, NaN where there is none."""
-    try:
-        return np.asarray(np.linalg.cholesky(r))
-    except np.linalg.LinAlgError:
-        return np.full(r.shape, np.nan)
+    """Lower Cholesky factor, of R + tiny I where rounding leaves R without one; NaN where R is not finite."""
+    for more in (0.0, TINY):
+        try:
+            return np.asarray(np.linalg.cholesky(r + more * np.eye(len(r))))
+        except np.linalg.LinAlgError:
+            continue
+    return np.full(r.shape, np.nan)
 
 
 def theta(structure: Correlated, par: Floats, k: int) -> Floats:
