@@ -194,7 +194,7 @@ glmm <- function(id, formula, data, family, link, fam, fixed, d, terms, o = NULL
   own <- family_own(fam); id2 <- which(nm == "betad")
   if (length(own) && length(id2)) { k <- names(own); v <- exp(own[[1]] * p[[id2]]); v_se <- abs(own[[1]]) * se[[id2]]
     if (k == "sigma") entry <- c(entry, list(sigma = v, log_sigma_se = v_se)) else { entry$parameters <- setNames(list(v), k); entry$log_se <- setNames(list(v_se), k) } }
-  if (fam$family == "tweedie") { tf <- which(nm == "thetaf"); entry$parameters$power <- 1 + plogis(p[[tf]]); entry$logit_power_se <- se[[tf]] }   # logit(power - 1)
+  if (fam$family == "tweedie") { tf <- which(nm == "psi"); entry$parameters$power <- 1 + plogis(p[[tf]]); entry$logit_power_se <- se[[tf]] }   # logit(power - 1)
   if (glmer) { bars <- unlist(lapply(terms, function(t) if (t$structure == "diag") paste0("(0 + ", t$z, " | ", t$g, ")") else paste0("(0 + ", paste(t$z, collapse = " + "), " | ", t$g, ")"))); d$.o <- if (is.null(o)) rep(0, nrow(d)) else o
     f <- try0(glmer(as.formula(paste(fixed, "+ offset(.o) +", paste(bars, collapse = " + "))), d, fam, control = glmerControl(optimizer = "bobyqa", optCtrl = list(maxfun = 2e5, rhoend = 1e-9), tolPwrss = 1e-12, calc.derivs = FALSE))); if (!is.null(f)) x$by$glmer <- as.numeric(logLik(f)) }
   entry$newton_step <- x$step; entry$max_gradient <- x$gradient; entry$found_by <- x$name; entry$loglik_by <- x$by

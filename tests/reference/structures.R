@@ -28,7 +28,8 @@ dense <- function(fixed, d, terms, S, sigma, reml) {
 }
 structured <- function(id, formula, design, fixed, terms, fam = gaussian(), reml = FALSE, o = NULL, offset_text = NULL) {
   if (!grepl(part, id)) return(invisible())
-  d <- des(design); pr <- prepare(d, terms); d <- pr$d; terms <- pr$terms; x <- tmb_search(fixed, d, terms, fam, o, reml); p <- x$p; nm <- names(p); S <- tmb_cov(x, terms); times <- sort(unique(d$t)); linear <- fam$family == "gaussian"
+  d <- des(design); pr <- prepare(d, terms); d <- pr$d; terms <- pr$terms; x <- tmb_search(fixed, d, terms, fam, o, reml)
+  if (is.null(x)) return(cat(id, "has no fit by glmmTMB\n")); p <- x$p; nm <- names(p); S <- tmb_cov(x, terms); times <- sort(unique(d$t)); linear <- fam$family == "gaussian"
   stored <- Map(function(t, S) { e <- covariance_entry(t, S); nat <- natural(t, S, times); if (!is.null(nat)) e$natural <- nat; if (t$structure == "ou") { e$effects <- I("t"); e$times <- num(times); e$sd <- num(nat$sd); e$corr <- e$cov <- NULL }; e }, terms, S)
   entry <- list(kind = if (linear) "lmm" else "glmm", formula = formula, data = "sim_several", design = design, family = fam$family, link = fam$link)
   if (linear) entry$reml <- reml else entry$points <- 1
@@ -64,12 +65,15 @@ for (r in c(FALSE, TRUE)) { s <- if (r) "_reml" else "_ml"
 }
 for (v in c("yb", "yp")) { F <- if (v == "yb") binomial() else poisson(); g <- function(t) paste0("glmm_", t, if (v == "yb") "_logit" else "_poisson")
   f <- function(bars) paste(v, "~ x + visit +", bars); fx <- paste(v, "~ x + visit"); fs <- paste(v, "~ x")
-  structured(g("ar1_visits"), f("ar1(0 + C(visit) | a)"), "visits", fx, list(by_visit("ar1", vi)), F)
+  structured(g("ar1_repeats"), f("ar1(0 + C(visit) | a)"), "repeats", fx, list(by_visit("ar1", re)), F)
+  if (v == "yp") structured(g("ar1_visits"), f("ar1(0 + C(visit) | a)"), "visits", fx, list(by_visit("ar1", vi)), F)   # binary: one response a visit says too little
   structured(g("ar1_repeats_centre"), f("ar1(0 + C(visit) | a) + (1 | b)"), "repeats", fx, c(list(by_visit("ar1", re)), centre), F)
   structured(g("ou_repeats"), f("ou(0 + t | a)"), "repeats", fx, list(by_time(re)), F)
-  structured(g("ou_visits_centre"), f("ou(0 + t | a) + (1 | b)"), "visits", fx, c(list(by_time(vi)), centre), F)
+  structured(g("ou_repeats_centre"), f("ou(0 + t | a) + (1 | b)"), "repeats", fx, c(list(by_time(re)), centre), F)
+  if (v == "yp") structured(g("ou_visits"), f("ou(0 + t | a)"), "visits", fx, list(by_time(vi)), F)
   for (k in c("cs", "homcs", "toep")) structured(g(paste0(k, "_repeats")), f(sprintf("%s(0 + C(visit) | a)", k)), "repeats", fx, list(by_visit(k, re)), F)
   for (k in c("cs", "toep")) structured(g(paste0(k, "_repeats_centre")), f(sprintf("%s(0 + C(visit) | a) + (1 | b)", k)), "repeats", fx, c(list(by_visit(k, re)), centre), F)
+  for (k in c("cs", "toep")) structured(g(paste0(k, "_sibling")), paste0(v, " ~ x + ", k, "(0 + C(c) | a)"), "sibling", fs, list(by_c(k, si)), F)
   structured(g("homcs_sibling"), paste(v, "~ x + homcs(0 + C(c) | a)"), "sibling", fs, list(by_c("homcs", si)), F)
   structured(g("cs_slope"), paste(v, "~ x + cs(1 + x | a) + (1 | b)"), "cross", fs, list(term("a", ~ x, "cs"), term("b")), F)
 }
