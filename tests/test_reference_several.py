@@ -53,7 +53,7 @@ def covariances(fit) -> list[np.ndarray]:
 def assert_terms(fit, entry: dict, tolerance: float) -> None:
     """Covariances of every term in units of its standard deviations, and what a structure has for them."""
     terms = fit.record.design.mean.random
-    theta = [fit.theta.to_numpy()[at] for at in slices_of([len(part) for part in theta_parts(fit)], 0)]
+    theta = [fit.theta[at] for at in slices_of([len(part) for part in theta_parts(fit)], 0)]
     unit = fit.sigma if fit.record.linear else 1.0
     largest = max(max(term["sd"]) for term in entry["terms"])
     for mine, term, want, values in zip(covariances(fit), terms, entry["terms"], theta, strict=True):
