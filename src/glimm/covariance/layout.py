@@ -152,11 +152,11 @@ class Curve:
 
     @property
     def limited(self) -> bool:
-        """Whether a correlation has been left at its limit, of effects with a standard deviation that is not 0."""
-        return self.rank > 0 and not self.free[correlated.n_sds(self.structure, self.k) :].all()
+        """Whether a correlation has been left at its limit, of effects with standard deviations that are not 0."""
+        return self.rank > 1 - self.structure.one_sd and not self.free[correlated.n_sds(self.structure, self.k) :].all()
 
     def at_limit(self, theta: Floats) -> Bools:
-        """(size,) correlations that stay as they are however much further their parameters go one way."""
+        """(size,) parameters of correlations that change nothing however much further they go one way."""
         par, out = self.par(theta), np.zeros(self.size, dtype=bool)
         m = correlated.n_sds(self.structure, self.k)
         for j, c in enumerate(np.flatnonzero(self.free)):
@@ -166,9 +166,11 @@ class Curve:
         return out
 
     def _change(self, w: Floats, other: Floats) -> float:
-        """Largest difference of a correlation between two sets of their parameters."""
+        """Largest difference of a correlation between two sets of their parameters, among effects that vary."""
+        m = correlated.n_sds(self.structure, self.k)
+        varying = np.outer(self.free[:m], self.free[:m])
         both = [[self.structure.correlation(v, times) for times in self.patterns] for v in (w, other)]
-        return max(float(np.abs(a - b).max()) for a, b in zip(*both, strict=True))
+        return max(float(np.abs((a - b) * varying).max()) for a, b in zip(*both, strict=True))
 
     def par(self, theta: Floats) -> Floats:
         """(size of the structure,) all parameters."""

@@ -136,7 +136,7 @@ def at_limits(search: Search, settled: Settled) -> Settled:
     o, shapes = settled.optimum, list(settled.shapes)
     keep = np.ones(len(o.x), dtype=bool)
     for t, (s, at) in enumerate(zip(settled.shapes, slices(settled.shapes, search.first), strict=True)):
-        if isinstance(s, Curve) and s.rank:
+        if isinstance(s, Curve):
             held = s.at_limit(o.x[at])
             keep[at] = ~held
             shapes[t] = without(s, o.x[at], held)

@@ -79,7 +79,7 @@ def correlation_limit(curve: Curve, term: RandomTerm) -> tuple[str, tuple[str, .
         said = f"the estimated correlations of the effects of {term.group} are at the limit of what toep allows"
         return f"{said}: the data do not tell these effects apart", names
     if curve.structure.name != "ou":
-        limit = "the effects are one" if value > 0.5 else "the limit of what the structure allows"
+        limit = "the data do not tell these effects apart" if abs(value) > 0.9 else "the limit of what the structure allows"
         return f"the estimated correlation {names[0]} is {value:+.3g}: {limit}", names
     if value * max(float(t[-1] - t[0]) for t in curve.patterns) < 1.0:
         return f"the estimated rate {names[0]} is zero: effects of a level do not change with time, as under (1 | {term.group})", names
