@@ -66,6 +66,13 @@ def test_open_cases(name):
     assert_relative(fit.bse, entry["se"], 1e-3, "standard errors")
 
 
+def test_better_than_glmer_where_it_stopped_early():
+    glmer, tmb = (stored("reference")[f"glmm_ticks_poisson{end}"] for end in ("", "_tmb"))
+    fit = fitted("reference", "glmm_ticks_poisson")
+    assert fit.llf > glmer["loglik"] + 1e-3
+    assert abs(fit.llf - tmb["loglik"]) < 1e-5
+
+
 @pytest.mark.parametrize("points", [1, 5])
 def test_a_variance_of_zero_is_the_glm_and_is_said(points):
     entry = stored("more")[f"glmm_boundary_{points}"]
