@@ -9,7 +9,7 @@ namespace {
 constexpr double kNear = 1e-2;
 // Far from it a fresh model knows more than the change of the gradient over a long step.
 constexpr double kFar = 10.0;
-constexpr double kTrusted = 1e-2, kSure = 1e-5;
+constexpr double kTrusted = 5e-3, kSure = 1e-5;
 
 bool usable(const Evaluation& e) {
   if (!e.ok || !std::isfinite(e.value)) return false;

@@ -220,6 +220,7 @@ def names(structure: Correlated, effects: tuple[str, ...], group: str) -> tuple[
     return (*sds, *(f"{group}.{label}" for label in structure.labels(len(effects))))
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def root(structure: Correlated, par: Floats, times: Floats) -> Floats:
     """(k, k) T = D chol(R) of par = (standard deviations, w); NaN where R has no factor."""
     m = n_sds(structure, len(times))
@@ -227,6 +228,7 @@ def root(structure: Correlated, par: Floats, times: Floats) -> Floats:
     return np.asarray(par[:m] * low if structure.one_sd else par[:m, None] * low)
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def droot(structure: Correlated, par: Floats, times: Floats) -> Floats:
     """(len(par), k, k) derivatives of T: dL = L low(L^-1 dR L^-T), the diagonal halved."""
     k, m = len(times), n_sds(structure, len(times))
@@ -248,11 +250,13 @@ def droot(structure: Correlated, par: Floats, times: Floats) -> Floats:
 
 
 def factor(r: Floats) -> Floats:
-    """Lower Cholesky factor of r + 1e-10 I, which a singular r has as well; NaN where there is none."""
-    try:
-        return np.asarray(np.linalg.cholesky(r + RIDGE * np.eye(len(r))))
-    except np.linalg.LinAlgError:
-        return np.full(r.shape, np.nan)
+    """Lower Cholesky factor, of r + 1e-10 I where r is singular; NaN where there is none."""
+    for ridge in (0.0, RIDGE):
+        try:
+            return np.asarray(np.linalg.cholesky(r + ridge * np.eye(len(r))))
+        except np.linalg.LinAlgError:
+            continue
+    return np.full(r.shape, np.nan)
 
 
 def theta(structure: Correlated, par: Floats, k: int) -> Floats:

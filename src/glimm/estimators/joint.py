@@ -75,6 +75,9 @@ class Joint:
         free[: p if only_psi else 0] = False
         limits = Limits(np.full(n, -np.inf), np.zeros(n, dtype=bool), free, 4.0, control.tol, control.max_iter)
         found = minimise(self.evaluate, v, limits)
+        ok, value, gradient, hessian = self.evaluate(found.x)  # the search ends with a step, and its Hessian has gathered secants
+        if ok:
+            found = replace(found, value=value, gradient=gradient, hessian=hessian)
         for _ in range(4):
             g, h = found.gradient[free], found.hessian[np.ix_(free, free)]
             if not (found.converged and positive_definite(h)):

@@ -24,7 +24,7 @@ from .terms import Effects, by_level, directions, lambdas, one_factor, placed_ef
 MANY_LEVELS, FEW_LEVELS = 4000, 1000
 CENTRAL, FORWARD = 3e-3, 1e-4
 SHARP = 1e-22
-DEAR = 250
+DEAR, MANY_ROWS = 250, 50_000
 
 
 class Value(NamedTuple):
@@ -223,7 +223,7 @@ class AnyDesign:
             self.step()
             return Value(e.ok, e.deviance, e.gradient, np.zeros((0, 0)))
 
-        dear = self.model.shape()[2] > DEAR
+        dear = self.model.shape()[2] > DEAR or len(x) * len(self.terms[0].term.refs) > MANY_ROWS
         return differences(gradient, x, scales, steps, FORWARD if dear else CENTRAL, gradient(x).gradient if dear else None)
 
     def end(self, shapes: Shapes, x: Floats, points: int) -> MixedEnd:
