@@ -14,7 +14,7 @@ from .terms import working_effects
 
 
 def conditional_variances(record: MixedRecord) -> tuple[Floats, ...]:
-    """Per term (J, k, k), effects as named; (C, 1, 1) for the cells of ou. Dear where a design is large: a factorisation and its inverse."""
+    """Per term (J, k, k), effects as named; (C, 1, 1) under ou. A factorisation and its inverse: dear where a design is large."""
     design, threads = record.design, Control().n_threads
     terms = tuple(working_effects(t) for t in design.mean.random)
     if record.linear:

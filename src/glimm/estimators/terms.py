@@ -189,7 +189,7 @@ def placed_variances(effects: Effects, s: Shape, theta: Floats, blocks: Floats) 
 
 
 def by_pattern(effects: Effects, s: Shape, theta: Floats) -> Iterator[tuple[Floats, Ints, Ints]]:
-    """Under ou, for each pattern of times: Lambda (q, q), the cells (levels, q) and the entries of the blocks (levels, q q) of its levels."""
+    """Under ou, for each pattern of times: Lambda (q, q), its levels' cells (levels, q) and entries of the blocks (levels, q q)."""
     assert effects.patterns is not None
     assert effects.pattern is not None
     values = s.lambdas(theta)

@@ -175,7 +175,7 @@ def correlations(record: MixedRecord, index: int, sigma: Floats) -> list[tuple[s
 
 
 def ranef(record: MixedRecord, variances: tuple[Floats, ...]) -> pd.DataFrame:
-    """group, level, term, estimate, std_error: conditional modes of b with their conditional standard deviations, from per term (J, k, k) variances.
+    """group, level, term, estimate, std_error: conditional modes of b with conditional standard deviations; variances : per term (J, k, k).
 
     Levels of several groupings are strings, unless all of them are numbers. Under ou a term is a time of the level, "t = 2.5".
     """
