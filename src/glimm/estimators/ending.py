@@ -23,7 +23,9 @@ def mixed_solution(optimum: Optimum, shapes: tuple[Shape, ...], roots: tuple[Flo
     message = f"converged in {optimum.evaluations} evaluations"
     active: tuple[str, ...] = ()
     lost = [lost_rank(root, term) for shape, root, term in zip(shapes, roots, terms, strict=True) if shape.rank < shape.k]
-    lost += [correlation_limit(shape, term) for shape, term in zip(shapes, terms, strict=True) if isinstance(shape, Curve) and shape.limited]
+    lost += [
+        correlation_limit(shape, term) for shape, term in zip(shapes, terms, strict=True) if isinstance(shape, Curve) and shape.limited
+    ]
     if lost:
         code = "boundary"
         message = "; ".join(said for said, _ in lost)

@@ -259,7 +259,9 @@ def _solution(problem: Problem, found: Settled, every_root: tuple[Floats, ...], 
     if solution.code != "not_converged":
         message = ""
         if not np.all(np.isfinite(curvature)):
-            where = "next to impossible fitted means" if bounded(family, design.mean.link) else "where the log-likelihood cannot be evaluated"
+            where = (
+                "next to impossible fitted means" if bounded(family, design.mean.link) else "where the log-likelihood cannot be evaluated"
+            )
             message = f"the estimates lie {where}, so that it has no curvature there: no standard errors"
         elif not positive_definite(curvature):
             eigenvalue, direction = weakest(curvature, _names(problem, found.shapes))
