@@ -148,12 +148,13 @@ tmb_cov <- function(x, terms) {                            # covariance of each 
     if (nrow(S0) == length(k)) S[k, k] <- S0 else return(S0); S
   }, terms, x$state)
 }
-tmb_search <- function(fixed, d, terms, fam, o = NULL, reml = FALSE, quick = FALSE, beta = NULL) {
+tmb_search <- function(fixed, d, terms, fam, o = NULL, reml = FALSE, quick = FALSE, beta = NULL, starts = c(0.5, 0.1, 2)) {
   d$.o <- if (is.null(o)) rep(0, nrow(d)) else o; by <- list(); found <- list()
   keep <- function(x) if (!is.null(x)) { by[[x$name]] <<- -x$f; x$size <- sum(sapply(x$state, function(s) if (s$kind == "rr") s$r else length(s$cols))); found[[length(found) + 1]] <<- x }
   best <- function() found[[which.min(sapply(found, `[[`, "f"))]]
   full <- lapply(terms, function(t) list(kind = if (t$q == 1 && is.null(t$tmb)) "diag" else t$structure, cols = seq_len(t$q), r = t$q)); run <- function(name, state, start, method = NULL) keep(tmb_run(name, fixed, d, terms, state, fam, reml, start, method, beta))
-  run("start 0.5", full, 0.5); if (!quick) { run("start 0.1", full, 0.1); run("start 2", full, 2); run("BFGS", full, 0.3, "BFGS") }
+  for (s in if (quick) starts[1] else starts) run(paste("start", s), full, s)
+  if (!quick && length(starts) > 2) run("BFGS", full, 0.3, "BFGS")
   if (!length(found)) return(NULL)
   reduce <- function(i, s, S, scale) {                      # a simpler state of term i if it is close to the boundary
     t <- terms[[i]]; if (!is.null(t$tmb)) return(NULL); sd <- sqrt(pmax(diag(S), 0))[s$cols]; gone <- sd < 0.03 * scale; if (!length(s$cols)) return(NULL)

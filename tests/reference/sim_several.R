@@ -25,7 +25,6 @@ for (i in seq_len(nrow(index))) {
   d <- read.csv(file.path(ddir, paste0(n, ".csv"))); pr <- prepare(d, terms_of(x$formula)); reml <- identical(x$reml, "True"); g <- x$family == "gaussian"
   a <- if (g) { b <- lmm_best("y ~ x", pr$d, pr$terms, reml); b$f } else glmer_best("y ~ x", pr$d, pr$terms, fams[[x$family]])
   t <- tmb_search("y ~ x", pr$d, pr$terms, fams[[x$family]], reml = reml); tf <- if (is.null(t)) Inf else 2 * t$f
-  # a term with a level for each row of a linear model is confounded with the residual
   entry <- list(kind = if (g) "lmm" else "glmm", number = n, formula = x$formula, layout = x$layout, family = x$family, nobs = nrow(d), checksum = x$checksum)
   if (g) entry$reml <- reml
   entry$m2loglik <- list(lme4 = a, glmmTMB = tf); res[[paste0("sim_", n)]] <- entry
