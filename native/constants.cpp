@@ -10,6 +10,7 @@ namespace glimm {
 namespace {
 
 constexpr double kHalfLog2Pi = 0.91893853320467274178;
+constexpr double kFarthest = 4.6;  // logit(p - 1): beyond 1.01 and 1.99 the series has too many terms, and the family is another one
 
 double binomial_terms(double y, double trials) {
   const double k = std::nearbyint(y * trials);
@@ -44,7 +45,7 @@ double row_constant(const Stage& s, const Own& o, double y, double w) {
     case kNegativeBinomial: return w * (rising(y, o.a).v - log_gamma(y + 1.0));
     case kNegativeBinomial1: return -w * log_gamma(y + 1.0);
     case kBeta: return w * (log_gamma(o.a) - std::log(y) - std::log1p(-y));
-    case kTweedie: return y > 0.0 ? tweedie_series(y, o.a / w, o.p, false).value : 0.0;
+    case kTweedie: return std::fabs(s.psi[1]) > kFarthest ? kNaN : y > 0.0 ? tweedie_series(y, o.a / w, o.p, false).value : 0.0;
     default: return 0.0;
   }
 }
@@ -78,7 +79,7 @@ void add_constant_psi(const Stage& s, Index n, const double* y, const double* si
       case kNegativeBinomial: d[i] += w * o.a * rising(y[i], o.a).d1; break;
       case kBeta: d[i] += w * o.a * digamma(o.a); break;
       case kTweedie:
-        if (y[i] > 0.0) {
+        if (y[i] > 0.0 && std::fabs(s.psi[1]) <= kFarthest) {
           const TweedieSeries t = tweedie_series(y[i], o.a / w, o.p, true);
           d[i] += t.by_log_phi;
           d[n + i] += t.by_p * (o.p - 1.0) * (2.0 - o.p);

@@ -1,6 +1,7 @@
 // Small dense matrices, row-major, lower triangles: A = L L'.
 #pragma once
 #include "vmath.hpp"
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -55,7 +56,7 @@ inline Vec inverse_from_cholesky(const double* l, int n, int ld) {
   return out;
 }
 
-// h (k x k, rows ld long) <- 2 own, made symmetric; if that is not positive definite, 2 diag(own, or `plain` where own is not positive)
+// h (k x k, rows ld long) <- 2 own, made symmetric; if that is not positive definite, 2 diag(|own|, at least `plain`)
 inline void place_curvature(Vec own, int k, double plain, double* h, int ld) {
   for (int i = 0; i < k; ++i)
     for (int c = 0; c < i; ++c) own[i * k + c] = own[c * k + i] = 0.5 * (own[i * k + c] + own[c * k + i]);
@@ -63,7 +64,7 @@ inline void place_curvature(Vec own, int k, double plain, double* h, int ld) {
   const bool curved = cholesky(root.data(), k, k);
   for (int i = 0; i < k; ++i)
     for (int c = 0; c < k; ++c) {
-      const double alone = i == c ? (own[i * k + i] > 0.0 ? own[i * k + i] : plain) : 0.0;
+      const double alone = i == c ? std::max(std::fabs(own[i * k + i]), plain) : 0.0;
       h[static_cast<size_t>(i) * ld + c] = 2.0 * (curved ? own[i * k + c] : alone);
     }
 }

@@ -15,7 +15,7 @@ namespace {
 
 constexpr double kDense = 0.2;  // a node tied to this share of what is left starts the tail
 constexpr Index kLargeTail = 400;
-constexpr double kMostPairs = 5e7;  // of neighbours, beyond which no other order is tried
+constexpr double kMostPairs = 5e7;  // of neighbours, beyond which no other order is tried; nor where nearly all pairs are neighbours
 
 }  // namespace
 
@@ -31,6 +31,7 @@ Elimination::Elimination(Index n, const std::vector<RandomColumns>& terms, int e
   std::vector<int> by(count);  // terms, most levels first: an inner factor has no fewer than its outer one
   std::iota(by.begin(), by.end(), 0);
   std::stable_sort(by.begin(), by.end(), [&](int a, int b) { return terms[a].levels > terms[b].levels; });
+  leading_ = by[0];
   order_levels(n, terms, by);
   number(terms);
   const Index leading = terms[by[0]].levels;
@@ -164,7 +165,7 @@ bool Elimination::reorder(const Neighbours& first, Index leading) {
   const Index rest = nodes() - leading;
   double pairs = 0.0;
   for (Index j = 0; j < leading; ++j) pairs += static_cast<double>(first[j].size()) * static_cast<double>(first[j].size());
-  if (pairs > kMostPairs) return false;
+  if (pairs > kMostPairs || 4.0 * pairs > static_cast<double>(rest) * static_cast<double>(rest)) return false;
   Neighbours by_node(rest);
   for (Index j = 0; j < leading; ++j)
     for (std::int32_t a : first[j])
@@ -223,7 +224,18 @@ Index Elimination::locate(std::int32_t a, std::int32_t b) const {
   return vp_[j] + (std::lower_bound(begin, end, static_cast<std::int32_t>(first_[i])) - begin) * q(j);
 }
 
+void Elimination::locate_panel(std::int32_t j, std::vector<Index>& where) const {
+  if (where.empty()) where.resize(nodes());
+  const Index m = rows_of(j, 0);
+  for (Index e = 0; e < m;) {
+    const std::int32_t i = node_of_[ri_[rp_[j] + e]];
+    where[i] = vp_[j] + e * q(j);
+    e += q(i);
+  }
+}
+
 void Elimination::zero() {
+  factored_.clear();
   std::fill(a_.begin(), a_.end(), 0.0);
   std::fill(d_.begin(), d_.end(), 0.0);
   std::fill(c_.begin(), c_.end(), 0.0);
@@ -261,6 +273,7 @@ void Elimination::add(const Entry* entries, const Index* where, double w, const 
 }
 
 void Elimination::zero_last() {
+  factored_.clear();
   for (std::int32_t j = 0; j < nt_; ++j) std::fill(&a_[vp_[j + 1] - q(j)], a_.data() + vp_[j + 1], 0.0);
   std::fill(c_.end() - width_, c_.end(), 0.0);
 }
@@ -420,6 +433,9 @@ void Elimination::eliminate(std::int32_t j) {
 }
 
 bool Elimination::factor(const double* lambda) {
+  if (!factored_.empty() && std::equal(factored_.begin(), factored_.end(), lambda)) return true;
+  factored_.clear();
+  inverted_ = -1;
   scale(lambda);
   LogProduct pivots;
   for (std::int32_t j = 0; j < nt_; ++j) {
@@ -439,7 +455,9 @@ bool Elimination::factor(const double* lambda) {
   if (width_ && !blocked_cholesky(t_.data(), width_, width_, threads_)) return false;
   for (Index c = 0; c < sd_; ++c) pivots.add(t_[static_cast<size_t>(c) * (width_ + 1)]);
   logdet_ = 2.0 * pivots.log();
-  return std::isfinite(logdet_);
+  if (!std::isfinite(logdet_)) return false;
+  factored_.assign(lambda, lambda + lambda_size());
+  return true;
 }
 
 double Elimination::half_logdet_from(std::int32_t node) const {
@@ -499,6 +517,8 @@ void Elimination::last_row(double* x) const {
 }
 
 void Elimination::invert(int with) {
+  if (inverted_ == with) return;
+  inverted_ = with;
   pa_.resize(la_.size());
   pd_.resize(ld_.size());
   w_ = t_;
@@ -654,6 +674,27 @@ void Elimination::multiply(const double* x, double* out) const {
     out[s0_ + r] += wide_dot(row, x + s0_, r) + row[r] * xr;
     for (Index c = 0; c < r; ++c) out[s0_ + c] += row[c] * xr;
   }
+}
+
+Vec Elimination::moments(double s2, const double* scores) const {
+  Vec out(lambda_size(), 0.0), squares(out), d1(out), d2(out);
+  for (std::int32_t j = 0; j < static_cast<std::int32_t>(nodes()); ++j) {
+    const int qj = q(j);
+    const Index at = lambda_at_[lambda_of_[j]];
+    const bool panel = j < nt_;
+    const double* d = panel ? &d_[dp_[j]] : &c_[static_cast<size_t>(first_[j] - s0_) * (width_ + 1)];
+    const double* b = scores ? scores + first_[j] : panel ? &a_[vp_[j + 1] - qj] : &c_[c_.size() - width_ + first_[j] - s0_];
+    for (int a = 0; a < qj; ++a) {
+      const double own = d[a * (panel ? qj : width_) + a];
+      const Index k = at + a * qj + a;
+      squares[k] += b[a] * b[a];
+      d1[k] += own;
+      d2[k] += own * own;
+    }
+  }
+  for (size_t k = 0; k < out.size(); ++k)
+    if (d2[k] > 0.0) out[k] = std::sqrt(std::max(0.0, squares[k] / s2 - d1[k]) / d2[k]);
+  return out;
 }
 
 void Elimination::pulls(const double* lambda, int with, double* out) const {

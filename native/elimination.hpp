@@ -50,6 +50,10 @@ class Elimination {
 
   // Where the block of two nodes lies: in a panel of the lower one, or in the tail.
   Index locate(std::int32_t a, std::int32_t b) const;
+  int leading() const { return leading_; }  // the term whose levels are eliminated first
+  bool sparse(std::int32_t j) const { return j < nt_; }
+  // where[i] of every node i in the panel of j
+  void locate_panel(std::int32_t j, std::vector<Index>& where) const;
   void zero();
   // A += w z z' of one row; where: place of the block of entries (k, l), k < l, in the order of pairs. x: extra values.
   void add(const Entry* entries, const Index* where, double w, const double* x);
@@ -75,6 +79,8 @@ class Elimination {
   double leverage(const Entry* entries, const Index* where, int count) const;
   void inverse_block(std::int32_t j, double* out) const;  // (q, q) full
 
+  // By diagonal entry of lambda: sd = sqrt of (sum b^2 - s2 sum d) / (s2 sum d^2), b the last extra row (or `scores`), d the diagonal of A.
+  Vec moments(double s2, const double* scores = nullptr) const;
   // out = [A, extra] x and, for the extra rows, extra' x; both have scalars() + extra entries
   void multiply(const double* x, double* out) const;
   // sums over nodes of (A Lambda P)_jj, by Lambda
@@ -95,7 +101,7 @@ class Elimination {
   void invert_node(std::int32_t j, int with, Vec& x, Vec& r);
   Index rows_of(std::int32_t j, int with) const { return rp_[j + 1] - rp_[j] - extra_ + with; }
 
-  int extra_, threads_;
+  int extra_, threads_, leading_ = 0;
   Index s_ = 0, s0_ = 0, sd_ = 0, width_ = 0;
   std::int32_t nt_ = 0;  // nodes before the tail
   std::vector<std::vector<std::int32_t>> node_;
@@ -108,6 +114,8 @@ class Elimination {
   Vec la_, ld_, t_;   // their factors
   Vec pa_, pd_, w_;   // their inverses
   double logdet_ = 0.0;
+  Vec factored_;       // the Lambda of the factor, empty if there is none
+  int inverted_ = -1;  // extra rows in the inverse, -1 if there is none
 };
 
 }  // namespace glimm

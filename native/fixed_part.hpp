@@ -14,6 +14,7 @@ class FixedPart {
   const Vec& residual() const { return residual_; }      // (n)
   const Vec& cross() const { return cross_; }            // (p + 1, p + 1) [X r]'W[X r], lower
   double log_weights() const { return log_weights_; }
+  double residual_square() const { return cross_.back() / static_cast<double>(rows_.n); }  // mean of w residual^2
   double unit() const { return unit_; }                  // root mean square of what was left
   double before() const { return before_; }              // root mean square of response - offset
   Vec whole(const double* beta) const;                   // coefficients of the response from those of the residual

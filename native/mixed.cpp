@@ -117,7 +117,7 @@ Vec MixedRows::model_hessian(const Stage& stage, const double* t, const std::vec
   const Vec average = total.moments.average_information(t);
   for (int i = 0; i < nt; ++i)
     for (int l = 0; l < nt; ++l) h[(p + i) * size_all + p + l] = average[i * nt + l];
-  place_curvature(total.psi, k, static_cast<double>(n), &h[static_cast<size_t>(p + nt) * (size_all + 1)], size_all);
+  place_curvature(total.psi, k, 1e-4 * static_cast<double>(n), &h[static_cast<size_t>(p + nt) * (size_all + 1)], size_all);
   return h;
 }
 

@@ -9,6 +9,7 @@ namespace {
 constexpr double kNear = 1e-2;
 // Far from it a fresh model knows more than the change of the gradient over a long step.
 constexpr double kFar = 10.0;
+constexpr double kTrusted = 5e-3, kSure = 1e-5;
 
 bool usable(const Evaluation& e) {
   if (!e.ok || !std::isfinite(e.value)) return false;
@@ -133,7 +134,7 @@ NewtonResult newton(const std::function<Evaluation(const Vec&)>& evaluate, Vec x
   Evaluation now = evaluate(x);
   out.evaluations = 1;
   Vec moved, before, step, candidate(n), gathered;
-  double damping = 0.0;
+  double damping = 0.0, last = HUGE_VAL;  // last: the decrement before the step that was accepted
   const auto low = [&](size_t i) { return o.scales[i] && x[i] <= o.lower[i] * (1.0 + 1e-9); };
   // The step over the parameters that are free to take it: one at its bound that would be pushed below leaves.
   const auto step_inside = [&](double damped) {
@@ -162,7 +163,9 @@ NewtonResult newton(const std::function<Evaluation(const Vec&)>& evaluate, Vec x
     Evaluation next;
     for (int attempt = 0; attempt < 40; ++attempt) {
       out.decrement = step_inside(damping);
-      if (out.decrement < o.tol && (damping < 1e-2 || step_inside(0.0) < o.tol)) {
+      // After the step the decrement falls as it fell before it, but the model of the Hessian is not trusted further than kTrusted.
+      const double expected = attempt == 0 && damping == 0.0 && shorten(x, step, o) == 1.0 && out.decrement < kSure ? out.decrement * std::max(out.decrement / last, kTrusted) : HUGE_VAL;
+      if ((out.decrement < o.tol && (damping < 1e-2 || step_inside(0.0) < o.tol)) || expected < 0.1 * o.tol) {
         out.converged = true;
         if (damping == 0.0 && shorten(x, step, o) == 1.0)  // the last step is not worth an evaluation, but it is worth taking
           for (size_t i = 0; i < n; ++i) x[i] = std::max(x[i] + step[i], o.lower[i]);
@@ -180,6 +183,7 @@ NewtonResult newton(const std::function<Evaluation(const Vec&)>& evaluate, Vec x
       out.converged = out.converged || out.decrement < 1e-6;
       break;
     }
+    last = out.decrement;
     moved.resize(n);
     for (size_t i = 0; i < n; ++i) moved[i] = candidate[i] - x[i];
     before = now.gradient;

@@ -12,6 +12,16 @@ class RandomRows {
   RandomRows(std::vector<RandomColumns> terms, const Elimination& e) : terms_(std::move(terms)), elimination_(e) {}
   int count() const { return static_cast<int>(terms_.size()); }
   int pairs() const { return count() * (count() - 1) / 2; }
+  // The rows by node of the leading term, as they come inside it.
+  std::vector<std::int64_t> by_leading(Index n) const {
+    const auto& t = terms_[elimination_.leading()];
+    std::vector<Index> next(t.levels + 1, 0);
+    for (Index r = 0; r < n; ++r) ++next[elimination_.node(elimination_.leading(), t.refs[r]) + 1];
+    for (Index j = 0; j < t.levels; ++j) next[j + 1] += next[j];
+    std::vector<std::int64_t> order(n);
+    for (Index r = 0; r < n; ++r) order[next[elimination_.node(elimination_.leading(), t.refs[r])]++] = r;
+    return order;
+  }
   void entries(Index r, Entry* out) const {
     for (int k = 0; k < count(); ++k) {
       const auto& t = terms_[k];
@@ -24,6 +34,28 @@ class RandomRows {
  private:
   std::vector<RandomColumns> terms_;
   const Elimination& elimination_;
+};
+
+// Places of the blocks of rows that come by level of the leading term: the panel of a level is looked through once.
+class Locator {
+ public:
+  explicit Locator(const Elimination& e) : elimination_(e) {}
+  // where: by pair (k, l), k < l, of `count` entries
+  void find(const Entry* entries, int count, Index* where) {
+    const std::int32_t lead = entries[elimination_.leading()].node;
+    const bool panel = elimination_.sparse(lead);
+    if (panel && lead != current_) elimination_.locate_panel(current_ = lead, in_panel_);
+    for (int k = 0; k < count; ++k)
+      for (int l = k + 1; l < count; ++l, ++where) {
+        const std::int32_t a = entries[k].node, b = entries[l].node;
+        *where = panel && a == lead ? in_panel_[b] : panel && b == lead ? in_panel_[a] : elimination_.locate(a, b);
+      }
+  }
+
+ private:
+  const Elimination& elimination_;
+  std::int32_t current_ = -1;
+  std::vector<Index> in_panel_;
 };
 
 // Parameters of the covariance structures: parameter k moves Lambda's entries at[k] .. at[k] + size[k] by values.

@@ -97,6 +97,7 @@ void sparse_doors(nb::module_& m) {
       .def("inverse_blocks", [](LinearDoor& self) {
         return by_term(self.model.elimination(), self.held.terms, self.model.inverse_blocks(), [](int q) { return q * q; });
       })
+      .def("moments", [](LinearDoor& self) { return array(self.model.moments()); })
       .def("respond", [](LinearDoor& self, Doubles y) { self.model.respond(y.data()); })
       .def("removed", [](LinearDoor& self) { return nb::make_tuple(self.model.fixed().unit(), self.model.fixed().before()); })
       .def("shape", [](LinearDoor& self) { return shape_of(self.model.elimination()); });
@@ -118,6 +119,10 @@ void sparse_doors(nb::module_& m) {
       })
       .def("inverse_blocks", [](LaplaceDoor& self) {
         return by_term(self.model.elimination(), self.held.terms, self.model.inverse_blocks(), [](int q) { return q * q; });
+      })
+      .def("moments", [](LaplaceDoor& self, nb::object family, nb::object link, Doubles beta, Doubles psi) {
+        const HeldStage stage(family, link, psi);
+        return array(self.model.moments(stage, beta.data()));
       })
       .def("leading", [](LaplaceDoor& self) { return self.model.leading(); })
       .def("draws", [](LaplaceDoor& self, Square e) {

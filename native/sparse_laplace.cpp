@@ -15,19 +15,10 @@ constexpr int kMost = 200;
 }  // namespace
 
 SparseLaplace::SparseLaplace(const Rows& rows, std::vector<RandomColumns> terms, Vec trials, Vec weights, int threads)
-    : rows_(rows), n_(rows.n), p_(rows.p), threads_(threads), elimination_(rows.n, terms, 0, threads), order_(rows.n), y_(rows.n),
+    : rows_(rows), n_(rows.n), p_(rows.p), threads_(threads), elimination_(rows.n, terms, 0, threads), y_(rows.n),
       size_(rows.size ? rows.n : 0), trials_(std::move(trials)), weights_(std::move(weights)) {
   const int count = static_cast<int>(terms.size());
-  for (int k = 1; k < count; ++k)
-    if (terms[k].levels > terms[leading_].levels) leading_ = k;
-  const int leading = leading_;
-  {
-    std::vector<Index> next(terms[leading].levels + 1, 0);
-    const auto place = [&](Index r) { return elimination_.node(leading, terms[leading].refs[r]); };
-    for (Index r = 0; r < n_; ++r) ++next[place(r) + 1];
-    for (size_t j = 1; j < next.size(); ++j) next[j] += next[j - 1];
-    for (Index r = 0; r < n_; ++r) order_[next[place(r)]++] = r;
-  }
+  order_ = RandomRows(terms, elimination_).by_leading(n_);
   rows_.order = order_.data();
   rows_.gather(rows.y, 0, n_, y_.data());
   if (rows.size) rows_.gather(rows.size, 0, n_, size_.data());
@@ -52,13 +43,11 @@ SparseLaplace::SparseLaplace(const Rows& rows, std::vector<RandomColumns> terms,
   }
   const int pairs = count * (count - 1) / 2;
   where_.resize(n_ * pairs);
+  Locator locator(elimination_);
+  std::vector<Entry> row(count);
   for (Index i = 0; i < n_; ++i) {
-    Index pair = 0;
-    for (int k = 0; k < count; ++k)
-      for (int l = k + 1; l < count; ++l, ++pair) {
-        const bool same = i > 0 && terms_[k].node[i] == terms_[k].node[i - 1] && terms_[l].node[i] == terms_[l].node[i - 1];
-        where_[i * pairs + pair] = same ? where_[(i - 1) * pairs + pair] : elimination_.locate(terms_[k].node[i], terms_[l].node[i]);
-      }
+    entries(i, row.data());
+    locator.find(row.data(), count, where_.data() + i * pairs);
   }
   u_.assign(elimination_.scalars(), 0.0);
   for (Vec* v : {&xb_, &eta_, &l_, &d1_, &d2_, &d3_}) v->resize(n_);
@@ -123,7 +112,7 @@ bool SparseLaplace::refactor(const double* lambda, bool positive) {
     const double w = -d2_[i];
     elimination_.add(row.data(), where_.data() + i * pairs, positive ? std::max(w, 0.0) : w, nullptr);
   }
-  return elimination_.factor(lambda);
+  return !lambda || elimination_.factor(lambda);
 }
 
 bool SparseLaplace::find_modes(const Stage& stage, const double* lambda, double tol) {
@@ -270,6 +259,16 @@ SparseLaplaceEvaluation SparseLaplace::evaluate(const Stage& stage, const double
   return out;
 }
 
+Vec SparseLaplace::moments(const Stage& stage, const double* beta) {
+  linear(beta);
+  jets(stage, xb_.data(), false);
+  refactor(nullptr, true);
+  Vec scores(elimination_.scalars());
+  transpose_random(d1_.data(), scores.data());
+  have_ = false;
+  return elimination_.moments(1.0, scores.data());
+}
+
 // blockdiag(2 X'V^-1X, average information, curvature of psi)
 void SparseLaplace::add_hessian(const Stage& stage, const double* lambda, const Directions& directions, const Vec& zs, Vec& h) {
   Elimination& f = elimination_;
@@ -323,7 +322,7 @@ void SparseLaplace::add_hessian(const Stage& stage, const double* lambda, const 
       if (i < c) own[i * k + c] -= shared;
     }
   }
-  place_curvature(own, k, static_cast<double>(n_), &h[static_cast<size_t>(p + m) * (size + 1)], size);
+  place_curvature(own, k, 1e-4 * static_cast<double>(n_), &h[static_cast<size_t>(p + m) * (size + 1)], size);
 }
 
 Vec SparseLaplace::inverse_blocks() {

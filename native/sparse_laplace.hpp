@@ -22,7 +22,9 @@ class SparseLaplace {
   Vec inverse_blocks();  // of M^-1 by node, at the last evaluation
   // mode + L^-T e for draws e (draws, scalars) by node, at the last evaluation: the levels after the leading term need nothing of it
   Vec draws(const double* e, Index count) const;
-  int leading() const { return leading_; }
+  int leading() const { return elimination_.leading(); }
+  // By diagonal entry of lambda: the standard deviation that the scores of a model without random effects tell (0 if none).
+  Vec moments(const Stage&, const double* beta);
   // log of p(y, u) / q(u) less its value at the mode, for draws u = mode + L^-T e, e (draws, scalars), at the last evaluation
   Vec log_ratios(const Stage&, const double* beta, const double* lambda, const double* e, Index draws);
   const Elimination& elimination() const { return elimination_; }
@@ -44,7 +46,7 @@ class SparseLaplace {
 
   Rows rows_;
   Index n_;
-  int p_, threads_, leading_ = 0;
+  int p_, threads_;
   Elimination elimination_;
   std::vector<TermRows> terms_;
   std::vector<std::int64_t> order_;

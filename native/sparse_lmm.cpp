@@ -8,7 +8,9 @@
 namespace glimm {
 
 SparseLinear::SparseLinear(const Rows& rows, std::vector<RandomColumns> terms, int threads)
-    : rows_(rows), p_(rows.p), fixed_(rows, threads), elimination_(rows.n, terms, rows.p + 1, threads), random_(terms, elimination_) {
+    : rows_(rows), p_(rows.p), fixed_(rows, threads), elimination_(rows.n, terms, rows.p + 1, threads), random_(terms, elimination_),
+      order_(random_.by_leading(rows.n)) {
+  rows_.order = order_.data();
   scatter(true);
 }
 
@@ -24,23 +26,19 @@ void SparseLinear::scatter(bool everything) {
   Vec x(static_cast<size_t>(kRunRows) * p), extra(p + 1);
   std::vector<Entry> entries(terms);
   std::vector<Index> where(random_.pairs());
-  std::vector<std::int32_t> before(terms, -1);
+  Locator locator(elimination_);
   for (Index r0 = 0; r0 < rows_.n; r0 += kRunRows) {
     const Index m = std::min(kRunRows, rows_.n - r0);
     if (everything) rows_.fill(r0, m, x.data());
     for (Index i = 0; i < m; ++i) {
-      const Index r = r0 + i;
+      const Index r = order_[r0 + i];
       const double w = rows_.size ? rows_.size[r] : 1.0;
       random_.entries(r, entries.data());
       if (!everything) {
         elimination_.add_last(entries.data(), w * residual[r]);
         continue;
       }
-      int pair = 0;
-      for (int k = 0; k < terms; ++k)
-        for (int l = k + 1; l < terms; ++l, ++pair)
-          if (entries[k].node != before[k] || entries[l].node != before[l]) where[pair] = elimination_.locate(entries[k].node, entries[l].node);
-      for (int k = 0; k < terms; ++k) before[k] = entries[k].node;
+      locator.find(entries.data(), terms, where.data());
       std::copy(&x[i * p], &x[i * p] + p, extra.begin());
       extra[p] = residual[r];
       elimination_.add(entries.data(), where.data(), w, extra.data());

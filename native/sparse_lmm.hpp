@@ -19,6 +19,8 @@ class SparseLinear {
   // lambda: the factors of all terms one after the other, row-major. order 1: with gradient, 2: with model Hessian.
   SparseEvaluation evaluate(const double* lambda, bool reml, const Directions& directions, int order);
   void respond(const double* y);
+  // By diagonal entry of lambda: the standard deviation, relative to sigma, that the sums of residuals by level tell (0 if none).
+  Vec moments() const { return elimination_.moments(fixed_.residual_square()); }
   // (q_j, q_j) blocks of M^-1 by node, one after the other, at the last evaluation
   Vec inverse_blocks();
 
@@ -33,6 +35,7 @@ class SparseLinear {
   FixedPart fixed_;
   Elimination elimination_;
   RandomRows random_;
+  std::vector<std::int64_t> order_;
 };
 
 }  // namespace glimm

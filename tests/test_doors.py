@@ -189,7 +189,7 @@ def test_vcov_of_a_mixed_model_and_its_start(data):
         ({"start": [0.0, 1.0]}, "start must map terms to numbers.*not list"),
         ({"start": {"x": "one"}}, "start of 'x' must be a number"),
         ({"start": {"x": np.inf}}, "start of 'x' must be a number"),
-        ({"progress": True}, "progress"),
+        ({"progress": "yes"}, "progress"),
     ],
 )
 def test_settings(setting, words):

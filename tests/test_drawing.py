@@ -13,6 +13,7 @@ import pytest
 
 import glimm
 from glimm import demo
+from glimm.family import LINKS
 from glimm.plots.curves import most_ordinary
 from glimm.plots.draw import apart, opacity
 from glimm.plots.words import finding
@@ -36,10 +37,10 @@ def test_the_finding_is_said_only_where_it_is_true(crossed, parallel, pupils):
 
 def test_flatter_is_said_of_every_step_not_of_the_ends(parallel):
     c = arrays(parallel, "age")
-    assert finding(c, "logit", "child")[0].endswith("flatter than any child's curve")
+    assert finding(c, LINKS["logit"], "child")[0].endswith("flatter than any child's curve")
     bent = c.average.mean.copy()
     bent[20] *= 1.2
-    assert "flatter" not in finding(replace(c, average=replace(c.average, mean=bent)), "logit", "child")[0]
+    assert "flatter" not in finding(replace(c, average=replace(c.average, mean=bent)), LINKS["logit"], "child")[0]
 
 
 def test_parallel_lines_are_called_parallel(counts):

@@ -207,6 +207,23 @@ def test_counts_without_extra_variance_say_so():
 def test_joint_estimates_have_no_sandwich_yet(data):
     with pytest.raises(NotYetError, match="estimated together"):
         glimm.glm("unit ~ x", data, family="beta", vcov="HC0").bse  # noqa: B018
+    pair = glimm.glm("unit ~ x", data, family="beta"), glimm.gee("unit ~ x", data, groups="g", family="beta")
+    assert "estimated together" in " ".join(str(glimm.compare(*pair)).split())
+
+
+def test_a_power_that_runs_away_is_said():
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=200)
+    with pytest.warns(GlimmWarning, match=r"power runs to 2.*family='gamma'"):
+        fit = glimm.glm("y ~ x", {"y": rng.wald(np.exp(x), 3.0), "x": x}, family="tweedie")
+    assert fit.record.solution.code == "boundary"
+
+
+def test_a_picture_of_a_link_with_a_number(data):
+    pytest.importorskip("matplotlib")
+    fit = glimm.glm("binary ~ x", data, family="binomial", link="odds_power(0.4)")
+    assert "transformed by odds_power(0.4)" in " ".join(str(fit.summary()).split())
+    assert fit.plot("x").axes
 
 
 @pytest.mark.parametrize(

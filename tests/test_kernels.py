@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from glimm.estimators.points import rule
-from glimm.family import FAMILIES, resolve
+from glimm.family import FAMILIES
 from glimm.kernels import (
     Block,
     Limits,
@@ -17,48 +17,12 @@ from glimm.kernels import (
     jets,
     mean,
     minimise,
-    psi_jets,
     unit_deviance,
-    variance,
-    working,
-)
-from glimm.kernels import (
-    link as link_eta,
 )
 from glimm.kernels.native import native
+from kernel_cases import PSI, kernels_of
 from oracle.families import derivatives, log_density
 from oracle.mixed import cluster_loglik, lmm_minus2loglik
-
-NUMBERED = {"power": "power(0.4)", "odds_power": "odds_power(-0.3)"}
-PAIRS = [(f, NUMBERED.get(link, link)) for f in FAMILIES for link in FAMILIES[f].links]
-PSI = {  # of every family with parameters of its own, on the scale on which they are estimated
-    "gaussian": (0.3,),
-    "gamma": (-0.4,),
-    "inverse_gaussian": (-0.7,),
-    "negative_binomial": (0.6,),
-    "negative_binomial1": (0.2,),
-    "beta": (1.7,),
-    "tweedie": (0.1, 0.2),
-}
-PROBABILITY = ("logit", "probit", "cloglog", "loglog", "cauchit", "logc")
-RANGES = {"identity": (0.05, 0.95), "inverse": (1.05, 4.0), "inverse_squared": (1.05, 6.0), "sqrt": (0.2, 0.98), "power(0.4)": (0.3, 0.98)}
-RANGES |= {"odds_power(-0.3)": (-3.0, 2.5), "logc": (-6.0, -0.01)}
-
-
-def kernels_of(family, link):
-    found, chosen = resolve(family, link)
-    return found.kernel, chosen.kernel
-
-
-def responses(family, rng, n):
-    support = FAMILIES[family].support
-    if support == "binomial":
-        return rng.choice([0.0, 1.0, 0.4], n)
-    if support == "count":
-        return np.where(rng.random(n) < 0.2, 40.0 + rng.poisson(5.0, n), rng.poisson(2.0, n)).astype(float)
-    if support == "nonnegative":
-        return np.where(rng.random(n) < 0.3, 0.0, rng.gamma(2.0, 1.0, n))
-    return {"real": rng.normal(size=n), "positive": rng.gamma(2.0, 1.0, n), "unit": rng.beta(2.0, 2.0, n)}[support]
 
 
 def builds():
@@ -77,80 +41,6 @@ def test_vector_exp_and_log_agree_with_libm(build):
     assert np.max(np.abs(build.vector_log(x) - exact) / np.where(exact == 0, 1, np.abs(exact))) < 7e-16
     assert np.isnan(build.vector_exp(np.array([np.nan]))[0])
     assert np.isnan(build.vector_log(np.array([np.nan, -1.0]))).all()
-
-
-def points(family, link, rng, n=12):
-    probability = FAMILIES[family].support in ("binomial", "unit")
-    if link == "log" and probability:
-        eta = rng.uniform(-6, -0.01, n)
-    elif link in RANGES and not (link == "identity" and family == "gaussian"):
-        eta = rng.uniform(*RANGES[link], n)
-    elif FAMILIES[family].support == "binomial" or family == "poisson":
-        eta = np.concatenate([rng.uniform(-3, 2, n - 4), [-9.0, -6.0, 3.0, 4.5 if link != "cloglog" else 3.0]])
-    else:
-        eta = rng.uniform(-3, 2, n)
-    return responses(family, rng, n), eta, rng.uniform(0.5, 3.0, n)
-
-
-@pytest.mark.parametrize(("family", "link"), PAIRS)
-def test_derivatives_equal_mpmath(family, link):
-    y, eta, size = points(family, link, np.random.default_rng(7))
-    psi = PSI.get(family, ())
-    numbers = kernels_of(family, link)
-    ours = np.array(jets(*numbers, y, eta, size, psi))
-    ours[0] += [constant(numbers[0], y[i : i + 1], None, size[i : i + 1], psi) for i in range(len(y))]
-    exact = np.array(
-        [[float(d) for d in derivatives(log_density(family, link, *row, psi), e)] for *row, e in zip(y, size, eta, strict=True)]
-    ).T
-    np.testing.assert_allclose(ours, exact, rtol=1e-11, atol=1e-12)
-
-
-@pytest.mark.parametrize(("family", "link"), PAIRS)
-def test_information_is_the_expected_curvature(family, link):
-    _, eta, size = points(family, link, np.random.default_rng(8))
-    numbers, psi = kernels_of(family, link), PSI.get(family, ())
-    mu, slope, _, _ = mean(numbers[1], eta)
-    w = working(*numbers, mu, eta, size, psi)[2]
-    if family == "negative_binomial1":  # what its variance alone tells
-        np.testing.assert_allclose(w, size * slope**2 / variance(numbers[0], mu, psi), rtol=1e-12)
-    elif family == "beta":  # l' has mean 0, and l'' does not depend on y: the curvature at any y less l' mu''
-        _, d1, d2, _ = jets(*numbers, mu, eta, size, psi)
-        np.testing.assert_allclose(w, -d2 + d1 / slope * mean(numbers[1], eta)[2], rtol=1e-9, atol=1e-13)
-    else:  # E d2l is d2l at y = mu: l is linear in y
-        y = np.maximum(mu, 1e-300)
-        np.testing.assert_allclose(w, -jets(*numbers, y, eta, size, psi)[2], rtol=1e-8, atol=1e-13)
-
-
-@pytest.mark.parametrize(("family", "link"), [pair for pair in PAIRS if pair[0] in PSI])
-def test_psi_derivatives_equal_mpmath(family, link):
-    y, eta, size = (a[:3] for a in points(family, link, np.random.default_rng(9)))
-    psi, numbers = PSI[family], kernels_of(family, link)
-    ours = psi_jets(*numbers, y, eta, size, psi)
-    assert ours[0].shape == (len(psi), len(y))
-    for c in range(len(psi)):
-        for i in range(len(y)):
-
-            def moved(v, order, c=c, i=i):
-                at = [v if k == c else mp.mpf(psi[k]) for k in range(len(psi))]
-                f = log_density(family, link, y[i], size[i], at)
-                return mp.diff(f, mp.mpf(eta[i]), order) if order else f(mp.mpf(eta[i]))
-
-            with mp.workdps(40):
-                exact = [float(mp.diff(lambda v, order=order: moved(v, order), mp.mpf(psi[c]))) for order in range(3)]
-            np.testing.assert_allclose([ours[0][c, i], ours[1][c, i], -ours[2][c, i]], exact, rtol=1e-10, atol=1e-11)
-
-
-def test_gamma_functions_equal_mpmath():
-    x = np.concatenate([10.0 ** np.linspace(-8, 8, 161), np.linspace(0.3, 12.3, 97)])
-    exact = np.array([[float(mp.loggamma(v)), *(float(mp.psi(k, v)) for k in range(3))] for v in map(mp.mpf, x)]).T
-    np.testing.assert_allclose(native().gamma_functions(x), exact, rtol=2e-14, atol=3e-14)
-
-
-@pytest.mark.parametrize("link", sorted({link for _, link in PAIRS}))
-def test_links_go_back(link):
-    eta = np.linspace(*RANGES.get(link, (-2.0, 1.5)), 13)
-    number = resolve("beta" if link in PROBABILITY or link.startswith("odds") else "gamma", link)[1].kernel
-    np.testing.assert_allclose(link_eta(number, mean(number, eta)[0]), eta, rtol=1e-11, atol=1e-12)
 
 
 def test_tails_lose_no_digit():

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 import glimm
+from glimm.family import LINKS
 from glimm.plots import curves as room
 from glimm.plots.words import finding
 from pictures import arrays, told
@@ -208,7 +209,7 @@ def test_random_slopes(sloped):
     slopes = fit.params["x"] + effects[effects["term"] == "x"]["estimate"].to_numpy()
     assert slopes.min() < 0.0 < slopes.max()
     assert c.clusters.change == pytest.approx((3.0 * slopes.min(), 3.0 * slopes.max()))
-    title, detail = finding(c, "logit", "class")
+    title, detail = finding(c, LINKS["logit"], "class")
     assert title == "Curves of single clusters, and the population average"
     assert f"between {3.0 * slopes.min():+.2f} and {3.0 * slopes.max():+.2f} for one class" in detail
 

@@ -55,8 +55,12 @@ def glm(
     """Fit a generalised linear model: rows are independent.
 
     formula : "y ~ x + f", "successes / trials ~ x" or "cbind(s, f) ~ x"; data : pandas, polars, pyarrow table or dict of arrays
-    family : "gaussian", "binomial", "poisson"; link : default the canonical one
-    weights : precision weights, a column name or array (n,); offset, exposure : column names or arrays (n,)
+    family : "gaussian", "binomial", "poisson", "gamma", "inverse_gaussian", "negative_binomial" (variance mu + mu^2 / k),
+        "negative_binomial1" (variance mu (1 + alpha)), "beta", "tweedie", "tweedie(1.5)" and "negative_binomial(2)" with a given
+        parameter, or a glimm.CustomFamily; parts["family"] has its parameters
+    link : default the canonical one (tweedie and negative binomial: log); "power(0.3)" and "odds_power(2)" have a number
+    weights : precision weights, a column name or array (n,): dispersion phi / weight (gaussian, gamma, inverse_gaussian, tweedie), or
+        times the log-likelihood of the row (other families); offset, exposure : column names or arrays (n,)
     vcov : "model", "HC0".."HC3", or {"cluster": "id", "small": True}, the cluster one column or two in a list; missing : "drop" or "error"
 
     Raises GlimmError for anything in formula or data that cannot be used, naming the column and the row.

@@ -20,7 +20,7 @@ from .inference import criteria
 from .inference.bootstrap import bootstrap
 from .inference.covariance import Inference, infer
 from .inference.laplace import LaplaceError, laplace_error
-from .inference.parameters import Parameters, family_parameters
+from .inference.parameters import family_parameters
 from .inference.simulate import simulate
 from .inference.variance_explained import components, icc, mean_without_predictors, r2
 from .inference.wald import p_values
@@ -28,6 +28,7 @@ from .kernels.matrix import Floats
 from .marginal.coefficients import marginal_coefficients
 from .marginal.predict import check, predict
 from .output import tables
+from .output.estimates import Estimates
 from .output.summary import Summary, summary_text
 from .plots.picture import Wish, picture
 from .plots.words import Wording
@@ -344,31 +345,6 @@ class Fit(ABC):
     def __repr__(self) -> str:
         d = self.record.design
         return f"<{type(self).__name__}: {d.spec.formula.text}, {self.record.family.name} {d.mean.link.name}, {d.n} rows>"
-
-
-@final
-class Estimates:
-    """Parameters of one part of a model."""
-
-    def __init__(self, found: Parameters) -> None:
-        self._found = found
-
-    @property
-    def params(self) -> pd.Series[float]:
-        """Estimates by name."""
-        return tables.by_term(self._found.names, self._found.values, "params")
-
-    @property
-    def bse(self) -> pd.Series[float]:
-        """Standard errors by name."""
-        return tables.by_term(self._found.names, self._found.errors, "bse")
-
-    def __repr__(self) -> str:
-        shown = [
-            f"{name} = {value:.4g} ({se:.2g})"
-            for name, value, se in zip(self._found.names, self._found.values, self._found.errors, strict=True)
-        ]
-        return f"<{', '.join(shown)}>"
 
 
 @final

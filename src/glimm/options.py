@@ -141,8 +141,17 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "data", metavar="DATA", help="csv, tsv, parquet or Arrow file (may be gzipped), - for standard input, or ohio, classroom"
     )
-    parser.add_argument("--family", metavar="F", help="gaussian (default), binomial, poisson")
-    parser.add_argument("--link", metavar="L", help="identity, log, logit, probit, cloglog (default: the family's own)")
+    parser.add_argument(
+        "--family",
+        metavar="F",
+        help="gaussian (default), binomial, poisson, gamma, inverse_gaussian, negative_binomial, negative_binomial1, beta, tweedie",
+    )
+    parser.add_argument(
+        "--link",
+        metavar="L",
+        help="identity, log, logit, probit, cloglog, loglog, cauchit, logc, inverse, inverse_squared, sqrt, 'power(0.3)', 'odds_power(2)' "
+        "(default: the family's own)",
+    )
     parser.add_argument("--weights", metavar="COLUMN", help="precision weights")
     parser.add_argument("--offset", metavar="COLUMN", help="known part of the linear predictor")
     parser.add_argument("--exposure", metavar="COLUMN", help="its log is an offset")

@@ -13,17 +13,24 @@ import numpy as np
 from ..kernels.matrix import Bools, Floats
 
 STEP: Final = 1e-30
-TINY: Final = 1e-13
-FAR: Final = np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore")
-"""A search may try parameters at which there is no factor: NaN says so."""
+REACH: Final = 10.0
+RIDGE: Final = 1e-10
 Complex = Any
 
 
 class Correlated(Protocol):
-    """What a structure of standard deviations and correlations answers; k is the number of effects per level."""
+    """What a structure of standard deviations and correlations answers; k is the number of effects per level.
+
+    one_sd : one standard deviation for all effects; about : what the effects are, for messages; note : what the parameters mean, for
+    summaries; few_rows : told from a residual even where each effect has a single row
+    A working parameter is not followed further than REACH from its start: there the correlations must be at their limit.
+    """
 
     name: str
     one_sd: bool
+    about: str
+    note: str
+    few_rows: bool
 
     def correlations(self, k: int) -> int:
         """Number of correlation parameters."""
@@ -47,6 +54,9 @@ class CompoundSymmetry:
 
     name = "cs"
     one_sd = False
+    about = "effects with one correlation"
+    note = "one correlation between all effects"
+    few_rows = True
 
     def correlations(self, k: int) -> int:
         """One."""
@@ -54,12 +64,12 @@ class CompoundSymmetry:
 
     def start(self, k: int, gap: float) -> Floats:
         """No correlation."""
-        return np.full(self.correlations(k), -np.log(max(k - 1.0, 1.0)))
+        return np.full(self.correlations(k), -0.5 * np.log(max(k - 1.0, 1.0)))
 
     def natural(self, w: Complex, k: int) -> Complex:
-        """rho = -a + (1 + a) / (1 + exp(-w)), a = 1 / (k - 1)."""
+        """rho = -a + (1 + a) (1 + tanh(w)) / 2, a = 1 / (k - 1)."""
         a = 1.0 / max(k - 1, 1)
-        return (1.0 + a) / (1.0 + np.exp(-w)) - a
+        return 0.5 * (1.0 + a) * (1.0 + np.tanh(w)) - a
 
     def correlation(self, w: Complex, times: Floats) -> Complex:
         """rho off the diagonal."""
@@ -78,6 +88,9 @@ class HomogeneousCompoundSymmetry:
 
     name = "homcs"
     one_sd = True
+    about = "effects with one variance and one correlation"
+    note = "one variance, one correlation between all effects"
+    few_rows = False
     correlations = CompoundSymmetry.correlations
     start = CompoundSymmetry.start
     natural = CompoundSymmetry.natural
@@ -91,6 +104,9 @@ class AutoRegressive:
 
     name = "ar1"
     one_sd = True
+    about = "equally spaced occasions"
+    note = "one variance, correlations r^d at distance d in the order of levels"
+    few_rows = True
 
     def correlations(self, k: int) -> int:
         """One."""
@@ -121,6 +137,9 @@ class OrnsteinUhlenbeck:
 
     name = "ou"
     one_sd = True
+    about = "numeric times"
+    note = "one variance, correlations r^d at distance d in time"
+    few_rows = True
 
     def correlations(self, k: int) -> int:
         """The rate."""
@@ -128,15 +147,15 @@ class OrnsteinUhlenbeck:
 
     def start(self, k: int, gap: float) -> Floats:
         """A correlation of 1/2 at the typical gap."""
-        return np.array([np.log(np.log(2.0) / gap)])
+        return np.array([0.5 * np.log(np.log(2.0) / gap)])
 
     def natural(self, w: Complex, k: int) -> Complex:
-        """rate = exp(w)."""
-        return np.exp(w)
+        """rate = exp(2 w)."""
+        return np.exp(2.0 * w)
 
     def correlation(self, w: Complex, times: Floats) -> Complex:
         """Exponential decay."""
-        return np.exp(-np.exp(w[0]) * np.abs(times[:, None] - times))
+        return np.exp(-np.exp(2.0 * w[0]) * np.abs(times[:, None] - times))
 
     def labels(self, k: int) -> tuple[str, ...]:
         """rate."""
@@ -149,6 +168,9 @@ class Toeplitz:
 
     name = "toep"
     one_sd = False
+    about = "equally spaced occasions"
+    note = "correlations by distance in the order of levels"
+    few_rows = True
 
     def correlations(self, k: int) -> int:
         """Lags 1 to k - 1."""
@@ -198,15 +220,15 @@ def names(structure: Correlated, effects: tuple[str, ...], group: str) -> tuple[
     return (*sds, *(f"{group}.{label}" for label in structure.labels(len(effects))))
 
 
-@FAR
+@np.errstate(over="ignore", invalid="ignore")
 def root(structure: Correlated, par: Floats, times: Floats) -> Floats:
-    """(k, k) T = D chol(R) of par = (standard deviations, w); NaN where R is not finite."""
+    """(k, k) T = D chol(R) of par = (standard deviations, w); NaN where R has no factor."""
     m = n_sds(structure, len(times))
     low = factor(np.asarray(structure.correlation(par[m:], times), dtype=np.float64))
     return np.asarray(par[:m] * low if structure.one_sd else par[:m, None] * low)
 
 
-@FAR
+@np.errstate(over="ignore", invalid="ignore")
 def droot(structure: Correlated, par: Floats, times: Floats) -> Floats:
     """(len(par), k, k) derivatives of T: dL = L low(L^-1 dR L^-T), the diagonal halved."""
     k, m = len(times), n_sds(structure, len(times))
@@ -228,10 +250,10 @@ def droot(structure: Correlated, par: Floats, times: Floats) -> Floats:
 
 
 def factor(r: Floats) -> Floats:
-    """Lower Cholesky factor, of R + tiny I where rounding leaves R without one; NaN where R is not finite."""
-    for more in (0.0, TINY):
+    """Lower Cholesky factor, of r + 1e-10 I where r is singular; NaN where there is none."""
+    for ridge in (0.0, RIDGE):
         try:
-            return np.asarray(np.linalg.cholesky(r + more * np.eye(len(r))))
+            return np.asarray(np.linalg.cholesky(r + ridge * np.eye(len(r))))
         except np.linalg.LinAlgError:
             continue
     return np.full(r.shape, np.nan)

@@ -13,12 +13,11 @@ import numpy as np
 
 from ..kernels.matrix import Bools, Floats, Index, Ints
 from . import correlated
-from .correlated import CORRELATED, Correlated
-from .structures import Structure, placed, structure
+from .correlated import CORRELATED, REACH, Correlated
+from .structures import STRUCTURES, Structure, placed, structure
 
 DIFFERENCE = 1e-5
-FURTHER = 20.0
-STILL = 1e-5
+FLAT = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +109,14 @@ class Layout:
 class Curve:
     """Standard deviations and correlations of a structure: Lambda = D chol(R(w)), one for each pattern of times.
 
-    patterns : (k,) times of the effects, one array under all structures but ou; free : parameters searched over; of the others standard
-    deviations are 0, correlations as in held (size of the structure,)
+    patterns : (k,) times of the effects, one array under all structures but ou; begin : (size of the structure,) where a search starts
+    free : parameters searched over; of the others standard deviations are 0, correlations stay at held : (size of the structure,)
+    Lambda does not change where a correlation parameter is further than REACH from its start.
     """
 
     structure: Correlated
     patterns: tuple[Floats, ...]
+    begin: Floats
     free: Bools
     held: Floats
 
@@ -147,36 +148,30 @@ class Curve:
 
     @property
     def complete(self) -> bool:
-        """Whether no standard deviation has been set to zero."""
+        """Whether no standard deviation has been set to zero and no correlation to its limit."""
         return bool(self.free.all())
 
     @property
-    def limited(self) -> bool:
-        """Whether a correlation has been left at its limit, of effects with standard deviations that are not 0."""
-        return self.rank > 1 - self.structure.one_sd and not self.free[correlated.n_sds(self.structure, self.k) :].all()
+    def at_limit(self) -> Bools:
+        """(size of the structure,) correlation parameters that stay at a limit, beside standard deviations that are not 0."""
+        scales = correlated.scales(self.structure, self.k)
+        return ~scales & ~self.free & bool((scales & self.free).any())
 
-    def at_limit(self, theta: Floats) -> Bools:
-        """(size,) parameters of correlations that change nothing however much further they go one way."""
-        par, out = self.par(theta), np.zeros(self.size, dtype=bool)
-        m = correlated.n_sds(self.structure, self.k)
-        for j, c in enumerate(np.flatnonzero(self.free)):
-            if c >= m:
-                step = FURTHER * (np.arange(len(par)) == c)
-                out[j] = min(self._change(par[m:], (par + side * step)[m:]) for side in (1.0, -1.0)) < STILL
-        return out
+    def far(self, theta: Floats) -> Bools:
+        """(size,) correlation parameters beyond their reach."""
+        return np.asarray(~self.scales & (np.abs(theta - self.begin[self.free]) >= REACH))
 
-    def _change(self, w: Floats, other: Floats) -> float:
-        """Largest difference of a correlation between two sets of their parameters, among effects that vary."""
-        m = correlated.n_sds(self.structure, self.k)
-        varying = np.outer(self.free[:m], self.free[:m])
-        both = [[self.structure.correlation(v, times) for times in self.patterns] for v in (w, other)]
-        return max(float(np.abs((a - b) * varying).max()) for a, b in zip(*both, strict=True))
+    def flat(self, theta: Floats) -> Bools:
+        """(size,) correlation parameters beyond their reach, or where Lambda does not change with them any more."""
+        moved, size = np.abs(self.dlambdas(theta)), float(np.abs(self.lambdas(theta)).max())
+        return np.asarray(~self.scales & (size > 0.0) & (moved.max(axis=1) <= FLAT * size))
 
     def par(self, theta: Floats) -> Floats:
         """(size of the structure,) all parameters."""
-        out = np.where(correlated.scales(self.structure, self.k), 0.0, self.held)
+        scales = correlated.scales(self.structure, self.k)
+        out = np.where(scales, 0.0, self.held)
         out[self.free] = theta
-        return out
+        return np.where(scales, out, np.clip(out, self.begin - REACH, self.begin + REACH))
 
     def lambdas(self, theta: Floats) -> Floats:
         """Lambda of each pattern, row by row."""
@@ -187,7 +182,9 @@ class Curve:
         """(size, all entries) its derivatives."""
         par = self.par(theta)
         parts = [correlated.droot(self.structure, par, times).reshape(len(par), -1) for times in self.patterns]
-        return np.concatenate(parts, axis=1)[self.free]
+        out = np.concatenate(parts, axis=1)[self.free]
+        out[self.far(theta)] = 0.0
+        return np.asarray(out)
 
     def root(self, theta: Floats) -> Floats:
         """(k, k) Lambda of the first pattern; under ou (1, 1), the standard deviation."""
@@ -239,7 +236,12 @@ def shape(name: str, k: int, patterns: tuple[Floats, ...] | None = None) -> Shap
     gaps = np.concatenate([np.diff(t) for t in times])
     k = len(times[0])
     start = np.concatenate([np.ones(correlated.n_sds(s, k)), s.start(k, float(np.median(gaps)) if len(gaps) else 1.0)])
-    return Curve(s, times, np.ones(len(start), dtype=bool), start)
+    return Curve(s, times, start, np.ones(len(start), dtype=bool), start)
+
+
+def structure_names() -> tuple[str, ...]:
+    """What a formula may call a structure."""
+    return (*STRUCTURES, *CORRELATED)
 
 
 def theta_names(name: str, effects: tuple[str, ...], group: str) -> tuple[str, ...]:
@@ -260,12 +262,16 @@ def start_of(layout: Shape, sds: Floats) -> Floats:
 
 
 def without(curve: Curve, theta: Floats, held: Bools) -> Curve:
-    """The curve with the held standard deviations at 0; without its only one the correlations mean nothing."""
+    """The curve with the held standard deviations at 0 and correlations at their limits; without its only sd these mean nothing."""
     free = curve.free.copy()
-    free[np.flatnonzero(curve.free)[held]] = False
+    at = np.flatnonzero(curve.free)[held]
+    free[at] = False
     if curve.structure.one_sd and not free[0]:
         free[:] = False
-    return replace(curve, free=free, held=curve.par(theta))
+    par = curve.par(theta)
+    far = at[~correlated.scales(curve.structure, curve.k)[at]]
+    par[far] = curve.begin[far] + REACH * np.sign(par[far] - curve.begin[far])
+    return replace(curve, free=free, held=par)
 
 
 def named_theta(layout: Shape, name: str, theta: Floats, back: Floats) -> Floats:

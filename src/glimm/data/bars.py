@@ -10,8 +10,6 @@ from .records import Bar
 from .terms import plain_factor
 from .text import blank, plain_name, split_at, unwrap
 
-STRUCTURES = ("us", "diag", "cs", "homcs", "toep", "ar1", "ou")
-
 
 def make_bars(sign: str, piece: str, structure: str, inside: str) -> tuple[Bar, ...]:
     """The terms of one pair of parentheses.

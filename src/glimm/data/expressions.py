@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..covariance.layout import structure_names
 from ..errors import GlimmError, suggest
 from ..kernels.matrix import Floats, Ints
-from .bars import STRUCTURES
 from .columns import pandas_columns
 from .formula import functions_in, variables_in
 from .records import Variable
@@ -60,7 +60,7 @@ def check_functions(expression: str) -> None:
     from formulaic.transforms import TRANSFORMS
 
     for name in functions_in(expression):
-        if name in STRUCTURES and name not in TRANSFORMS:
+        if name in structure_names() and name not in TRANSFORMS:
             raise GlimmError(f"{expression}: a random term is written {name}(... | group)")
         if name in _SPLINES and name not in TRANSFORMS:
             raise GlimmError(f"unknown function {name!r} in {expression}: for a smooth curve write bs(x, df=4), cr(x, df=4) or poly(x, 2)")

@@ -9,8 +9,9 @@ import ast
 import re
 from functools import lru_cache
 
+from ..covariance.layout import structure_names
 from ..errors import GlimmError
-from .bars import STRUCTURES, make_bars
+from .bars import make_bars
 from .records import Bar, Formula
 from .text import blank, calls, depths, pieces, plain_name, split_at, unwrap
 
@@ -168,7 +169,7 @@ def _right(text: str) -> tuple[str, list[Bar], list[str]]:
         name, inside = call if call is not None else ("?", "")
         if name == "offset":
             offsets.append(_offset(sign, piece, inside))
-        elif name in ("", *STRUCTURES) and _has_bar(inside):
+        elif name in ("", *structure_names()) and _has_bar(inside):
             bars.extend(make_bars(sign, piece, name or "us", inside))
         elif name == "" and _bar_within(inside):
             if sign == "-":
@@ -200,7 +201,9 @@ def _has_bar(inside: str) -> bool:
 def _bar_within(text: str) -> bool:
     """A random term somewhere inside: a | in plain parentheses or in a structure call."""
     bare = blank(text)
-    return any(name in ("", *STRUCTURES) and bare[start] == "(" and _has_bar(text[start + 1 : end - 1]) for name, start, end in calls(text))
+    return any(
+        name in ("", *structure_names()) and bare[start] == "(" and _has_bar(text[start + 1 : end - 1]) for name, start, end in calls(text)
+    )
 
 
 def _refuse_hidden(piece: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..covariance.correlated import CORRELATED
 from ..data.columns import level_array, used_codes
 from ..data.matrices import Fixed, build
 from ..data.records import Bar, Variable
@@ -19,7 +20,7 @@ from ..kernels.matrix import Codes, Floats, Ints
 from . import rank
 from .inputs import Inputs
 from .records import RandomTerm
-from .structured import CORRELATED, NAMED, check_structure, continuous
+from .structured import check_structure, continuous
 from .words import in_words
 
 MOST_EFFECTS = 100
@@ -61,9 +62,9 @@ def random_term(
             "levels to estimate; use glimm.glm without the random term"
         )
     name = bar.structure if bar.correlated else "diag"
-    if name in NAMED:
+    if name in CORRELATED:
         check_structure(bar, variables)
-    if bar.expression == "1" and name not in NAMED:
+    if bar.expression == "1" and name not in CORRELATED:
         _check_residual(bar, refs, 1, residual)
         ones = np.ones((len(refs), 1), order="F")
         return RandomTerm(group, levels, refs, ones, ("Intercept",), name, 0, np.zeros(1), np.ones(1), np.eye(1))
@@ -79,12 +80,12 @@ def random_term(
             f"{bar.text} gives every level of {group!r} {len(names)} effects: at most {MOST_EFFECTS} are fitted, with a covariance each; "
             f"{_fewer(bar, name)}"
         )
-    if name in NAMED and len(names) < 2:
+    if name in CORRELATED and len(names) < 2:
         raise GlimmError(f"{bar.text} has one effect, {names[0]}, and {name} is about several: write ({bar.expression} | {bar.group})")
     decided = _checked_rank(bar, fixed)
-    _check_residual(bar, refs, 1 if name in CORRELATED else len(names), residual)
+    _check_residual(bar, refs, 1 if name in CORRELATED and CORRELATED[name].few_rows else len(names), residual)
     z = np.asfortranarray(fixed.matrix.dense())
-    if name in NAMED:
+    if name in CORRELATED:
         k = len(names)
         return RandomTerm(group, levels, refs, z, names, name, None, np.zeros(k), np.ones(k), np.eye(k), fixed.spec)
     moved = name == "us" and intercept is not None
@@ -143,7 +144,9 @@ def _same_effects(a: RandomTerm, b: RandomTerm) -> bool:
     """Whether effects of one name mean the same in both terms: structured effects can stand beside others of the same levels."""
     if "ou" in (a.structure, b.structure):
         return a.structure == b.structure
-    return a.structure == b.structure or (a.structure not in NAMED and b.structure not in NAMED) or 1 in (len(a.names), len(b.names))
+    return (
+        a.structure == b.structure or (a.structure not in CORRELATED and b.structure not in CORRELATED) or 1 in (len(a.names), len(b.names))
+    )
 
 
 def same_partition(a: RandomTerm, b: RandomTerm) -> bool:
@@ -174,7 +177,7 @@ def _checked_rank(bar: Bar, fixed: Fixed) -> rank.Rank:
 
 def _fewer(bar: Bar, name: str) -> str:
     """What to write instead of too many effects per level."""
-    if name in ("ar1", "toep"):
+    if name in CORRELATED and name not in ("cs", "homcs"):
         return f"put occasions together, or write ou(0 + t | {bar.group}) with the times as numbers"
     return f"make the factor on the left the grouping, for example (1 | {bar.expression})"
 

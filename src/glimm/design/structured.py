@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..covariance.correlated import CORRELATED
 from ..data.columns import number_codes
 from ..data.matrices import Fixed
 from ..data.records import Bar, Variable
@@ -19,22 +20,11 @@ from ..errors import GlimmError
 from ..kernels.matrix import Codes
 from .records import RandomTerm
 
-NAMED = ("cs", "homcs", "toep", "ar1", "ou")
-CORRELATED = ("cs", "toep", "ar1")
-"""Structures that can be told from a residual where each effect has a single row."""
-
-_ABOUT = {
-    "homcs": "effects with one variance and one correlation",
-    "toep": "equally spaced occasions",
-    "ar1": "equally spaced occasions",
-    "ou": "numeric times",
-}
-
 
 def check_structure(bar: Bar, variables: Mapping[str, Variable]) -> None:
     """Raise GlimmError for a left side that the structure does not have, with what to write.
 
-    homcs, toep and ar1 take all indicators of one factor, ou one numeric column; cs takes any columns.
+    ou takes one numeric column, cs any columns, the others all indicators of one factor.
     """
     name = bar.structure
     if name == "cs":
@@ -49,7 +39,7 @@ def check_structure(bar: Bar, variables: Mapping[str, Variable]) -> None:
     if len(products) != 1 or len(products[0].factors) != 1 or products[0].scale != 1.0:
         one = "one numeric column" if name == "ou" else "one factor"
         example = write("ou", "0 + t") if name == "ou" else write(name, "0 + C(visit)")
-        raise GlimmError(f"{bar.text}: {name} is about {_ABOUT[name]}, the values of {one}: write it as {example}")
+        raise GlimmError(f"{bar.text}: {name} is about {CORRELATED[name].about}, the values of {one}: write it as {example}")
     (factor,) = products[0].factors
     column = factor if factor in plain else None
     coded = plain_factor(factor)
@@ -58,7 +48,8 @@ def check_structure(bar: Bar, variables: Mapping[str, Variable]) -> None:
     number = variable is not None and variable.kind == "numeric"
     levels = f"C({base})" if number or coded is not None else _quoted(factor, column is not None)
     if column is not None and number and name != "ou":
-        both = f"write {write(name, f'0 + {levels}')} for levels that are {_ABOUT[name]}, or {write('ou', f'0 + {base}')} for numeric times"
+        about = CORRELATED[name].about
+        both = f"write {write(name, f'0 + {levels}')} for levels that are {about}, or {write('ou', f'0 + {base}')} for numeric times"
         if constant:
             raise GlimmError(f"{bar.text} can mean two things, because {column!r} holds numbers: {both}")
         raise GlimmError(f"{bar.text}: {name} takes the levels of a factor, and {column!r} holds numbers: {both}")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..covariance.correlated import n_sds
+from ..covariance.correlated import REACH, n_sds
 from ..covariance.layout import Curve, Layout, Shape, Shapes, slices, start_of, total, without
 from ..covariance.structures import lower_entries
 from ..kernels import Limits, Optimum
@@ -21,6 +21,8 @@ FLOOR = 1e-3
 PROBE = 1e-2
 RELEASE = 0.1
 NEGATIVE = 1e-6
+NEARER = (0.6, 0.3, 0.15, 0.08, 0.0)
+INSIDE = 0.2
 ROUNDS = 30
 BURST = 12
 WEAK = 0.1
@@ -102,7 +104,11 @@ def settle(search: Search, shapes: Shapes, x: Floats) -> Settled:
         left -= max(optimum.iterations, 1)
         if best is None or optimum.value <= best.optimum.value + 1e-11 * abs(optimum.value) + 1e-7:
             best = Settled(optimum, shapes)
-        held = [optimum.floor[at] & s.scales for at, s in zip(slices(shapes, search.first), shapes, strict=True)]
+        held = [
+            (optimum.floor[at] & s.scales)
+            | (s.flat(optimum.x[at]) if isinstance(s, Curve) and optimum.converged else np.zeros(s.size, dtype=bool))
+            for at, s in zip(slices(shapes, search.first), shapes, strict=True)
+        ]
         gone = any(h.any() for h in held)
         if not gone and optimum.converged:
             freed, tests = release(search, shapes, optimum.x)
@@ -128,33 +134,21 @@ def settle(search: Search, shapes: Shapes, x: Floats) -> Settled:
         x = best.optimum.x
         best = Settled(search.run(best.shapes, x, limits(search, best.shapes, len(x), floor, left)), best.shapes)
         evaluations += best.optimum.evaluations
-    return at_limits(search, Settled(replace(best.optimum, evaluations=evaluations), best.shapes))
-
-
-def at_limits(search: Search, settled: Settled) -> Settled:
-    """The same place without the parameters of correlations that have come to a limit, where nothing depends on them any more."""
-    o, shapes = settled.optimum, list(settled.shapes)
-    keep = np.ones(len(o.x), dtype=bool)
-    for t, (s, at) in enumerate(zip(settled.shapes, slices(settled.shapes, search.first), strict=True)):
-        if isinstance(s, Curve):
-            held = s.at_limit(o.x[at])
-            keep[at] = ~held
-            shapes[t] = without(s, o.x[at], held)
-    if keep.all():
-        return settled
-    x, gradient, floor = o.x[keep], o.gradient[keep], o.floor[keep]
-    return Settled(replace(o, x=x, gradient=gradient, hessian=o.hessian[np.ix_(keep, keep)], floor=floor), tuple(shapes))
+    return replace(best, optimum=replace(best.optimum, evaluations=evaluations))
 
 
 def release(search: Search, shapes: Shapes, x: Floats) -> tuple[tuple[Shapes, Floats] | None, int]:
     """The first term that should have more than it has, with a little of it, and how many slopes were tried."""
     tests = 0
     for t, s in enumerate(shapes):
-        if s.rank == s.k:
-            continue
         one = TermSearch(search, shapes, t)
-        freed = released(one, s, x) if isinstance(s, Layout) else released_sd(one, s, x)
-        tests += 1
+        freed: tuple[Shape, Floats] | None = None
+        if isinstance(s, Curve) and s.at_limit.any():
+            freed = released_correlation(one, s, x)
+            tests += 1
+        if freed is None and s.rank < s.k:
+            freed = released(one, s, x) if isinstance(s, Layout) else released_sd(one, s, x)
+            tests += 1
         if freed is not None:
             return (one.swapped(freed[0]), freed[1]), tests
     return None, tests
@@ -248,6 +242,25 @@ def released_sd(search: TermSearch, curve: Curve, x: Floats) -> tuple[Curve, Flo
         return None
     par[zero] = RELEASE * typical[zero]
     return full, _with(search, x, curve.size, par[back])
+
+
+def released_correlation(search: TermSearch, curve: Curve, x: Floats) -> tuple[Curve, Floats] | None:
+    """The curve with a correlation back from its limit if -2 log L falls on the way from there; None at a minimum."""
+    theta = x[search.first : search.first + curve.size]
+    for c in np.flatnonzero(curve.at_limit):
+        back = curve.free.copy()
+        back[c] = True
+        full, par = replace(curve, free=back), curve.par(theta)
+        side = np.sign(par[c] - curve.begin[c])
+        for share in NEARER:
+            par[c] = curve.begin[c] + side * share * REACH
+            if not full.flat(par[back])[int(back[:c].sum())]:
+                break
+        slope = search.slope(full, _with(search, x, curve.size, par[back]))[search.first : search.first + full.size]
+        if side * slope[int(back[:c].sum())] > NEGATIVE:
+            par[c] = curve.begin[c] + side * min(share, INSIDE) * REACH
+            return full, _with(search, x, curve.size, par[back])
+    return None
 
 
 def released(search: TermSearch, layout: Layout, x: Floats) -> tuple[Layout, Floats] | None:

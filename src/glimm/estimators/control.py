@@ -16,7 +16,7 @@ from ..errors import GlimmError
 class Control:
     """Settings of a fit.
 
-    tol : Newton decrement in -2 log L at which a mixed model stops (default 1e-10)
+    tol : Newton decrement in -2 log L at which a mixed model stops (default 1e-9; one more step is taken)
     max_iter : iterations at most; threads : at most this many (default 2, or 1 on a single core)
     start : starting values, a mapping (or a fit's params) of term name -> value for the coefficients
     progress : a line on standard error about fits that take more than two seconds; by default where that is a terminal
@@ -27,7 +27,7 @@ class Control:
     50
     """
 
-    tol: float = 1e-10
+    tol: float = 1e-9
     max_iter: int = 100
     threads: int | None = None
     start: Mapping[str, float] | Any = None

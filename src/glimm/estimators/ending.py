@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..covariance.correlated import n_sds
-from ..covariance.correlated import theta as natural
-from ..covariance.layout import Curve, Layout, Shape
+from ..covariance.correlated import CORRELATED, n_sds, theta
+from ..covariance.layout import Curve, Layout, Shape, theta_names
 from ..design.records import RandomTerm
 from ..kernels import Optimum
 from ..kernels.matrix import Floats
@@ -15,6 +14,7 @@ from ..records import Solution, SolutionCode
 NOTHING = 1e-7
 PERFECT = 1e-6
 SHARE = 0.3
+HUGE = 1e6
 
 
 def mixed_solution(optimum: Optimum, shapes: tuple[Shape, ...], roots: tuple[Floats, ...], terms: tuple[RandomTerm, ...]) -> Solution:
@@ -23,13 +23,14 @@ def mixed_solution(optimum: Optimum, shapes: tuple[Shape, ...], roots: tuple[Flo
     message = f"converged in {optimum.evaluations} evaluations"
     active: tuple[str, ...] = ()
     lost = [lost_rank(root, term) for shape, root, term in zip(shapes, roots, terms, strict=True) if shape.rank < shape.k]
-    lost += [
-        correlation_limit(shape, term) for shape, term in zip(shapes, terms, strict=True) if isinstance(shape, Curve) and shape.limited
-    ]
     if lost:
         code = "boundary"
         message = "; ".join(said for said, _ in lost)
         active = tuple(name for _, names in lost for name in names)
+    limits = [at_limit(shape, term) for shape, term in zip(shapes, terms, strict=True) if isinstance(shape, Curve) and shape.at_limit.any()]
+    if limits:
+        message = "; ".join([message] * (code == "boundary") + [said for said, _ in limits])
+        code, active = "boundary", (*active, *(name for _, names in limits for name in names))
     if not optimum.converged:
         code = "not_converged"
         message = f"no convergence in {optimum.evaluations} evaluations (Newton decrement {optimum.decrement:.1e} in -2 log L)"
@@ -43,7 +44,7 @@ def mixed_solution(optimum: Optimum, shapes: tuple[Shape, ...], roots: tuple[Flo
 def lost_rank(root: Floats, term: RandomTerm) -> tuple[str, tuple[str, ...]]:
     """What a covariance matrix without full rank says of the effects: variances of zero, correlations of one, or a combination."""
     sd = np.linalg.norm(root, axis=1)
-    if term.times is not None:
+    if term.times is not None or (term.structure in CORRELATED and CORRELATED[term.structure].one_sd and not sd.any()):
         return f"the estimated variance of {term.group}.sd is zero: clusters differ no more than chance within them explains", (
             f"{term.group}.sd",
         )
@@ -71,21 +72,18 @@ def lost_rank(root: Floats, term: RandomTerm) -> tuple[str, tuple[str, ...]]:
     )
 
 
-def correlation_limit(curve: Curve, term: RandomTerm) -> tuple[str, tuple[str, ...]]:
-    """What correlations at the end of their range say of the effects."""
-    par = curve.held
+def at_limit(curve: Curve, term: RandomTerm) -> tuple[str, tuple[str, ...]]:
+    """What is said of correlations that no values of their parameters reach, and the names of these."""
     m = n_sds(curve.structure, curve.k)
-    value = float(natural(curve.structure, par, curve.k)[m])
-    names = tuple(f"{term.group}.{label}" for label in curve.structure.labels(curve.k))
-    if curve.structure.name == "toep":
-        said = f"the estimated correlations of the effects of {term.group} are at the limit of what toep allows"
-        return f"{said}: the data do not tell these effects apart", names
-    if curve.structure.name != "ou":
-        limit = "the data do not tell these effects apart" if abs(value) > 0.9 else "the limit of what the structure allows"
-        return f"the estimated correlation {names[0]} is {value:+.3g}: {limit}", names
-    if value * max(float(t[-1] - t[0]) for t in curve.patterns) < 1.0:
-        return f"the estimated rate {names[0]} is zero: effects of a level do not change with time, as under (1 | {term.group})", names
-    return f"the estimated rate {names[0]} has no upper limit: effects at different times are independent, or nearly so", names
+    effects = term.names if term.times is None else term.names * curve.k
+    names = np.array(theta_names(term.structure, effects, term.group))[curve.at_limit]
+    par = curve.par(curve.held[curve.free])
+    values = theta(curve.structure, par, curve.k)[curve.at_limit]
+    shown = "infinite" if abs(values[0]) > HUGE else f"{round(float(values[0]), 6) + 0.0:g}"
+    said = f"the estimate of {names[0]} is {shown}, the limit of what {term.structure} can have"
+    if len(curve.free) > m + 1:
+        said = f"the estimated correlations of {term.group} are at the limit of what {term.structure} can have, a singular matrix"
+    return f"{said}: the data do not tell these effects apart" if shown != "infinite" else said, tuple(names.tolist())
 
 
 def weakest(curvature: Floats, names: tuple[str, ...]) -> tuple[float, dict[str, float]]:

@@ -29,7 +29,7 @@ from .joint import begin, without_end
 from .mixed_engines import MixedEnd, MixedEngine, OneFactor, mixed_engine, model_errors
 from .points import CHECK_POINTS, CHECK_SHIFT, MOST_EFFECTS, POINTS, SETTLED, affordable, checked_points
 from .separation import bounded, separated, separated_rows
-from .terms import Effects, reported, restrained, roots, working_effects
+from .terms import Effects, reported, roots, working_effects
 
 CAP = 4.0
 NEAR = 1e-2
@@ -75,9 +75,7 @@ class Problem:
             def evaluate(v: Floats) -> tuple[bool, float, Floats, Floats]:
                 e = self.engine.evaluate(shapes, v, points, 2)
                 self.bar.step()
-                if not e.ok:
-                    return False, np.inf, np.zeros(len(v)), np.eye(len(v))
-                return True, e.deviance, e.gradient, e.hessian + added + restrained(shapes, e.gradient, self.p)
+                return (True, e.deviance, e.gradient, e.hessian + added) if e.ok else (False, np.inf, np.zeros(len(v)), np.eye(len(v)))
 
             return minimise(evaluate, x, limits)
 
@@ -160,7 +158,13 @@ def _correction(few: Problem, rough: Settled, times: float) -> Correction | None
     if not model.ok:
         return None
     exact = few.engine.hessian(rough.shapes, x, model.hessian, 1)
-    return Correction(rough.shapes, np.asarray(times * (exact - model.hessian))) if np.isfinite(exact).all() else None
+    if not np.isfinite(exact).all():
+        return None
+    lacking = np.asarray(times * (exact - model.hessian))
+    if few.family.scale_known:  # the curvature in k or alpha vanishes as they run away
+        own = few.p + total(rough.shapes)
+        lacking[own:, :] = lacking[:, own:] = 0.0
+    return Correction(rough.shapes, lacking)
 
 
 def _start(problem: Problem, shapes: Shapes) -> Floats:
@@ -244,7 +248,7 @@ def _record(problem: Problem, found: Settled, points: int, note: str) -> MixedRe
         roots=every_root,
         effects=last.effects,
         posterior=last.posterior,
-        llf=-0.5 * optimum.value,
+        llf=-0.5 * last.deviance,
         scale=problem.family.scale(psi),
         points=points,
         solution=_solution(problem, found, every_root, curvature, last, note),
@@ -259,10 +263,10 @@ def _solution(problem: Problem, found: Settled, every_root: tuple[Floats, ...], 
     if solution.code != "not_converged":
         message = ""
         if not np.all(np.isfinite(curvature)):
-            where = (
+            near = (
                 "next to impossible fitted means" if bounded(family, design.mean.link) else "where the log-likelihood cannot be evaluated"
             )
-            message = f"the estimates lie {where}, so that it has no curvature there: no standard errors"
+            message = f"the estimates lie {near}, so that it has no curvature there: no standard errors"
         elif not positive_definite(curvature):
             eigenvalue, direction = weakest(curvature, _names(problem, found.shapes))
             listed = ", ".join(f"{share:+.2f} {name}" for name, share in direction.items())

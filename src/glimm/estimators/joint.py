@@ -20,6 +20,7 @@ from .irls import Scoring, score_iterations, start
 
 STEP = 1e-4
 CLEAR = 1e6
+FARTHEST = 4.0
 FIRST = {"beta": 5.0, "power": 1.5}
 """Natural values that a first pass takes for the parameters; 1 for the others."""
 
@@ -74,6 +75,9 @@ class Joint:
         free[: p if only_psi else 0] = False
         limits = Limits(np.full(n, -np.inf), np.zeros(n, dtype=bool), free, 4.0, control.tol, control.max_iter)
         found = minimise(self.evaluate, v, limits)
+        ok, value, gradient, hessian = self.evaluate(found.x)  # the search ends with a step, and its Hessian has gathered secants
+        if ok:
+            found = replace(found, value=value, gradient=gradient, hessian=hessian)
         for _ in range(4):
             g, h = found.gradient[free], found.hessian[np.ix_(free, free)]
             if not (found.converged and positive_definite(h)):
@@ -143,4 +147,7 @@ def without_end(family: Family, psi: Floats) -> str:
         return "the estimated k has no end: the counts vary no more than Poisson counts, use family='poisson'"
     if family.name == "negative_binomial1" and value < 1.0 / CLEAR:
         return "the estimated alpha is zero: the counts vary no more than Poisson counts, use family='poisson'"
+    if family.name == "tweedie" and len(psi) == 2 and abs(psi[1]) > FARTHEST:
+        limit, other = ("2", "gamma") if psi[1] > 0.0 else ("1", "poisson")
+        return f"the estimated power runs to {limit}, where the search ends: use family='{other}' or a given power, family='tweedie(1.5)'"
     return ""

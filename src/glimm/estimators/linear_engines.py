@@ -15,9 +15,11 @@ from ..covariance.layout import Layout, Shapes, slices
 from ..design.records import Design
 from ..kernels import Limits, LinearMixed, Optimum, Rows, SparseLinear, minimise
 from ..kernels.matrix import Floats
-from .terms import Effects, directions, lambdas, one_factor, placed_effects, restrained
+from .terms import Effects, by_term, directions, lambdas, one_factor, placed_effects
 
 WELL = 1e6
+START = 3.0
+LEAST = 0.2
 
 
 class LinearEnd(NamedTuple):
@@ -49,6 +51,9 @@ class LinearEngine(Protocol):
 
     def typical(self) -> tuple[Floats, ...]:
         """Per term (k,) standard deviations, relative to sigma, that a level can just tell."""
+
+    def start(self, shapes: Shapes) -> tuple[Floats, ...]:
+        """Per term (k,) standard deviations to begin with."""
 
     def respond(self, y: Floats) -> None:
         """Another response."""
@@ -117,6 +122,10 @@ class OneFactor:
         """One over the root mean square of Z'WZ."""
         return (1.0 / np.sqrt(self.any_model().mean_square()),)
 
+    def start(self, shapes: Shapes) -> tuple[Floats, ...]:
+        """A few times what a level can just tell."""
+        return (START * self.typical()[0],)
+
     def any_model(self) -> LinearMixed:
         """The cross-products with the effects in their own order."""
         layout = self.effects.shape()
@@ -153,8 +162,8 @@ class AnyDesign:
             self.step()
             if not e.ok or e.gradient is None or e.pulled is None:
                 return False, np.inf, np.zeros(len(theta)), np.eye(len(theta))
-            model = np.zeros((0, 0)) if e.hessian is None else e.hessian
-            return True, e.deviance, e.gradient, model + bends(shapes, theta, e.pulled) + restrained(shapes, e.gradient)
+            hessian = np.zeros((0, 0)) if e.hessian is None else e.hessian + bends(shapes, theta, e.pulled)
+            return True, e.deviance, e.gradient, hessian
 
         if not len(x):
             e = self.model.evaluate(lambdas(shapes, x), self.reml)
@@ -185,6 +194,14 @@ class AnyDesign:
         """One over the root mean square of Z'WZ."""
         squares = [t.squares(self.size) for t in self.terms]
         return tuple(np.sqrt(count / total) for total, count in squares)
+
+    def start(self, shapes: Shapes) -> tuple[Floats, ...]:
+        """By the method of moments, each term as if it were alone, the residual what they leave; not below what a level can just tell."""
+        found = by_term(shapes, self.model.moments())
+        typical = self.typical()
+        taken = sum(float((sd / size).mean() ** 2) * float((size**2).mean()) for sd, size in zip(found, typical, strict=True))
+        left = np.sqrt(max(1.0 - min(taken, 1.0), LEAST))
+        return tuple(np.maximum(sd / left, size) for sd, size in zip(found, typical, strict=True))
 
     def respond(self, y: Floats) -> None:
         """In the one model."""

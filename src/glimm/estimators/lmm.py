@@ -11,14 +11,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..covariance.layout import start_of
+from ..covariance.correlated import CORRELATED
+from ..covariance.layout import Shapes, start_of
 from ..design.coordinates import to_named
-from ..design.records import Design
+from ..design.records import Design, RandomTerm
 from ..errors import GlimmError
 from ..family import Family
+from ..kernels import Optimum
 from ..kernels.matrix import Floats
 from ..progress import Progress
-from ..records import MixedRecord
+from ..records import MixedRecord, Solution
 from ..version import VERSION
 from .boundary import FLOOR, Search, Settled, limits, settle
 from .control import Control
@@ -29,8 +31,9 @@ from .terms import Effects, reported, reported_many, roots, working_effects
 CAP = 4.0
 EXACT = 1e-13
 NOISE = 1e-6
-START = 3.0
 EVALUATIONS = 7
+FLAT = 1e-5
+VANISHING = 1e3
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,7 @@ def solve_lmm(problem: LinearProblem, theta: Floats | None = None) -> MixedRecor
     if left <= EXACT * before:
         raise GlimmError("the predictors fit every row exactly, so there is no variation left to estimate variances from: use glimm.glm")
     typical = engine.typical()
-    start = np.concatenate([start_of(s, START * sd) for s, sd in zip(shapes, typical, strict=True)]) if theta is None else theta
+    start = np.concatenate([start_of(s, sd) for s, sd in zip(shapes, engine.start(shapes), strict=True)]) if theta is None else theta
     settled = settle(Search(engine.run, engine.slope, 0, typical, CAP, control.tol, control.max_iter), shapes, start)
     last = engine.end(settled.shapes, settled.optimum.x)
     if not last.ok or last.r2 <= problem.design.n * (NOISE * left) ** 2:
@@ -142,6 +145,27 @@ def _record(problem: LinearProblem, settled: Settled, last: LinearEnd) -> MixedR
         llf=-0.5 * (last.deviance + constant),
         scale=s2,
         points=0,
-        solution=mixed_solution(optimum, shapes, every_root, part.random),
+        solution=_solution(optimum, shapes, every_root, part.random),
         version=VERSION,
     )
+
+
+def _solution(optimum: Optimum, shapes: Shapes, every_root: tuple[Floats, ...], terms: tuple[RandomTerm, ...]) -> Solution:
+    """As of any mixed model, but where a term has an effect for every row the residual variance can run to zero."""
+    solution = mixed_solution(optimum, shapes, every_root, terms)
+    if solution.code == "not_converged" and optimum.decrement > FLAT:
+        return solution
+    for term, root in zip(terms, every_root, strict=True):
+        if own_effects(term) and float(np.mean(np.sum((term.z @ root) ** 2, axis=1))) > VANISHING:
+            said = f"the estimated residual variance runs to zero: the effects of {term.group} take up what differs from row to row"
+            return replace(solution, code="boundary", message=said)
+    return solution
+
+
+def own_effects(term: RandomTerm) -> bool:
+    """Whether no two rows share an effect."""
+    if term.times is not None:
+        return len(term.times) == len(term.refs)
+    if term.structure not in CORRELATED or bool((np.count_nonzero(term.z, axis=1) != 1).any()):
+        return False
+    return len(np.unique(term.refs.astype(np.int64) * len(term.names) + np.argmax(term.z != 0.0, axis=1))) == len(term.refs)

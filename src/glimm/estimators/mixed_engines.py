@@ -10,12 +10,12 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from ..covariance.layout import Curve, Layout, Shapes, slices, total
+from ..covariance.layout import Layout, Shapes, slices, total
 from ..design.records import Design
 from ..family import Family, Link
 from ..kernels import MixedEvaluation, MixedModel, Rows, SparseLaplace, SparseMixed, inverse
 from ..kernels.families import FamilyKernel, LinkKernel
-from ..kernels.matrix import Floats, Ints
+from ..kernels.matrix import Bools, Floats, Ints
 from ..kernels.sparse import NOWHERE
 from .linear_engines import only
 from .points import rule
@@ -24,8 +24,7 @@ from .terms import Effects, by_level, directions, lambdas, one_factor, placed_ef
 MANY_LEVELS, FEW_LEVELS = 4000, 1000
 CENTRAL, FORWARD = 3e-3, 1e-4
 SHARP = 1e-22
-CURVED = 1e-2
-DEAR = 250
+DEAR, MANY_ROWS = 250, 50_000
 
 
 class Value(NamedTuple):
@@ -41,6 +40,7 @@ class MixedEnd(NamedTuple):
     """At the optimum: effects and their conditional variances per term, as named."""
 
     ok: bool
+    deviance: float
     gradient: Floats
     hessian: Floats
     effects: tuple[Floats, ...]
@@ -147,19 +147,20 @@ class OneFactor:
             vector, places = self.spread_out(layout, x)
             exact = self.model(layout).laplace_hessian(*self.kernels, vector, places)
             return np.full((len(x), len(x)), np.nan) if exact is None else exact
-        most = most_moves(shapes, self.design.mean.matrix.p, x)
-        return differences(lambda v: self.evaluate(shapes, v, points, 1), x, most, np.diag(model_errors(model)), CENTRAL)
+        scales = scales_in(shapes, self.design.mean.matrix.p, len(x))
+        return differences(lambda v: self.evaluate(shapes, v, points, 1), x, scales, np.diag(model_errors(model)), CENTRAL)
 
     def end(self, shapes: Shapes, x: Floats, points: int) -> MixedEnd:
         """The solution."""
         layout, q = only(shapes), self.effects.q
         e, places = self.answer(layout, x, points, 2, blocks=True)
         if not e.ok or e.inverse_blocks is None:
-            return MixedEnd(False, np.zeros(0), np.zeros((0, 0)), (), ())
+            return MixedEnd(False, np.inf, np.zeros(0), np.zeros((0, 0)), (), ())
         p = self.design.mean.matrix.p
         root = self.effects.back @ layout.root(x[p : p + layout.size])
         blocks = root @ e.inverse_blocks.reshape(-1, q, q) @ root.T
-        return MixedEnd(True, e.gradient[places], e.hessian[np.ix_(places, places)], (e.u.reshape(-1, q) @ root.T,), (blocks,))
+        named = e.u.reshape(-1, q) @ root.T
+        return MixedEnd(True, e.deviance, e.gradient[places], e.hessian[np.ix_(places, places)], (named,), (blocks,))
 
     def fewer(self) -> OneFactor | None:
         """Every k-th level: a search there costs little and saves half of the other."""
@@ -215,35 +216,35 @@ class AnyDesign:
         """Differences of the exact gradient along the columns of model^(-1/2); one-sided where an evaluation is dear."""
         w, v = np.linalg.eigh(model_scaled(model)[0])
         steps = (v * np.sqrt(2.0 / np.maximum(np.abs(w), 1e-8 * np.abs(w).max(initial=1e-300)))) / model_scaled(model)[1][:, None]
-        most = most_moves(shapes, self.p, x)
+        scales = scales_in(shapes, self.p, len(x))
 
         def gradient(at: Floats) -> Value:
             e = self.answer(shapes, at, 1, SHARP)
             self.step()
             return Value(e.ok, e.deviance, e.gradient, np.zeros((0, 0)))
 
-        dear = self.model.shape()[2] > DEAR
-        return differences(gradient, x, most, steps, FORWARD if dear else CENTRAL, gradient(x).gradient if dear else None)
+        dear = self.model.shape()[2] > DEAR or len(x) * len(self.terms[0].term.refs) > MANY_ROWS
+        return differences(gradient, x, scales, steps, FORWARD if dear else CENTRAL, gradient(x).gradient if dear else None)
 
     def end(self, shapes: Shapes, x: Floats, points: int) -> MixedEnd:
         """The solution."""
         e = self.answer(shapes, x, 2)
         if not e.ok:
-            return MixedEnd(False, np.zeros(0), np.zeros((0, 0)), (), ())
+            return MixedEnd(False, np.inf, np.zeros(0), np.zeros((0, 0)), (), ())
         theta = x[self.p : self.p + total(shapes)]
         parts = zip(self.terms, shapes, slices(shapes), e.u, self.model.inverse_blocks(), strict=True)
         placed = [placed_effects(t, s, theta[at], u, b) for t, s, at, u, b in parts]
-        return MixedEnd(True, e.gradient, e.hessian, tuple(a for a, _ in placed), tuple(b for _, b in placed))
+        return MixedEnd(True, e.deviance, e.gradient, e.hessian, tuple(a for a, _ in placed), tuple(b for _, b in placed))
 
     def fewer(self) -> None:
         """All rows at once."""
 
 
-def most_moves(shapes: Shapes, first: int, x: Floats) -> Floats:
-    """(P,) how far a difference may move a parameter: a standard deviation by half of itself, a correlation's by little."""
-    out = np.full(len(x), np.inf)
+def scales_in(shapes: Shapes, first: int, size: int) -> Bools:
+    """(P,) which entries of a vector are standard deviations."""
+    out = np.zeros(size, dtype=bool)
     for s, at in zip(shapes, slices(shapes, first), strict=True):
-        out[at] = np.where(s.scales, 0.5 * np.abs(x[at]), CURVED if isinstance(s, Curve) else np.inf)
+        out[at] = s.scales
     return out
 
 
@@ -263,16 +264,17 @@ def model_errors(hessian: Floats) -> Floats:
 
 
 def differences(
-    gradient: Callable[[Floats], Value], x: Floats, most: Floats, steps: Floats, reach: float, base: Floats | None = None
+    gradient: Callable[[Floats], Value], x: Floats, scales: Bools, steps: Floats, reach: float, base: Floats | None = None
 ) -> Floats:
     """(P, P) Hessian H from H S, S the columns of steps (about a standard error long): central, or one-sided from the gradient at x.
 
-    most : (P,) no parameter moves further
+    No standard deviation moves by more than half of itself.
     """
     h = np.empty((len(x), len(x)))
     for k, step in enumerate(steps.T):
-        along = step != 0.0
-        length = min(reach, float(np.min(most[along] / np.abs(step[along]), initial=np.inf)))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            most = np.min(np.where(scales & (step != 0.0), 0.5 * np.abs(x / step), np.inf), initial=np.inf)
+        length = min(reach, float(most))
         sides = [gradient(x + side * length * step) for side in ((1.0, -1.0) if base is None else (1.0,))]
         if not all(e.ok for e in sides):
             return np.full((len(x), len(x)), np.nan)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..covariance.layout import Curve, Layout, Shape, Shapes, named_theta, shape, slices
+from ..covariance.layout import Layout, Shape, Shapes, named_theta, shape, slices
 from ..design.clusters import gather
 from ..design.coordinates import effects_to_named
 from ..design.records import RandomTerm
@@ -14,7 +14,6 @@ from ..kernels import Directions, SparseTerm
 from ..kernels.matrix import Codes, Floats, Ints
 
 ENTRIES = ("us", "diag")
-FLAT = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,16 +119,18 @@ def directions(shapes: Shapes, theta: Floats) -> Directions:
     return Directions(np.array(at, dtype=np.int64), np.array(sizes, dtype=np.int64), np.concatenate([np.zeros(0), *values]))
 
 
-def restrained(shapes: Shapes, gradient: Floats, first: int = 0) -> Floats:
-    """(P, P) to be added to a model Hessian: no parameter of a correlation goes further than about 1 in a step.
-
-    They have no bounds, and on the way to a correlation of 1 the model's curvature vanishes faster than the gradient.
-    """
-    out = np.zeros(len(gradient))
-    for s, at in zip(shapes, slices(shapes, first), strict=True):
-        if isinstance(s, Curve):
-            out[at] = np.where(s.scales, 0.0, np.abs(gradient[at]) + FLAT)
-    return np.diag(out)
+def by_term(shapes: Shapes, entries: Floats) -> tuple[Floats, ...]:
+    """Per term (k,) the diagonal entries of something laid out as lambdas; the mean over patterns under ou."""
+    out = []
+    begin = 0
+    for s in shapes:
+        sizes = [s.k] if isinstance(s, Layout) else [len(times) for times in s.patterns]
+        parts = []
+        for k in sizes:
+            parts.append(entries[begin : begin + k * k].reshape(k, k).diagonal())
+            begin += k * k
+        out.append(parts[0] if len(parts) == 1 else np.full(sizes[0], float(np.concatenate(parts).mean())))
+    return tuple(out)
 
 
 def one_factor(terms: tuple[Effects, ...]) -> bool:

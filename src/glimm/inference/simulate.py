@@ -104,7 +104,7 @@ def _autocorrelated(term: RandomTerm, rate: float, n: int, rng: np.random.Genera
     assert term.times is not None
     u = rng.standard_normal((n, len(term.times)))
     follows = np.concatenate(([False], term.cell_refs[1:] == term.cell_refs[:-1]))
-    rho = np.where(follows, np.exp(-rate * np.diff(term.times, prepend=0.0)), 0.0) if rate < np.inf else np.zeros(len(follows))
+    rho = np.where(follows, np.exp(-rate * np.abs(np.diff(term.times, prepend=0.0))), 0.0) if rate < np.inf else np.zeros(len(follows))
     u *= np.sqrt(1.0 - rho**2)
     first = np.flatnonzero(~follows)
     position = np.arange(len(follows)) - np.repeat(first, np.diff(np.append(first, len(follows))))

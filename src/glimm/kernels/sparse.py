@@ -94,6 +94,11 @@ class SparseLinear:
         out: list[Floats] = self.handle.inverse_blocks()
         return out
 
+    def moments(self) -> Floats:
+        """By diagonal entry of lambdas: the standard deviation, relative to that of the residual, that sums by level tell; 0 if none."""
+        out: Floats = self.handle.moments()
+        return out
+
     def respond(self, y: Floats) -> None:
         """Put another response in the place of the rows' own."""
         self.handle.respond(floats(y))
@@ -133,6 +138,11 @@ class SparseLaplace:
     def inverse_blocks(self) -> list[Floats]:
         """Blocks of M^-1 at the last evaluation, by term: levels one after the other."""
         out: list[Floats] = self.handle.inverse_blocks()
+        return out
+
+    def moments(self, kernels: tuple[FamilyKernel, LinkKernel], beta: Floats, psi: Floats) -> Floats:
+        """By diagonal entry of lambdas: the standard deviation that the scores without random effects tell; 0 if none."""
+        out: Floats = self.handle.moments(*kernels, floats(beta), floats(psi))
         return out
 
     def leading(self) -> int:

@@ -145,8 +145,8 @@ def clustered(model: Model, record: GlmRecord, shown: Inference, models: Sequenc
     for name in dict.fromkeys(name for _, name in others):
         if shown.label.startswith(f"cluster-robust by {name}") and " and " not in shown.label:
             continue
-        why = ""
-        for other in (m for m, n in others if n == name):
+        why = "its coefficients and the family's parameters are estimated together" if not record.family.orthogonal else ""
+        for other in (m for m, n in others if n == name and record.family.orthogonal):
             codes = borrowed(record, other.record, name)
             lost = int(np.sum(codes < 0))
             distinct, refs = np.unique(codes, return_inverse=True)

@@ -10,9 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import final
 
+from ..covariance.correlated import CORRELATED
 from ..covariance.working import working
 from ..inference.covariance import Inference
 from ..inference.parameters import family_parameters
+from ..inference.random import covariances
 from ..inference.wald import interval
 from ..marginal.attenuation import Attenuated, attenuate, intercept_sd
 from ..records import GeeRecord, MixedRecord, Record
@@ -114,6 +116,8 @@ def other_parameters(record: Record) -> list[tuple[str, float]]:
                 effect = alike.get((row["group"], row["term"]), row["term"])
                 out.append((f"sd of {row['group']} {effect}", float(row["std_dev"])))
         out = list(dict(out).items())
+        at = len(out) - int(not record.family.scale_known)
+        out[at:at] = [found for found in _correlations(record) if found[0] not in dict(out)]
     elif not record.family.scale_known and record.family.support == "real":
         out.append(("residual sd", math.sqrt(record.scale)))
     if (own := family_parameters(record)) is not None:
@@ -126,9 +130,24 @@ def other_parameters(record: Record) -> list[tuple[str, float]]:
     return out
 
 
+def _correlations(record: MixedRecord) -> list[tuple[str, float]]:
+    """Those of the structured terms that have one parameter of correlation."""
+    terms = enumerate(zip(record.design.mean.random, covariances(record), strict=True))
+    return [
+        (f"{name} of {term.group}", value)
+        for index, (term, sigma) in terms
+        if term.structure in CORRELATED and CORRELATED[term.structure].correlations(len(term.names)) == 1
+        for name, value in tables.correlations(record, index, sigma)
+    ]
+
+
 def _alike(record: MixedRecord) -> dict[tuple[str, str], str]:
     """(group, effect) -> the left side of its term, for effects that have one standard deviation between them."""
-    terms = [term for term in record.design.mean.random if term.structure in ("homcs", "ar1")]
+    terms = [
+        term
+        for term in record.design.mean.random
+        if term.structure in CORRELATED and CORRELATED[term.structure].one_sd and term.times is None
+    ]
     return {(term.group, name): words.occasion(term) for term in terms for name in term.names}
 
 
@@ -214,8 +233,8 @@ def _why_different(mixed: Model, record: MixedRecord, models: Sequence[Model]) -
     if not words.only_intercepts(record):
         return [
             f"{what} The {link} link is curved, so the average over many clusters' curves is not the curve of one typical cluster, and "
-            f"with {'random slopes' if words.random_slopes(record) else 'effects that differ over time'} it need not have the shape of "
-            "one. Neither is wrong; they answer different questions."
+            f"with {'random slopes' if words.random_slopes(record) else 'random effects that differ inside clusters'} it need not have "
+            "the shape of one. Neither is wrong; they answer different questions."
         ]
     why = (
         f"{what} The {link} link is curved, so the average over many clusters' curves is not the curve of one typical cluster: "

@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 from typing import final
 
+from ..covariance.correlated import CORRELATED
 from ..covariance.working import working
 from ..data.records import Factor
-from ..design.structured import NAMED
 from ..inference.covariance import Inference
 from ..inference.criteria import criteria
 from ..inference.parameters import family_parameters
@@ -25,13 +25,6 @@ from .text import counted, decimals, figures, listed, number, p_value
 
 WIDTH = 100
 MOST_LEVELS = 8
-STRUCTURES = {
-    "cs": "one correlation between all effects",
-    "homcs": "one variance, one correlation between all effects",
-    "toep": "correlations by distance in the order of levels",
-    "ar1": "one variance, correlations r^d at distance d in the order of levels",
-    "ou": "one variance, correlations r^d at distance d in time",
-}
 
 
 @final
@@ -214,7 +207,9 @@ def random_effects(record: MixedRecord) -> Table:
     terms = {term.group: term for term in record.design.mean.random}
     notes = [f"{name}: {counted(len(term.levels), 'level')}, {counted(len(term.refs), 'row')}" for name, term in terms.items()]
     notes += [
-        f"{term.structure} of {term.group}: {STRUCTURES[term.structure]}" for term in record.design.mean.random if term.structure in NAMED
+        f"{term.structure} of {term.group}: {CORRELATED[term.structure].note}"
+        for term in record.design.mean.random
+        if term.structure in CORRELATED
     ]
     return Table("random effects", tuple(columns), tuple(notes))
 

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..covariance.correlated import CORRELATED
 from ..covariance.layout import theta_names as theta_names_of
 from ..covariance.working import working
 from ..data.columns import level_name
 from ..data.frames import table
-from ..design.structured import NAMED
 from ..errors import GlimmWarning
 from ..inference.covariance import Inference
 from ..inference.random import correlation_at, covariances
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MOST_SHOWN = 8
+ROUNDING = 1e-9
 
 
 def deliver(record: Record, frame: pd.DataFrame) -> Any:
@@ -142,7 +143,7 @@ def varcorr(record: MixedRecord) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for index, (term, sigma) in enumerate(zip(record.design.mean.random, covariances(record), strict=True)):
         sd = np.sqrt(np.diag(sigma))
-        by_name = term.structure in NAMED and (len(term.names) > MOST_SHOWN or term.times is not None)
+        by_name = term.structure in CORRELATED and (len(term.names) > MOST_SHOWN or term.times is not None)
         for a, name in enumerate(term.names):
             row = {"group": term.group, "term": name, "variance": sigma[a, a], "std_dev": sd[a]}
             if term.structure != "diag" and not by_name:
@@ -156,15 +157,21 @@ def varcorr(record: MixedRecord) -> pd.DataFrame:
 
 
 def correlations(record: MixedRecord, index: int, sigma: Floats) -> list[tuple[str, float]]:
-    """The different correlations of a structured term by name: one (cs, homcs), at lag 1 (ar1), at every lag (toep), at distance 1 (ou)."""
+    """The different correlations of a structured term by name.
+
+    One (cs, homcs), at lag 1 (ar1), at distance 1 (ou), else at every lag; none where a lag has several.
+    """
     name = record.design.mean.random[index].structure
     if name == "ou":
         return [("correlation at distance 1", correlation_at(record, index, 1.0))]
-    size = np.sqrt(sigma[0, 0] * np.diag(sigma))
-    first = np.divide(sigma[0], size, out=np.full(len(sigma), np.nan), where=size > 0.0)
+    size = np.sqrt(np.outer(np.diag(sigma), np.diag(sigma)))
+    r = np.divide(sigma, size, out=np.full(sigma.shape, np.nan), where=size > 0.0)
+    lags = [known if len(known := d[~np.isnan(d)]) else np.array([np.nan]) for d in (np.diag(r, lag) for lag in range(1, len(r)))]
+    if any(float(np.ptp(lag)) > ROUNDING for lag in lags):
+        return []
     if name in ("cs", "homcs"):
-        return [("correlation", float(first[1]))]
-    return [(f"correlation at lag {lag}", float(first[lag])) for lag in range(1, 2 if name == "ar1" else len(first))]
+        return [("correlation", float(lags[0][0]))]
+    return [(f"correlation at lag {lag}", float(d[0])) for lag, d in enumerate(lags[: 1 if name == "ar1" else None], 1)]
 
 
 def ranef(record: MixedRecord) -> pd.DataFrame:

@@ -27,7 +27,6 @@ PATTERNS = {
 }
 
 MOST_SLOPES = 6
-OCCASIONS = ("homcs", "toep", "ar1", "ou")
 SAME_EFFECT = "clusters with the same random effect"
 
 
@@ -165,7 +164,7 @@ def meaning(record: Record, inference: Inference) -> str:
     if slopes := random_slopes(record):
         differ = f"effect of {slopes[0]} differs" if len(slopes) == 1 else f"effects of {listed(slopes)} differ"
         text += f" The {differ} between clusters."
-    if moving := [term for term in record.design.mean.random if term.structure in OCCASIONS]:
+    if moving := [term for term in record.design.mean.random if over_occasions(term)]:
         over = list(dict.fromkeys(occasion(term) for term in moving))
         text += f" The random effects of one cluster differ over {listed(over)}."
     if is_identity(record):
@@ -178,6 +177,13 @@ def only_intercepts(record: Record) -> bool:
     return all(term.names == ("Intercept",) for term in record.design.mean.random)
 
 
+def over_occasions(term: RandomTerm) -> bool:
+    """Whether the effects of a level are those at its times, or one for each level of a factor."""
+    if term.times is not None:
+        return True
+    return term.spec is not None and len(term.spec.factors) == 1 and len(term.names) > 1 and bool((term.z.sum(axis=1) == 1.0).all())
+
+
 def occasion(term: RandomTerm) -> str:
     """What the effects of a structured term stand for: the factor or the time on its left side."""
     return ", ".join(term.spec.factors)
@@ -185,7 +191,7 @@ def occasion(term: RandomTerm) -> str:
 
 def random_slopes(record: Record) -> list[str]:
     """Names of the random effects other than intercepts and effects of occasions, the first few where there are many."""
-    found = (name for term in record.design.mean.random if term.structure not in OCCASIONS for name in term.names)
+    found = (name for term in record.design.mean.random if not over_occasions(term) for name in term.names)
     names = list(dict.fromkeys(name for name in found if name != "Intercept"))
     return names if len(names) <= MOST_SLOPES else [*names[: MOST_SLOPES - 1], f"{len(names) - MOST_SLOPES + 1} others"]
 

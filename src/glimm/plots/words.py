@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..family import LINKS
+from ..family import Link
 from ..inference.covariance import Inference
 from ..kernels import link as link_eta
 from ..kernels.matrix import Floats
@@ -64,7 +64,7 @@ def labels(record: Record, inference: Inference, c: Curves, wording: Wording) ->
     assert isinstance(record, MixedRecord)
     group = record.design.mean.random[0].group
     one, many = wording.one or group, wording.many or (f"clusters ({group})" if wording.one is None else "clusters")
-    title, change = finding(c, record.design.mean.link.name, one)
+    title, change = finding(c, record.design.mean.link, one)
     if record.solution.code == "not_converged":
         title, change = "The fit did not converge: these curves are not estimates to use", ""
     elif between(record, c.axis.variable):
@@ -93,18 +93,18 @@ def mean_label(record: Record) -> str:
     return f"probability of {response.name}" if response.kind == "trials" else f"mean of {response.name}"
 
 
-def finding(c: Curves, link: str, one: str) -> tuple[str, str]:
+def finding(c: Curves, link: Link, one: str) -> tuple[str, str]:
     """What curves of clusters and their average show, in a sentence, and the numbers behind it on the scale of the link."""
     assert c.clusters is not None
-    names, scale = categories(c.axis), SCALES[link]
-    steps = np.diff(link_eta(LINKS[link].kernel, c.average.mean))
+    names, scale = categories(c.axis), SCALES.get(link.name, f"the mean on the scale of link {link.name}")
+    steps = np.diff(link_eta(link.kernel, c.average.mean))
     of_average, (low, high) = float(steps.sum()), c.clusters.change
     who = one if c.clusters.kind == "real" else f"{one} drawn"
     least, most = signed(low), signed(high)
     own = f"{least} for every {who}" if least == most else f"between {least} and {most} for one {who}"
     where = f"from {names[0]} to {names[-1]}" if names else "from left to right"
     change = "" if len(names) > 2 else f"Change in {scale} {where}: {own}, {signed(of_average)} for the population average."
-    on_scale = "The" if link == "identity" else f"In {scale}, the"
+    on_scale = "The" if link.name == "identity" else f"In {scale}, the"
     if parallel(c.clusters.steps, steps):
         return f"{on_scale} population average is parallel to every {one}'s {'line' if names else 'curve'}", change
     if len(names) > 2 or not flatter(c.clusters.steps, steps):
