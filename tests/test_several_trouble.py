@@ -155,9 +155,9 @@ def test_a_correlation_of_one_is_the_random_intercept_and_is_said(family, seed):
     data = limited("one", seed)
     intercepts, _ = fitted("(1 | a) + (1 | r)", data, family)
     words = {
-        "homcs": "the estimated correlation a.rho is +1: the data do not tell these effects apart",
-        "ar1": "the estimated correlation a.rho is +1: the data do not tell these effects apart",
-        "ou": "the estimated rate a.rate is zero: effects of a level do not change with time, as under (1 | a)",
+        "homcs": "the estimate of a.rho is 1, the limit of what homcs can have: the data do not tell these effects apart",
+        "ar1": "the estimate of a.rho is 1, the limit of what ar1 can have: the data do not tell these effects apart",
+        "ou": "the estimate of a.rate is 0, the limit of what ou can have: the data do not tell these effects apart",
     }
     for name, sentence in words.items():
         fit, said = fitted(f"{STRUCTURES[name]} + (1 | r)", data, family)
@@ -170,10 +170,10 @@ def test_a_correlation_of_one_is_the_random_intercept_and_is_said(family, seed):
 
 def test_the_least_correlation_is_said():
     fit, said = fitted(STRUCTURES["homcs"], limited("sum", 2))
-    assert said == ["the estimated correlation a.rho is -0.333: the limit of what the structure allows"]
+    assert said == ["the estimate of a.rho is -0.333333, the limit of what homcs can have: the data do not tell these effects apart"]
     assert fit.record.solution.active == ("a.rho",)
     fit, said = fitted(STRUCTURES["ou"], limited("alternating"))
-    assert said == ["the estimated rate a.rate has no upper limit: effects at different times are independent, or nearly so"]
+    assert said == ["the estimate of a.rate is infinite, the limit of what ou can have"]
 
 
 @BY_FAMILY
