@@ -15,7 +15,7 @@ import pandas as pd
 
 from support import HERE, column, stored
 
-FILES = tuple(file for file in ("several", "structures", "mixed_families") if (HERE / f"{file}.json").exists())
+FILES = ("several", "structures", "mixed_families")
 
 
 def entries(file: str, kind: str | None = None, keep: Callable[[str, dict], bool] = lambda name, entry: True) -> Iterator[tuple[str, dict]]:

@@ -19,7 +19,10 @@ from glimm.family import resolve
 from support import assert_covariance, assert_in_units, assert_not_worse, assert_relative, stored, vector, vector_covariance
 from support_several import FILES, arguments_of, covariance_of, entries, frame_of, is_singular, simulated
 
-LINEAR, GENERAL = ([(file, name) for file in FILES for name, _ in entries(file, kind)] for kind in ("lmm", "glmm"))
+REFUSED = ("lmm_homcs_slope_ml", "lmm_homcs_slope_reml")
+"""homcs(1 + x | a): one standard deviation for an intercept and a slope, which depends on the unit of x; glimm takes a factor only."""
+
+LINEAR, GENERAL = ([(file, name) for file in FILES for name, _ in entries(file, kind) if name not in REFUSED] for kind in ("lmm", "glmm"))
 BY_NAME = pytest.mark.parametrize(("file", "name"), LINEAR + GENERAL)
 
 
@@ -59,7 +62,7 @@ def assert_terms(fit, entry: dict, tolerance: float) -> None:
     for mine, term, want, values in zip(covariances(fit), terms, entry["terms"], theta, strict=True):
         assert (term.group, term.structure) == (want["group"], want["structure"])
         deviation = np.array(want["sd"])
-        floor = np.maximum(deviation, 1e-2 * largest)
+        floor = np.maximum(deviation, 3e-2 * largest)
         if want["structure"] != "ou":
             assert_in_units(mine, covariance_of(want), np.outer(floor, floor), tolerance, f"covariance of {term.group}")
         natural = want.get("natural", {})
@@ -151,6 +154,12 @@ def test_a_singular_covariance_is_said_and_no_other(file, name):
     fit = fitted(file, name)
     assert fit.record.solution.code == ("boundary" if is_singular(entry) else "converged"), fit.record.solution
     assert fit.converged
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_refused(name):
+    with pytest.raises(glimm.GlimmError, match="homcs"):
+        fitted("structures", name)
 
 
 @pytest.mark.parametrize("name", stored("sim_several"))

@@ -24,6 +24,7 @@ from .structured import check_structure, continuous
 from .words import in_words
 
 MOST_EFFECTS = 100
+PROPORTIONAL = 1e-14
 
 
 def random_terms(bars: Sequence[Bar], inputs: Inputs, rows: Ints | None, residual: bool) -> tuple[RandomTerm, ...]:
@@ -109,6 +110,8 @@ def check_apart(bars: Sequence[Bar], terms: Sequence[RandomTerm]) -> None:
     for j, (bar, term) in enumerate(zip(bars, terms, strict=True)):
         for other_bar, other in zip(bars[:j], terms[:j], strict=True):
             common = [name for name in other.names if name in term.names]
+            if not common and other.group == term.group and _same_effects(term, other):
+                _check_columns(bar, term, other_bar, other)
             if not common or not _same_effects(term, other):
                 continue
             if other.group == term.group:
@@ -123,6 +126,18 @@ def check_apart(bars: Sequence[Bar], terms: Sequence[RandomTerm]) -> None:
                     f"{other_bar.text} and {bar.text}: {other.group!r} and {term.group!r} put the same rows together, so the variances of "
                     "their effects cannot be told apart: leave one of the terms out"
                 )
+
+
+def _check_columns(bar: Bar, term: RandomTerm, other_bar: Bar, other: RandomTerm) -> None:
+    """Raise GlimmError for a column that is a multiple of one of another term of the same levels."""
+    if "ou" in (term.structure, other.structure):
+        return
+    a, b = (t.z / np.linalg.norm(t.z, axis=0) for t in (other, term))
+    for i, j in zip(*np.nonzero(np.abs(a.T @ b) > 1.0 - PROPORTIONAL), strict=True):
+        raise GlimmError(
+            f"{other_bar.text} and {bar.text}: the columns {other.names[i]} and {term.names[j]} are multiples of each other, so the "
+            f"variances of their effects on the levels of {term.group!r} cannot be told apart: leave one of them out"
+        )
 
 
 def _same_effects(a: RandomTerm, b: RandomTerm) -> bool:
@@ -151,6 +166,8 @@ def _checked_rank(bar: Bar, fixed: Fixed) -> rank.Rank:
     decided = rank.decide(fixed.matrix, fixed.spec.intercept)
     for position, coefficients in decided.dropped.items():
         why = in_words(names, position, coefficients, decided)
+        if not coefficients.any():
+            raise GlimmError(f"{bar.text}: the column {names[position]} {why}, so it has no effect that could vary: leave it out")
         raise GlimmError(
             f"{bar.text}: the column {names[position]} {'equals ' + why[2:] if why.startswith('= ') else why}, so the effects of "
             f"{bar.name!r} cannot be told apart: leave one out"

@@ -263,7 +263,10 @@ def _solution(problem: Problem, found: Settled, every_root: tuple[Floats, ...], 
     if solution.code != "not_converged":
         message = ""
         if not np.all(np.isfinite(curvature)):
-            message = "the estimates lie next to impossible fitted means, where the log-likelihood has no curvature: no standard errors"
+            near = (
+                "next to impossible fitted means" if bounded(family, design.mean.link) else "where the log-likelihood cannot be evaluated"
+            )
+            message = f"the estimates lie {near}, so that it has no curvature there: no standard errors"
         elif not positive_definite(curvature):
             eigenvalue, direction = weakest(curvature, _names(problem, found.shapes))
             listed = ", ".join(f"{share:+.2f} {name}" for name, share in direction.items())

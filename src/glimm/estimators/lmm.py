@@ -30,6 +30,7 @@ from .terms import Effects, reported, reported_many, roots, working_effects
 
 CAP = 4.0
 EXACT = 1e-13
+NOISE = 1e-6
 EVALUATIONS = 7
 FLAT = 1e-5
 VANISHING = 1e3
@@ -83,8 +84,10 @@ def solve_lmm(problem: LinearProblem, theta: Floats | None = None) -> MixedRecor
     start = np.concatenate([start_of(s, sd) for s, sd in zip(shapes, engine.start(shapes), strict=True)]) if theta is None else theta
     settled = settle(Search(engine.run, engine.slope, 0, typical, CAP, control.tol, control.max_iter), shapes, start)
     last = engine.end(settled.shapes, settled.optimum.x)
-    if not last.ok:
-        raise GlimmError("the random effects fit every row exactly, so there is no residual variation: use glimm.glm, or fewer terms")
+    if not last.ok or last.r2 <= problem.design.n * (NOISE * left) ** 2:
+        raise GlimmError(
+            "the random effects fit every row exactly, or to rounding, so there is no residual variation: use glimm.glm, or fewer terms"
+        )
     return _record(problem, settled, last)
 
 

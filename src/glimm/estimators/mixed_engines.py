@@ -10,12 +10,12 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from ..covariance.layout import Layout, Shapes, slices, total
+from ..covariance.layout import Curve, Layout, Shapes, slices, total
 from ..design.records import Design
 from ..family import Family, Link
 from ..kernels import MixedEvaluation, MixedModel, Rows, SparseLaplace, SparseMixed, inverse
 from ..kernels.families import FamilyKernel, LinkKernel
-from ..kernels.matrix import Bools, Floats, Ints
+from ..kernels.matrix import Floats, Ints
 from ..kernels.sparse import NOWHERE
 from .linear_engines import only
 from .points import rule
@@ -24,6 +24,7 @@ from .terms import Effects, by_level, by_term, directions, lambdas, one_factor, 
 MANY_LEVELS, FEW_LEVELS = 4000, 1000
 CENTRAL, FORWARD = 3e-3, 1e-4
 SHARP = 1e-22
+CURVED = 1e-2
 DEAR, MANY_ROWS = 250, 50_000
 LEAST, MOST = 0.1, 2.0
 
@@ -153,8 +154,8 @@ class OneFactor:
             vector, places = self.spread_out(layout, x)
             exact = self.model(layout).laplace_hessian(*self.kernels, vector, places)
             return np.full((len(x), len(x)), np.nan) if exact is None else exact
-        scales = scales_in(shapes, self.design.mean.matrix.p, len(x))
-        return differences(lambda v: self.evaluate(shapes, v, points, 1), x, scales, np.diag(model_errors(model)), CENTRAL)
+        most = most_moves(shapes, self.design.mean.matrix.p, x)
+        return differences(lambda v: self.evaluate(shapes, v, points, 1), x, most, np.diag(model_errors(model)), CENTRAL)
 
     def end(self, shapes: Shapes, x: Floats, points: int) -> MixedEnd:
         """The solution."""
@@ -235,7 +236,7 @@ class AnyDesign:
         """Differences of the exact gradient along the columns of model^(-1/2); one-sided where an evaluation is dear."""
         w, v = np.linalg.eigh(model_scaled(model)[0])
         steps = (v * np.sqrt(2.0 / np.maximum(np.abs(w), 1e-8 * np.abs(w).max(initial=1e-300)))) / model_scaled(model)[1][:, None]
-        scales = scales_in(shapes, self.p, len(x))
+        most = most_moves(shapes, self.p, x)
 
         def gradient(at: Floats) -> Value:
             e = self.answer(shapes, at, 1, SHARP)
@@ -243,7 +244,7 @@ class AnyDesign:
             return Value(e.ok, e.deviance, e.gradient, np.zeros((0, 0)))
 
         dear = self.model.shape()[2] > DEAR or len(x) * len(self.terms[0].term.refs) > MANY_ROWS
-        return differences(gradient, x, scales, steps, FORWARD if dear else CENTRAL, gradient(x).gradient if dear else None)
+        return differences(gradient, x, most, steps, FORWARD if dear else CENTRAL, gradient(x).gradient if dear else None)
 
     def end(self, shapes: Shapes, x: Floats, points: int) -> MixedEnd:
         """The solution."""
@@ -272,11 +273,11 @@ class AnyDesign:
         """All rows at once."""
 
 
-def scales_in(shapes: Shapes, first: int, size: int) -> Bools:
-    """(P,) which entries of a vector are standard deviations."""
-    out = np.zeros(size, dtype=bool)
+def most_moves(shapes: Shapes, first: int, x: Floats) -> Floats:
+    """(P,) how far a difference may move a parameter: a standard deviation by half of itself, a correlation's by little."""
+    out = np.full(len(x), np.inf)
     for s, at in zip(shapes, slices(shapes, first), strict=True):
-        out[at] = s.scales
+        out[at] = np.where(s.scales, 0.5 * np.abs(x[at]), CURVED if isinstance(s, Curve) else np.inf)
     return out
 
 
@@ -296,17 +297,16 @@ def model_errors(hessian: Floats) -> Floats:
 
 
 def differences(
-    gradient: Callable[[Floats], Value], x: Floats, scales: Bools, steps: Floats, reach: float, base: Floats | None = None
+    gradient: Callable[[Floats], Value], x: Floats, most: Floats, steps: Floats, reach: float, base: Floats | None = None
 ) -> Floats:
     """(P, P) Hessian H from H S, S the columns of steps (about a standard error long): central, or one-sided from the gradient at x.
 
-    No standard deviation moves by more than half of itself.
+    most : (P,) no parameter moves further
     """
     h = np.empty((len(x), len(x)))
     for k, step in enumerate(steps.T):
-        with np.errstate(divide="ignore", invalid="ignore"):
-            most = np.min(np.where(scales & (step != 0.0), 0.5 * np.abs(x / step), np.inf), initial=np.inf)
-        length = min(reach, float(most))
+        along = step != 0.0
+        length = min(reach, float(np.min(most[along] / np.abs(step[along]), initial=np.inf)))
         sides = [gradient(x + side * length * step) for side in ((1.0, -1.0) if base is None else (1.0,))]
         if not all(e.ok for e in sides):
             return np.full((len(x), len(x)), np.nan)
