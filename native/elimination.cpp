@@ -17,6 +17,70 @@ constexpr double kDense = 0.2;  // a node tied to this share of what is left sta
 constexpr Index kLargeTail = 400;
 constexpr double kMostPairs = 5e7;  // of neighbours, beyond which no other order is tried; nor where nearly all pairs are neighbours
 
+// The part of a panel below its first tail row, nodes of R rows each: t -= V V', lower blocks.
+template <int Q, int R> void subtract_nodes(double* t, Index width, Index s0, const std::int32_t* c, const double* v, Index rows) {
+  for (Index f = 0; f < rows; f += R) {
+    double* row = t + static_cast<size_t>(c[f] - s0) * width - s0;
+    const double* vf = v + f * Q;
+    for (Index e = 0; e <= f; e += R) {
+      const double* ve = v + e * Q;
+      double* to = row + c[e];
+      for (int r = 0; r < R; ++r)
+        for (int k = 0; k < R; ++k) {
+          double s = 0.0;
+          for (int a = 0; a < Q; ++a) s += vf[r * Q + a] * ve[k * Q + a];
+          to[r * width + k] -= s;
+        }
+    }
+  }
+}
+
+// x = P V over the same rows, P the lower triangle of w
+template <int Q, int R> void multiply_nodes(const double* w, Index width, Index s0, const std::int32_t* c, const double* v, Index rows, double* x) {
+  for (Index f = 0; f < rows; f += R) {
+    const double* row = w + static_cast<size_t>(c[f] - s0) * width - s0;
+    const double* vf = v + f * Q;
+    double sum[R * Q] = {0.0};
+    for (Index e = 0; e < f; e += R) {
+      const double *ve = v + e * Q, *p = row + c[e];
+      double* xe = x + e * Q;
+      for (int r = 0; r < R; ++r)
+        for (int k = 0; k < R; ++k) {
+          const double own = p[r * width + k];
+          for (int a = 0; a < Q; ++a) {
+            sum[r * Q + a] += own * ve[k * Q + a];
+            xe[k * Q + a] += own * vf[r * Q + a];
+          }
+        }
+    }
+    const double* p = row + c[f];
+    for (int r = 0; r < R; ++r)
+      for (int k = 0; k < R; ++k) {
+        const double own = r >= k ? p[r * width + k] : p[k * width + r];
+        for (int a = 0; a < Q; ++a) sum[r * Q + a] += own * vf[k * Q + a];
+      }
+    for (int i = 0; i < R * Q; ++i) x[f * Q + i] += sum[i];
+  }
+}
+
+// Calls work(Q, R) as compile-time constants for 1 to 3 columns and rows; false for any other.
+template <class Work> bool with_sizes(int q, int r, Work work) {
+  const auto rows = [&](auto columns) {
+    switch (r) {
+      case 1: work(columns, std::integral_constant<int, 1>{}); return true;
+      case 2: work(columns, std::integral_constant<int, 2>{}); return true;
+      case 3: work(columns, std::integral_constant<int, 3>{}); return true;
+      default: return false;
+    }
+  };
+  switch (q) {
+    case 1: return rows(std::integral_constant<int, 1>{});
+    case 2: return rows(std::integral_constant<int, 2>{});
+    case 3: return rows(std::integral_constant<int, 3>{});
+    default: return false;
+  }
+}
+
 }  // namespace
 
 Elimination::Elimination(Index n, const std::vector<RandomColumns>& terms, int extra, int threads) : extra_(extra), threads_(threads) {
@@ -195,6 +259,9 @@ void Elimination::lay_out(const Neighbours& structure) {
   s0_ = first_[nt_];
   sd_ = s_ - s0_;
   width_ = sd_ + extra_;
+  tail_size_ = nt_ < all ? q(nt_) : 0;
+  for (std::int32_t j = nt_; j < all; ++j)
+    if (q(j) != tail_size_) tail_size_ = 0;
   node_of_.resize(s_);
   for (std::int32_t j = 0; j < all; ++j)
     for (Index c = first_[j]; c < first_[j + 1]; ++c) node_of_[c] = j;
@@ -412,6 +479,19 @@ void Elimination::eliminate(std::int32_t j) {
     }
   }
   if (tail == m) return;
+  const Index random = m - extra_;
+  const int size = random > tail ? tail_size_ : 0;
+  if (size > 0 && !(qj == 1 && size == 1 && c[random - 1] - c[tail] == static_cast<std::int32_t>(random - 1 - tail))) {
+    if (with_sizes(qj, size, [&](auto columns, auto rows) {
+          subtract_nodes<columns(), rows()>(t_.data(), width_, s0_, c + tail, v + tail * qj, random - tail);
+        })) {
+      for (Index f = random; f < m; ++f) {  // extra rows
+        double* row = &t_[static_cast<size_t>(c[f] - s0_) * width_];
+        for (Index e = tail; e <= f; ++e) row[c[e] - s0_] -= dot(v + f * qj, v + e * qj, qj);
+      }
+      return;
+    }
+  }
   const bool together = c[m - 1] - c[tail] == static_cast<std::int32_t>(m - 1 - tail);
   for (Index f = tail; f < m; ++f) {
     double* row = &t_[static_cast<size_t>(c[f] - s0_) * width_];
@@ -554,7 +634,14 @@ void Elimination::invert_node(std::int32_t j, int with, Vec& x, Vec& r) {
         for (int a = 0; a < qj; ++a) x[f * qj + a] += p * v[e * qj + a];
     }
   }
-  for (Index f = tail; f < m; ++f) {
+  const Index random = rows_of(j, 0);
+  Index from = tail;  // rows whose own products with those before them are still to come
+  if (tail_size_ > 0 && random > tail &&
+      with_sizes(qj, tail_size_, [&](auto columns, auto rows) {
+        multiply_nodes<columns(), rows()>(w_.data(), width_, s0_, c + tail, v + tail * qj, random - tail, x.data() + tail * qj);
+      }))
+    from = random;
+  for (Index f = from; f < m; ++f) {
     const double* row = &w_[static_cast<size_t>(c[f] - s0_) * width_];
     if (qj == 1) {
       double s = 0.0;
@@ -744,7 +831,24 @@ void Elimination::pulls(const double* lambda, int with, double* out) const {
     for (Index e = random; e < random + with; ++e) pull(ej, qj, 1, a + e * qj, 1, 1, nullptr, p + e * qj, 1, 1);
   }
   const std::int32_t all = static_cast<std::int32_t>(nodes());
-  for (std::int32_t i = nt_; i < all; ++i) {
+  if (tail_size_ == 1) {  // runs of nodes with one Lambda
+    std::vector<Index> runs{0};
+    for (Index r = 1; r < sd_; ++r)
+      if (lambda_of_[nt_ + r] != lambda_of_[nt_ + r - 1]) runs.push_back(r);
+    for (Index r = 0; r < sd_; ++r) {
+      const double *a = &c_[static_cast<size_t>(r) * width_], *p = &w_[static_cast<size_t>(r) * width_];
+      const std::int32_t i = static_cast<std::int32_t>(nt_ + r);
+      target(i)[0] += a[r] * p[r] * matrix(i)[0];
+      for (size_t k = 0; k < runs.size() && runs[k] < r; ++k) {
+        const Index end = k + 1 < runs.size() ? std::min(runs[k + 1], r) : r;
+        const double t = wide_dot(a + runs[k], p + runs[k], end - runs[k]);
+        const std::int32_t j = static_cast<std::int32_t>(nt_ + runs[k]);
+        target(j)[0] += t * matrix(i)[0];
+        target(i)[0] += t * matrix(j)[0];
+      }
+    }
+  }
+  for (std::int32_t i = nt_; tail_size_ != 1 && i < all; ++i) {
     const int qi = q(i);
     const Index o = first_[i] - s0_;
     block.resize(static_cast<size_t>(qi) * qi);

@@ -104,6 +104,7 @@ class Elimination {
   int extra_, threads_, leading_ = 0;
   Index s_ = 0, s0_ = 0, sd_ = 0, width_ = 0;
   std::int32_t nt_ = 0;  // nodes before the tail
+  int tail_size_ = 0;    // effects of every node of the tail, 0 where they differ
   std::vector<std::vector<std::int32_t>> node_;
   std::vector<std::int32_t> node_of_, lambda_of_;  // of a scalar; of a node
   std::vector<Index> first_, lambda_at_;
