@@ -167,7 +167,10 @@ bool SparseLaplace::find_modes(const Stage& stage, const double* lambda, double 
       break;
     }
     before = decrement;
-    if (current && decrement < 10.0 * tol) return exact;
+    if (current && decrement < 10.0 * tol) {
+      reached_ = decrement;
+      return exact;
+    }
     elimination_.backward(solved.data(), 0);
     step = solved;
     from = u_;
@@ -182,11 +185,18 @@ SparseLaplaceEvaluation SparseLaplace::evaluate(const Stage& stage, const double
   Elimination& f = elimination_;
   const Index s = f.scalars();
   const int p = p_, m = directions.count(), size = p + m + stage.n_psi();
-  linear(beta);
-  if (!find_modes(stage, lambda, tol)) {
-    std::fill(u_.begin(), u_.end(), 0.0);
-    have_ = false;
-    return out;
+  Vec at(beta, beta + p);
+  at.insert(at.end(), lambda, lambda + f.lambda_size());
+  at.insert(at.end(), stage.psi, stage.psi + stage.n_psi());
+  if (at != at_ || reached_ > 10.0 * tol) {
+    at_.clear();
+    linear(beta);
+    if (!find_modes(stage, lambda, tol)) {
+      std::fill(u_.begin(), u_.end(), 0.0);
+      have_ = false;
+      return out;
+    }
+    at_ = std::move(at);
   }
   double value = stage_constant(stage, n_, y_.data(), trials_.empty() ? nullptr : trials_.data(), weights_.empty() ? nullptr : weights_.data());
   for (double v : l_) value += v;
@@ -260,6 +270,7 @@ SparseLaplaceEvaluation SparseLaplace::evaluate(const Stage& stage, const double
 }
 
 Vec SparseLaplace::moments(const Stage& stage, const double* beta) {
+  at_.clear();
   linear(beta);
   jets(stage, xb_.data(), false);
   refactor(nullptr, true);
@@ -349,6 +360,7 @@ Vec SparseLaplace::draws(const double* e, Index count) const {
 
 Vec SparseLaplace::log_ratios(const Stage& stage, const double* beta, const double* lambda, const double* e, Index draws) {
   const Index s = elimination_.scalars();
+  at_.clear();
   linear(beta);
   Vec out(draws), u(s), b(s);
   const auto value = [&](const Vec& at) {

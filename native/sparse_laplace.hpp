@@ -54,6 +54,8 @@ class SparseLaplace {
   Vec y_, size_, trials_, weights_;
   Vec u_, xb_, eta_, l_, d1_, d2_, d3_;
   bool have_ = false;  // a factor from an earlier place, good enough for a step
+  Vec at_;             // (beta | lambda | psi) of the modes and the factor, empty if there are none
+  double reached_ = HUGE_VAL;  // their decrement
 };
 
 }  // namespace glimm

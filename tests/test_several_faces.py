@@ -14,6 +14,7 @@ import glimm
 from glimm.cli import _only_group
 from glimm.data.formula import split
 from glimm.design.coordinates import to_named
+from glimm.estimators.conditional import conditional_variances
 from glimm.fit import GlmmFit
 from glimm.inference import random
 from glimm.inference.covariance import infer, theta_covariance
@@ -117,7 +118,7 @@ def test_ranef_has_all_terms():
     fit = fitted(NESTED)
     table, terms = fit.ranef(), fit.record.design.mean.random
     assert table.columns.tolist() == ["group", "level", "term", "estimate", "std_error"]
-    for term, effects, posterior in zip(terms, fit.record.effects, fit.record.posterior, strict=True):
+    for term, effects, posterior in zip(terms, fit.record.effects, conditional_variances(fit.record), strict=True):
         own = table[table.group == term.group]
         assert own.level.tolist() == [str(level) for level in np.repeat(term.levels, len(term.names))]
         np.testing.assert_array_equal(own.estimate, effects.ravel())

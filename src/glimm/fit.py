@@ -14,6 +14,7 @@ import numpy as np
 from .covariance.working import working
 from .design.replay import read_rows
 from .errors import GlimmError, GlimmWarning
+from .estimators.conditional import conditional_variances
 from .estimators.lmm import LinearProblem
 from .estimators.refit import refit
 from .inference import criteria
@@ -445,12 +446,16 @@ class GlmmFit(Fit):
         """Variances, standard deviations and correlations of the random effects of every term."""
         return tables.deliver(self.record, tables.varcorr(self.record))
 
+    @cached_property
+    def _conditional_variances(self) -> tuple[Floats, ...]:
+        return conditional_variances(self.record)
+
     def ranef(self) -> Any:
         """Conditional modes of the random effects with conditional standard errors: group, level, term, estimate, std_error.
 
         With several groupings of different kinds the levels are strings. Under ou a term is a time of its level, "t = 2.5".
         """
-        return tables.deliver(self.record, tables.ranef(self.record))
+        return tables.deliver(self.record, tables.ranef(self.record, self._conditional_variances))
 
 
 @final

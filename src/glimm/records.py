@@ -87,7 +87,7 @@ class MixedRecord:
     where rank is lost)
     roots : per random term (k, k), b = root u with u ~ N(0, scale I) in an LMM and N(0, I) otherwise, effects as named; (1, 1) under ou
     curvature : (P, P) of -log L in working coefficients, work_theta and psi
-    effects : per random term (J, k) b = Lambda u, posterior : (J, k, k) conditional variances of b; J counts cells under ou
+    effects : per random term (J, k) b = Lambda u; J counts cells under ou
     scale : sigma^2 or phi (1 where the family has none); points : quadrature points (1 is Laplace, 0 for an LMM)
     """
 
@@ -102,7 +102,6 @@ class MixedRecord:
     work_theta: Floats
     roots: tuple[Floats, ...]
     effects: tuple[Floats, ...]
-    posterior: tuple[Floats, ...]
     llf: float
     scale: float
     points: int

@@ -179,7 +179,8 @@ def _start(problem: Problem, shapes: Shapes) -> Floats:
         psi = np.array([np.log(residual) - 0.2])
         size = 0.5 * residual if part.link.name == "identity" else 0.2
     size /= np.sqrt(len(shapes))
-    theta = [start_of(s, size * sd) for s, sd in zip(shapes, problem.typical, strict=True)]
+    sds = problem.engine.start(shapes, scoring.beta, psi) or tuple(size * sd for sd in problem.typical)
+    theta = [start_of(s, sd) for s, sd in zip(shapes, sds, strict=True)]
     return np.concatenate([scoring.beta, *theta, psi])
 
 
@@ -224,13 +225,13 @@ def _auto(problem: Problem, shapes: Shapes, x: Floats) -> tuple[Settled, int, st
 def _record(problem: Problem, found: Settled, points: int, note: str) -> MixedRecord:
     design, shapes, optimum, p = problem.design, found.shapes, found.optimum, problem.p
     m = total(shapes)
-    curvature = 0.5 * problem.engine.hessian(shapes, optimum.x, optimum.hessian, points)
     last = problem.engine.end(shapes, optimum.x, points)
     if not last.ok:
         raise GlimmError(
             f"the likelihood cannot be evaluated with {points} points: fitted means are impossible for link {design.mean.link.name!r}; "
             f"use link={problem.family.default_link!r} or points=1"
         )
+    curvature = 0.5 * problem.engine.hessian(shapes, optimum.x, optimum.hessian, points)
     work_theta, psi = found.theta(p), optimum.x[p + m :]
     theta = reported(problem.terms, shapes, work_theta)
     k = len(theta)
@@ -247,7 +248,6 @@ def _record(problem: Problem, found: Settled, points: int, note: str) -> MixedRe
         work_theta=work_theta,
         roots=every_root,
         effects=last.effects,
-        posterior=last.posterior,
         llf=-0.5 * last.deviance,
         scale=problem.family.scale(psi),
         points=points,

@@ -15,7 +15,7 @@ from ..covariance.layout import Layout, Shapes, slices
 from ..design.records import Design
 from ..kernels import Limits, LinearMixed, Optimum, Rows, SparseLinear, minimise
 from ..kernels.matrix import Floats
-from .terms import Effects, by_term, directions, lambdas, one_factor, placed_effects
+from .terms import Effects, by_term, directions, lambdas, one_factor, placed_effects, placed_variances
 
 WELL = 1e6
 START = 3.0
@@ -23,7 +23,7 @@ LEAST = 0.2
 
 
 class LinearEnd(NamedTuple):
-    """Everything at the optimum: effects and posterior (at sigma = 1) per term, as named."""
+    """Everything at the optimum: effects per term, as named."""
 
     ok: bool
     deviance: float
@@ -31,7 +31,6 @@ class LinearEnd(NamedTuple):
     beta: Floats
     information: Floats
     effects: tuple[Floats, ...]
-    posterior: tuple[Floats, ...]
 
 
 class LinearEngine(Protocol):
@@ -45,6 +44,9 @@ class LinearEngine(Protocol):
 
     def end(self, shapes: Shapes, x: Floats) -> LinearEnd:
         """The solution at x."""
+
+    def posterior(self, shapes: Shapes, x: Floats) -> tuple[Floats, ...]:
+        """Per term (J, k, k) conditional variances of the effects at sigma = 1, as named."""
 
     def removed(self) -> tuple[float, float]:
         """Root mean squares of what the least-squares fit leaves of the response, and of response - offset."""
@@ -105,14 +107,20 @@ class OneFactor:
     def end(self, shapes: Shapes, x: Floats) -> LinearEnd:
         """The solution."""
         layout, q = only(shapes), self.effects.q
-        e = self.model(layout).evaluate(layout.factor(x), self.reml, blocks=True)
+        e = self.model(layout).evaluate(layout.factor(x), self.reml)
         if not e.ok:
-            return LinearEnd(False, e.deviance, e.r2, e.beta, e.information, (), ())
+            return LinearEnd(False, e.deviance, e.r2, e.beta, e.information, ())
         assert e.u is not None
-        assert e.inverse_blocks is not None
         root = self.effects.back @ layout.root(x)
-        blocks = root @ e.inverse_blocks.reshape(-1, q, q) @ root.T
-        return LinearEnd(True, e.deviance, e.r2, e.beta, e.information, (e.u.reshape(-1, q) @ root.T,), (blocks,))
+        return LinearEnd(True, e.deviance, e.r2, e.beta, e.information, (e.u.reshape(-1, q) @ root.T,))
+
+    def posterior(self, shapes: Shapes, x: Floats) -> tuple[Floats, ...]:
+        """Blocks of M^-1."""
+        layout, q = only(shapes), self.effects.q
+        blocks = self.model(layout).evaluate(layout.factor(x), self.reml, blocks=True).inverse_blocks
+        assert blocks is not None
+        root = self.effects.back @ layout.root(x)
+        return (root @ blocks.reshape(-1, q, q) @ root.T,)
 
     def removed(self) -> tuple[float, float]:
         """What is left of the response."""
@@ -180,11 +188,15 @@ class AnyDesign:
         """The solution."""
         e = self.model.evaluate(lambdas(shapes, x), self.reml)
         if not e.ok:
-            return LinearEnd(False, e.deviance, e.r2, e.beta, e.information, (), ())
-        blocks = self.model.inverse_blocks()
-        parts = zip(self.terms, shapes, slices(shapes), e.u, blocks, strict=True)
-        placed = [placed_effects(t, s, x[at], u, b) for t, s, at, u, b in parts]
-        return LinearEnd(True, e.deviance, e.r2, e.beta, e.information, tuple(p[0] for p in placed), tuple(p[1] for p in placed))
+            return LinearEnd(False, e.deviance, e.r2, e.beta, e.information, ())
+        parts = zip(self.terms, shapes, slices(shapes), e.u, strict=True)
+        return LinearEnd(True, e.deviance, e.r2, e.beta, e.information, tuple(placed_effects(t, s, x[at], u) for t, s, at, u in parts))
+
+    def posterior(self, shapes: Shapes, x: Floats) -> tuple[Floats, ...]:
+        """Blocks of M^-1."""
+        self.model.evaluate(lambdas(shapes, x), self.reml)
+        parts = zip(self.terms, shapes, slices(shapes), self.model.inverse_blocks(), strict=True)
+        return tuple(placed_variances(t, s, x[at], b) for t, s, at, b in parts)
 
     def removed(self) -> tuple[float, float]:
         """What is left of the response."""

@@ -141,7 +141,6 @@ def _record(problem: LinearProblem, settled: Settled, last: LinearEnd) -> MixedR
         work_theta=x,
         roots=every_root,
         effects=last.effects,
-        posterior=tuple(s2 * v for v in last.posterior),
         llf=-0.5 * (last.deviance + constant),
         scale=s2,
         points=0,

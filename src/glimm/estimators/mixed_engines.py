@@ -19,13 +19,14 @@ from ..kernels.matrix import Floats, Ints
 from ..kernels.sparse import NOWHERE
 from .linear_engines import only
 from .points import rule
-from .terms import Effects, by_level, directions, lambdas, one_factor, placed_effects
+from .terms import Effects, by_level, by_term, directions, lambdas, one_factor, placed_effects, placed_variances
 
 MANY_LEVELS, FEW_LEVELS = 4000, 1000
 CENTRAL, FORWARD = 3e-3, 1e-4
 SHARP = 1e-22
 CURVED = 1e-2
 DEAR, MANY_ROWS = 250, 50_000
+LEAST, MOST = 0.1, 2.0
 
 
 class Value(NamedTuple):
@@ -38,14 +39,13 @@ class Value(NamedTuple):
 
 
 class MixedEnd(NamedTuple):
-    """At the optimum: effects and their conditional variances per term, as named."""
+    """At the optimum: effects per term, as named."""
 
     ok: bool
     deviance: float
     gradient: Floats
     hessian: Floats
     effects: tuple[Floats, ...]
-    posterior: tuple[Floats, ...]
 
 
 class MixedEngine(Protocol):
@@ -63,6 +63,12 @@ class MixedEngine(Protocol):
 
     def end(self, shapes: Shapes, x: Floats, points: int) -> MixedEnd:
         """The solution at x."""
+
+    def posterior(self, shapes: Shapes, x: Floats, points: int) -> tuple[Floats, ...]:
+        """Per term (J, k, k) conditional variances of the effects, as named."""
+
+    def start(self, shapes: Shapes, beta: Floats, psi: Floats) -> tuple[Floats, ...] | None:
+        """Per term (k,) standard deviations to begin with, from the coefficients without random effects; None: the usual ones."""
 
     def fewer(self) -> MixedEngine | None:
         """The same on some of the clusters, where there are many; None otherwise."""
@@ -154,14 +160,27 @@ class OneFactor:
     def end(self, shapes: Shapes, x: Floats, points: int) -> MixedEnd:
         """The solution."""
         layout, q = only(shapes), self.effects.q
-        e, places = self.answer(layout, x, points, 2, blocks=True)
-        if not e.ok or e.inverse_blocks is None:
-            return MixedEnd(False, np.inf, np.zeros(0), np.zeros((0, 0)), (), ())
+        e, places = self.answer(layout, x, points, 2)
+        if not e.ok:
+            return MixedEnd(False, np.inf, np.zeros(0), np.zeros((0, 0)), ())
+        named = e.u.reshape(-1, q) @ self.root(layout, x).T
+        return MixedEnd(True, e.deviance, e.gradient[places], e.hessian[np.ix_(places, places)], (named,))
+
+    def root(self, layout: Layout, x: Floats) -> Floats:
+        """(q, q) b = root u, as named."""
         p = self.design.mean.matrix.p
-        root = self.effects.back @ layout.root(x[p : p + layout.size])
-        blocks = root @ e.inverse_blocks.reshape(-1, q, q) @ root.T
-        named = e.u.reshape(-1, q) @ root.T
-        return MixedEnd(True, e.deviance, e.gradient[places], e.hessian[np.ix_(places, places)], (named,), (blocks,))
+        return np.asarray(self.effects.back @ layout.root(x[p : p + layout.size]))
+
+    def posterior(self, shapes: Shapes, x: Floats, points: int) -> tuple[Floats, ...]:
+        """Blocks of M^-1 at the modes."""
+        layout, q = only(shapes), self.effects.q
+        e, _ = self.answer(layout, x, points, 0, blocks=True)
+        assert e.inverse_blocks is not None
+        root = self.root(layout, x)
+        return (root @ e.inverse_blocks.reshape(-1, q, q) @ root.T,)
+
+    def start(self, shapes: Shapes, beta: Floats, psi: Floats) -> None:
+        """The usual ones."""
 
     def fewer(self) -> OneFactor | None:
         """Every k-th level: a search there costs little and saves half of the other."""
@@ -229,13 +248,26 @@ class AnyDesign:
 
     def end(self, shapes: Shapes, x: Floats, points: int) -> MixedEnd:
         """The solution."""
-        e = self.answer(shapes, x, 2)
+        e = self.answer(shapes, x, 2, SHARP)
         if not e.ok:
-            return MixedEnd(False, np.inf, np.zeros(0), np.zeros((0, 0)), (), ())
+            return MixedEnd(False, np.inf, np.zeros(0), np.zeros((0, 0)), ())
         theta = x[self.p : self.p + total(shapes)]
-        parts = zip(self.terms, shapes, slices(shapes), e.u, self.model.inverse_blocks(), strict=True)
-        placed = [placed_effects(t, s, theta[at], u, b) for t, s, at, u, b in parts]
-        return MixedEnd(True, e.deviance, e.gradient, e.hessian, tuple(a for a, _ in placed), tuple(b for _, b in placed))
+        parts = zip(self.terms, shapes, slices(shapes), e.u, strict=True)
+        return MixedEnd(True, e.deviance, e.gradient, e.hessian, tuple(placed_effects(t, s, theta[at], u) for t, s, at, u in parts))
+
+    def posterior(self, shapes: Shapes, x: Floats, points: int) -> tuple[Floats, ...]:
+        """Blocks of M^-1 at the modes."""
+        self.answer(shapes, x, 0)
+        theta = x[self.p : self.p + total(shapes)]
+        parts = zip(self.terms, shapes, slices(shapes), self.model.inverse_blocks(), strict=True)
+        return tuple(placed_variances(t, s, theta[at], b) for t, s, at, b in parts)
+
+    def start(self, shapes: Shapes, beta: Floats, psi: Floats) -> tuple[Floats, ...]:
+        """By the method of moments, each term as if it were alone; neither tiny nor huge."""
+        found = by_term(shapes, self.model.moments(self.kernels, beta, self.family.psi(psi)))
+        n = len(self.terms[0].term.refs)
+        units = [np.sqrt(n / np.maximum(t.squares(None)[0], 1e-300)) for t in self.terms]
+        return tuple(np.clip(sd, LEAST * unit, MOST * unit) for sd, unit in zip(found, units, strict=True))
 
     def fewer(self) -> None:
         """All rows at once."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -164,26 +165,38 @@ def reported_many(terms: tuple[Effects, ...], shapes: Shapes, thetas: Floats) ->
     return np.concatenate(parts, axis=1)
 
 
-def placed_effects(effects: Effects, s: Shape, theta: Floats, u: Floats, blocks: Floats) -> tuple[Floats, Floats]:
-    """b = Lambda u (J, k) and its conditional variances (J, k, k), as named; cells (C, 1), (C, 1, 1) under ou. blocks may be empty."""
+def placed_effects(effects: Effects, s: Shape, theta: Floats, u: Floats) -> Floats:
+    """b = Lambda u (J, k), as named; cells (C, 1) under ou."""
     if effects.patterns is None or isinstance(s, Layout):
-        root = effects.back @ s.root(theta)
-        q = effects.q
-        return u.reshape(-1, q) @ root.T, root @ blocks.reshape(-1, q, q) @ root.T
+        return np.asarray(u.reshape(-1, effects.q) @ (effects.back @ s.root(theta)).T)
+    b = np.empty(len(u))
+    for low, cells, _ in by_pattern(effects, s, theta):
+        b[cells] = u[cells] @ low.T
+    return b[:, None]
+
+
+def placed_variances(effects: Effects, s: Shape, theta: Floats, blocks: Floats) -> Floats:
+    """Lambda P Lambda' (J, k, k) of blocks of M^-1, as named; cells (C, 1, 1) under ou."""
+    if effects.patterns is None or isinstance(s, Layout):
+        root, q = effects.back @ s.root(theta), effects.q
+        return np.asarray(root @ blocks.reshape(-1, q, q) @ root.T)
     assert effects.pattern is not None
-    par = s.lambdas(theta)
+    variance = np.empty(sum(len(effects.patterns[k]) for k in effects.pattern))
+    for low, cells, entries in by_pattern(effects, s, theta):
+        q = len(low)
+        variance[cells] = np.einsum("ac,jcd,ad->ja", low, blocks[entries].reshape(-1, q, q), low)
+    return variance[:, None, None]
+
+
+def by_pattern(effects: Effects, s: Shape, theta: Floats) -> Iterator[tuple[Floats, Ints, Ints]]:
+    """Under ou, for each pattern of times: Lambda (q, q), its levels' cells (levels, q) and entries of the blocks (levels, q q)."""
+    assert effects.patterns is not None
+    assert effects.pattern is not None
+    values = s.lambdas(theta)
     sizes = np.array([len(times) for times in effects.patterns])
     at = np.concatenate([[0], np.cumsum(sizes**2)])
     of_level = sizes[effects.pattern]
     first, block = np.concatenate([[0], np.cumsum(of_level)])[:-1], np.concatenate([[0], np.cumsum(of_level**2)])[:-1]
-    b, variance = np.empty(len(u)), np.empty(len(u))
     for k, q in enumerate(sizes.tolist()):
-        low = par[at[k] : at[k + 1]].reshape(q, q)
         levels = np.flatnonzero(effects.pattern == k)
-        cells = first[levels][:, None] + np.arange(q)
-        inner = blocks[block[levels][:, None] + np.arange(q * q)].reshape(-1, q, q)
-        b[cells] = u[cells] @ low.T
-        if not len(blocks):
-            continue
-        variance[cells] = np.einsum("ac,jcd,ad->ja", low, inner, low)
-    return b[:, None], variance[:, None, None]
+        yield values[at[k] : at[k + 1]].reshape(q, q), first[levels][:, None] + np.arange(q), block[levels][:, None] + np.arange(q * q)

@@ -100,7 +100,7 @@ def collapsed(record: MixedRecord, engine: AnyDesign, lead: Effects, points: int
         spheres = 0.0
         for k, (t, s, theta) in enumerate(zip(engine.terms, record.layouts, slices(record.layouts), strict=True)):
             if k != leading:
-                b, _ = placed_effects(t, s, record.work_theta[theta], u[k], np.zeros(0))
+                b = placed_effects(t, s, record.work_theta[theta], u[k])
                 eta += np.einsum("ij,ij->i", t.term.z, b[t.term.places])
                 spheres += float(u[k] @ u[k])
         rows = Rows(part.matrix, part.center, part.scale, design.y, design.size, eta, order, 1)

@@ -174,8 +174,8 @@ def correlations(record: MixedRecord, index: int, sigma: Floats) -> list[tuple[s
     return [(f"correlation at lag {lag}", float(d[0])) for lag, d in enumerate(lags[: 1 if name == "ar1" else None], 1)]
 
 
-def ranef(record: MixedRecord) -> pd.DataFrame:
-    """group, level, term, estimate, std_error: conditional modes of b with their conditional standard deviations.
+def ranef(record: MixedRecord, variances: tuple[Floats, ...]) -> pd.DataFrame:
+    """group, level, term, estimate, std_error: conditional modes of b with conditional standard deviations; variances : per term (J, k, k).
 
     Levels of several groupings are strings, unless all of them are numbers. Under ou a term is a time of the level, "t = 2.5".
     """
@@ -183,7 +183,7 @@ def ranef(record: MixedRecord) -> pd.DataFrame:
 
     frames = []
     terms = record.design.mean.random
-    for term, effects, posterior in zip(terms, record.effects, record.posterior, strict=True):
+    for term, effects, variance in zip(terms, record.effects, variances, strict=True):
         places, k = effects.shape
         names = list(term.names) * places
         levels = term.levels
@@ -196,7 +196,7 @@ def ranef(record: MixedRecord) -> pd.DataFrame:
                 "level": np.repeat(levels, k),
                 "term": names,
                 "estimate": effects.ravel(),
-                "std_error": np.sqrt(np.einsum("jaa->ja", posterior)).ravel(),
+                "std_error": np.sqrt(np.einsum("jaa->ja", variance)).ravel(),
             }
         )
     if len({frame["level"].dtype.kind for frame in frames}) > 1:

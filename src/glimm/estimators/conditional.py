@@ -1,0 +1,25 @@
+"""Conditional variances of the random effects given the response and the estimates: Var(b | y) = s2 Lambda M^-1 Lambda'."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..design.coordinates import to_working
+from ..kernels.matrix import Floats
+from ..records import MixedRecord
+from .control import Control
+from .linear_engines import linear_engine
+from .mixed_engines import mixed_engine
+from .terms import working_effects
+
+
+def conditional_variances(record: MixedRecord) -> tuple[Floats, ...]:
+    """Per term (J, k, k), effects as named; (C, 1, 1) under ou. A factorisation and its inverse: dear where a design is large."""
+    design, threads = record.design, Control().n_threads
+    terms = tuple(working_effects(t) for t in design.mean.random)
+    if record.linear:
+        blocks = linear_engine(design, terms, record.reml, threads, lambda: None).posterior(record.layouts, record.work_theta)
+        return tuple(record.scale * b for b in blocks)
+    beta = to_working(design.mean, record.vector[record.blocks["mean"]])
+    x = np.concatenate([beta, record.work_theta, record.vector[record.blocks["family"]]])
+    return mixed_engine(design, record.family, terms, threads, lambda: None).posterior(record.layouts, x, record.points)
