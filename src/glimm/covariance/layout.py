@@ -66,7 +66,7 @@ class Layout:
     @property
     def simple(self) -> bool:
         """Whether a search needs no order of pivots."""
-        return self.independent or self.rank == 1
+        return self.independent
 
     @property
     def complete(self) -> bool:

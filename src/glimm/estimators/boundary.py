@@ -26,6 +26,7 @@ INSIDE = 0.2
 ROUNDS = 30
 BURST = 12
 WEAK = 0.1
+SMALL = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,10 @@ def settle(search: Search, shapes: Shapes, x: Floats) -> Settled:
         ]
         gone = any(h.any() for h in held)
         if not gone and optimum.converged:
+            better, x = well_placed(search, shapes, optimum.x)
+            if better is not shapes:
+                shapes = better
+                continue
             freed, tests = release(search, shapes, optimum.x)
             evaluations += tests
             if freed is None:
@@ -172,6 +177,19 @@ def pivot_all(search: Search, shapes: Shapes, optimum: Optimum, floor: float, tr
             if trial.value <= optimum.value and released(at, smaller, trial.x) is None:
                 shapes, x = at.shapes, trial.x
     return shapes, x, evaluations
+
+
+def well_placed(search: Search, shapes: Shapes, x: Floats) -> tuple[Shapes, Floats]:
+    """The same shapes, or with terms in the order of their pivots where an entry on the diagonal of T stands above large ones."""
+    for t, s in enumerate(shapes):
+        if not isinstance(s, Layout) or s.simple:
+            continue
+        one = TermSearch(search, shapes, t)
+        low = np.abs(s.factor(x[one.first : one.first + s.size]) / one.typical[s.order][:, None])
+        if np.any(low.diagonal()[: s.rank] < SMALL * low.max(axis=0)[: s.rank]):
+            ordered, x, _ = pivoted_order(one, s, x)
+            shapes = one.swapped(ordered)
+    return shapes, x
 
 
 def without_last(search: TermSearch, layout: Layout, x: Floats, floor: float) -> tuple[Optimum, Layout]:

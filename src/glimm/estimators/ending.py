@@ -35,7 +35,7 @@ def mixed_solution(optimum: Optimum, shapes: tuple[Shape, ...], roots: tuple[Flo
         code = "not_converged"
         message = f"no convergence in {optimum.evaluations} evaluations (Newton decrement {optimum.decrement:.1e} in -2 log L)"
         for shape, term in zip(shapes, terms, strict=True):
-            if isinstance(shape, Layout) and shape.k > 1:
+            if isinstance(shape, Layout) and shape.size > 1:
                 fewer = "fewer random effects" if shape.independent else f"fewer random effects, or independent ones, (... || {term.group})"
                 message += f"; {shape.size} variances and covariances of {term.group} may be more than the data tell: try {fewer}"
     return Solution(code, message, optimum.evaluations, optimum.decrement, optimum.gradient, active)
