@@ -15,7 +15,7 @@ namespace {
 
 constexpr Index kBase = 64;
 constexpr int kStripLanes = 8, kStrip = kStripLanes * kLane;  // columns done together in a block of the base size
-constexpr Index kSharedSide = 800;                           // below that a thread costs more than it saves
+constexpr Index kSharedSide = 1200;                          // below that a thread costs more than it saves
 constexpr double kSharedWork = 4e6;
 
 static_assert(kBase % kStrip == 0, "a base block is whole strips");
