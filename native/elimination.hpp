@@ -78,6 +78,7 @@ class Elimination {
   // x'P x over a row's entries, for entries scaled by Lambda
   double leverage(const Entry* entries, const Index* where, int count) const;
   void inverse_block(std::int32_t j, double* out) const;  // (q, q) full
+  Vec inverse_blocks();  // of M^-1 by node, one after the other
 
   // By diagonal entry of lambda: sd = sqrt of (sum b^2 - s2 sum d) / (s2 sum d^2), b the last extra row (or `scores`), d the diagonal of A.
   Vec moments(double s2, const double* scores = nullptr) const;

@@ -117,6 +117,17 @@ void Elimination::inverse_block(std::int32_t j, double* out) const {
     for (int c = 0; c <= a; ++c) out[a * qj + c] = out[c * qj + a] = w[a * width_ + c];
 }
 
+Vec Elimination::inverse_blocks() {
+  invert(0);
+  Vec out;
+  for (std::int32_t j = 0; j < static_cast<std::int32_t>(nodes()); ++j) {
+    const size_t at = out.size();
+    out.resize(at + static_cast<size_t>(q(j)) * q(j));
+    inverse_block(j, &out[at]);
+  }
+  return out;
+}
+
 double Elimination::leverage(const Entry* entries, const Index* where, int count) const {
   double total = 0.0;
   for (int k = 0; k < count; ++k) {

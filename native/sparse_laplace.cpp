@@ -336,18 +336,6 @@ void SparseLaplace::add_hessian(const Stage& stage, const double* lambda, const 
   place_curvature(own, k, 1e-4 * static_cast<double>(n_), &h[static_cast<size_t>(p + m) * (size + 1)], size);
 }
 
-Vec SparseLaplace::inverse_blocks() {
-  Elimination& f = elimination_;
-  f.invert(0);
-  Vec out;
-  for (std::int32_t j = 0; j < static_cast<std::int32_t>(f.nodes()); ++j) {
-    const size_t at = out.size();
-    out.resize(at + static_cast<size_t>(f.q(j)) * f.q(j));
-    f.inverse_block(j, &out[at]);
-  }
-  return out;
-}
-
 Vec SparseLaplace::draws(const double* e, Index count) const {
   const Index s = elimination_.scalars();
   Vec out(e, e + count * s);

@@ -19,7 +19,7 @@ class SparseLaplace {
   SparseLaplace(const Rows& rows, std::vector<RandomColumns> terms, Vec trials, Vec weights, int threads);
   // tol: decrement at which the mode is found. Starts from the last modes.
   SparseLaplaceEvaluation evaluate(const Stage&, const double* beta, const double* lambda, const Directions&, int order, double tol);
-  Vec inverse_blocks();  // of M^-1 by node, at the last evaluation
+  Vec inverse_blocks() { return elimination_.inverse_blocks(); }  // at the last evaluation
   // mode + L^-T e for draws e (draws, scalars) by node, at the last evaluation: the levels after the leading term need nothing of it
   Vec draws(const double* e, Index count) const;
   int leading() const { return elimination_.leading(); }

@@ -112,16 +112,4 @@ SparseEvaluation SparseLinear::evaluate(const double* lambda, bool reml, const D
   return out;
 }
 
-Vec SparseLinear::inverse_blocks() {
-  Elimination& f = elimination_;
-  f.invert(0);
-  Vec out;
-  for (std::int32_t j = 0; j < static_cast<std::int32_t>(f.nodes()); ++j) {
-    const size_t at = out.size();
-    out.resize(at + static_cast<size_t>(f.q(j)) * f.q(j));
-    f.inverse_block(j, &out[at]);
-  }
-  return out;
-}
-
 }  // namespace glimm

@@ -21,8 +21,7 @@ class SparseLinear {
   void respond(const double* y);
   // By diagonal entry of lambda: the standard deviation, relative to sigma, that the sums of residuals by level tell (0 if none).
   Vec moments() const { return elimination_.moments(fixed_.residual_square()); }
-  // (q_j, q_j) blocks of M^-1 by node, one after the other, at the last evaluation
-  Vec inverse_blocks();
+  Vec inverse_blocks() { return elimination_.inverse_blocks(); }  // at the last evaluation
 
   const FixedPart& fixed() const { return fixed_; }
   const Elimination& elimination() const { return elimination_; }
