@@ -258,3 +258,29 @@ def test_every_question_has_an_answer(data, family):
     mixed = glimm.glmm(f"{column} ~ x + (1 | g)", data, family=family, link="logit" if family == "beta" else "log", points=3)
     assert np.isfinite(mixed.aic)
     assert np.all(np.isfinite(mixed.marginal_params()["std_error"]))
+
+
+@pytest.mark.parametrize(
+    ("name", "here"), [("nbinom2", "negative_binomial"), ("nb1", "negative_binomial1"), ("Normal", "gaussian"), ("beta_family", "beta")]
+)
+def test_names_of_families_elsewhere(name, here):
+    with pytest.raises(GlimmError, match=f"did you mean '{here}'"):
+        resolve(name)
+
+
+@pytest.mark.parametrize("family", ["beta", "tweedie"])
+def test_a_constant_response_has_no_dispersion(family):
+    with pytest.raises(GlimmError, match="fit every row exactly"):
+        glimm.glm("y ~ x", {"y": [0.5] * 6, "x": [1, 2, 4, 3, 7, 6]}, family=family)
+
+
+def test_constant_counts_are_poisson():
+    with pytest.warns(GlimmWarning, match="no more than Poisson"):
+        glimm.glm("y ~ x", {"y": [1] * 6, "x": [1, 2, 4, 3, 7, 6]}, family="negative_binomial")
+
+
+def test_a_given_parameter_stands_in_comparisons(data):
+    pair = glimm.glm("count ~ x", data, family="poisson"), glimm.gee("count ~ x", data, groups="g", family="negative_binomial(2)")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert "negative_binomial k (given)" in str(glimm.compare(*pair))

@@ -213,3 +213,18 @@ def test_text_helpers():
 def test_parse_errors_name_the_text(fixed):
     with pytest.raises(GlimmError, match="cannot read"):
         parse_terms(fixed)
+
+
+@pytest.mark.parametrize(
+    ("term", "words"),
+    [
+        ("ar(0 + C(t) | g)", "unknown covariance structure 'ar' in .*: did you mean 'ar1'"),
+        ("AR1(0 + C(t) | g)", "did you mean 'ar1'"),
+        ("un(1 + t | g)", "did you mean 'us'"),
+        ("gau(0 + t | g)", "unknown covariance structure 'gau' in .*have: us, diag"),
+    ],
+)
+def test_misspelt_structures(term, words):
+    with pytest.raises(GlimmError, match=words):
+        split(f"y ~ x + {term}")
+    assert split("y ~ I(a | b) + np.where((a > 0) | b, 1, 2) + (1 | g)").bars[0].group == "g"

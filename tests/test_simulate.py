@@ -227,3 +227,20 @@ def test_weights_that_change_no_response(frame):
         draws = fit.simulate(N, 13)
     assert caught[0].filename == __file__
     assert_covariance(draws, draws, fit.fittedvalues)
+
+
+@pytest.mark.parametrize("family", ["tweedie(1.5)", "tweedie", "negative_binomial(2)"])
+def test_parameters_given_and_estimated(family, frame):
+    """Var Y = phi mu^power, or mu + mu^2 / k, with the values that the fit reports or was given."""
+    fit = glimm.glm("c ~ 1", frame, family=family)
+    draws, mu = fit.simulate(4000, 5), fit.fittedvalues.iloc[0]
+    own = {"k": 2.0, "power": 1.5} | (fit.parts["family"].params.to_dict() if fit.parts else {})
+    want = mu + mu**2 / own["k"] if family.startswith("neg") else own["phi"] * mu ** own["power"]
+    assert_mean(draws.reshape(1, -1), np.array([mu]), draws.size)
+    assert_mean((draws.reshape(1, -1) - mu) ** 2, np.array([want]), draws.size)
+
+
+def test_a_users_family_has_no_draws(frame):
+    own = glimm.CustomFamily("own", lambda y, mu: y * np.log(mu) - mu, link="log", support="count")
+    with pytest.raises(glimm.GlimmError, match="family 'own' is your own, a log-density without a rule for drawing"):
+        glimm.glm("c ~ x", frame, family=own).simulate(2, 1)

@@ -184,3 +184,24 @@ def test_an_identity_link_by_the_delta_method(frame):
     fit = mixed("I(c + 9) ~ x + (1 | g)", frame, family="poisson", link="identity", points=1)
     null = mixed("I(c + 9) ~ 1 + (1 | g)", frame, family="poisson", link="identity", points=1)
     assert fit.r2(method="delta")["var_distribution"][0] == pytest.approx(null.params.iloc[0], rel=1e-5)
+
+
+def test_tweedie_and_a_users_family(frame):
+    """log(1 + phi mu^(power - 2)) with the reported parameters; a Poisson written by hand has the built-in's shares."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fit = glimm.glmm("c ~ 1 + (1 | g)", frame, family="tweedie(1.5)", points=1)
+    phi, mu = fit.parts["family"].params["phi"], np.exp(fit.params["Intercept"] + fit.varcorr()["variance"][0] / 2.0)
+    assert fit.icc()["var_distribution"][0] == pytest.approx(math.log1p(phi * mu**-0.5), rel=1e-5)
+
+    def loglik(y, mu):
+        return y * np.log(mu) - mu
+
+    pair = []
+    for variance in (lambda mu: mu, None):
+        own = glimm.CustomFamily("own", loglik, link="log", support="count", variance=variance)
+        pair.append(glimm.glmm("c ~ x + (1 | g)", frame, family=own, points=1))
+    built_in = glimm.glmm("c ~ x + (1 | g)", frame, family="poisson", points=1)
+    assert pair[0].r2()["conditional"][0] == pytest.approx(built_in.r2()["conditional"][0], rel=1e-5)
+    with pytest.raises(glimm.GlimmError, match="family 'own' has no variance: give it"):
+        pair[1].icc()

@@ -25,6 +25,7 @@ def suggest(name: str, known: Iterable[str]) -> str:
     "did you mean 'smoke'? (have: age, smoke)"
     """
     known = [str(k) for k in known]
-    near = get_close_matches(str(name), known, n=1, cutoff=0.6)
+    same = [k for k in known if k.casefold() == str(name).casefold()]
+    near = same or get_close_matches(str(name), known, n=1, cutoff=0.6)
     listed = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
     return f"did you mean '{near[0]}'? (have: {listed})" if near else f"have: {listed}"

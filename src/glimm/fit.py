@@ -386,7 +386,7 @@ class GlmmFit(Fit):
 
     @property
     def sigma(self) -> float:
-        """Residual standard deviation (1 where the family has none)."""
+        """Square root of `scale`: the residual standard deviation of a gaussian model, 1 where the family has no dispersion."""
         return float(np.sqrt(self.record.scale))
 
     @property

@@ -43,7 +43,8 @@ examples:
 
 --json prints one object: model, target, formula, family, link, event, nobs, n_dropped, missing, groups, converged,
 solution {{code, message}}, method, se_kind, level, coefficients [{{term, estimate, std_error, statistic, p_value, conf_low,
-conf_high}}], dropped_terms, df_resid, scale, deviance, llf, aic, bic, reml, points, varcorr, corr, corr_params, version.
+conf_high}}], dropped_terms, df_resid, scale, family_parameters [{{name, estimate, std_error}}], deviance, llf, aic, bic, reml,
+points, varcorr, corr, corr_params, version.
 What a model does not have is null.
 
 {_STATUS}"""

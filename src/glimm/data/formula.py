@@ -10,13 +10,14 @@ import re
 from functools import lru_cache
 
 from ..covariance.layout import structure_names
-from ..errors import GlimmError
+from ..errors import GlimmError, suggest
 from .bars import make_bars
 from .records import Bar, Formula
 from .text import blank, calls, depths, pieces, plain_name, split_at, unwrap
 
 _MODULES = {"np", "contr"}
 _CONSTANTS = {"Treatment", "Sum", "Poly", "Helmert", "Diff", "float", "int", "bool", "str"}
+STRUCTURES_ELSEWHERE = {"un": "us", "vc": "diag", "ar": "ar1", "exch": "homcs", "csh": "cs"}
 _R_FACTOR = re.compile(r"(?<![\w.])((?:as\.)?factor|as\.ordered|ordered)\s*\(")
 _OFFSET = re.compile(r"(?<![\w.])offset\s*\(")
 _DOT = re.compile(r"(?<![\w.)\]])\.(?![\w.])")
@@ -177,6 +178,7 @@ def _right(text: str) -> tuple[str, list[Bar], list[str]]:
             todo[:0] = pieces(inside)
         else:
             _refuse_hidden(piece)
+            _refuse_structure(name, inside)
             fixed.append((sign, piece))
     if not fixed:
         return "1", bars, offsets
@@ -204,6 +206,14 @@ def _bar_within(text: str) -> bool:
     return any(
         name in ("", *structure_names()) and bare[start] == "(" and _has_bar(text[start + 1 : end - 1]) for name, start, end in calls(text)
     )
+
+
+def _refuse_structure(name: str, inside: str) -> None:
+    """A bar in a call that is no covariance structure; I(a | b) and np.where(a | b, ...) are computations."""
+    if name in ("", "?", "I", "C") or "." in name or not _has_bar(inside):
+        return
+    near = suggest(STRUCTURES_ELSEWHERE.get(name.lower(), name), structure_names())
+    raise GlimmError(f"unknown covariance structure {name!r} in {name}({inside}): {near}; write I(...) around a computation with |")
 
 
 def _refuse_hidden(piece: str) -> None:

@@ -66,8 +66,9 @@ def lost_rank(root: Floats, term: RandomTerm) -> tuple[str, tuple[str, ...]]:
         names = tuple(f"{term.group}.{term.names[b]}.{term.names[a]}" for a, b, _ in pairs)
         return f"the estimated correlation of {said}: the data do not tell these effects apart", names
     rank = int(np.linalg.matrix_rank(root / sd[:, None], tol=1e-8))
+    rest = "one is a combination" if len(sd) - rank == 1 else f"{len(sd) - rank} of them are combinations"
     return (
-        f"the estimated covariance matrix of the {len(sd)} effects of {term.group} has rank {rank}: one is a combination of the others",
+        f"the estimated covariance matrix of the {len(sd)} effects of {term.group} has rank {rank}: {rest} of the others",
         (f"{term.group}.{term.names[-1]}",),
     )
 

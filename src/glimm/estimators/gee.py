@@ -82,10 +82,10 @@ def gee_psi(family: Family) -> Floats:
     if family.name in ("negative_binomial1", "beta"):
         return np.array([-np.inf])
     if family.name in ("negative_binomial", "tweedie") and family.shaped:
-        number, example = ("k", 2) if family.name == "negative_binomial" else ("power", 1.5)
+        number, example, instead = ("k", 2, ", or use family='poisson'") if family.name == "negative_binomial" else ("power", 1.5, "")
         raise GlimmError(
             f"gee does not estimate {number} of family {family.name!r}: give it, family='{family.name}({example})', "
-            f"for example the {number} that glimm.glm finds, or use family='{'poisson' if number == 'k' else 'gamma'}'"
+            f"for example the {number} that glimm.glm finds{instead}"
         )
     return family.psi()
 

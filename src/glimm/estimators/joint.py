@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..design.records import Design
+from ..errors import GlimmError
 from ..family import Family, Link
 from ..family.own import Functions
 from ..family.records import transformed
@@ -21,6 +22,7 @@ from .irls import Scoring, score_iterations, start
 STEP = 1e-4
 CLEAR = 1e6
 FARTHEST = 4.0
+EXACT = 1e-24
 FIRST = {"beta": 5.0, "power": 1.5}
 """Natural values that a first pass takes for the parameters; 1 for the others."""
 
@@ -122,11 +124,16 @@ def begin(design: Design, family: Family, link: Link, control: Control, rows: Ro
 
 
 def moments(design: Design, family: Family, mu: Floats, psi: Floats) -> Floats:
-    """The estimated parameters, transformed, from squared residuals: rough values to begin a search from."""
+    """The estimated parameters, transformed, from squared residuals: rough values to begin a search from.
+
+    Raises GlimmError for a continuous response without residuals: its density has no largest value.
+    """
     squares = (design.y - mu) ** 2
     total = float(squares.sum())
+    if total <= EXACT * float((mu**2).sum()) and not family.name.startswith("negative_binomial"):
+        raise GlimmError(f"the predictors fit every row exactly, so there is no variation left to estimate {family.estimated[0]} from")
     if family.name == "negative_binomial":
-        value = float((mu**2).sum()) / max(total - float(mu.sum()), 1e-2 * total)
+        value = float((mu**2).sum()) / max(total - float(mu.sum()), 1e-2 * total, 1e-300)
     elif family.name == "negative_binomial1":
         value = max(total / float(mu.sum()) - 1.0, 0.05)
     elif family.name == "beta":

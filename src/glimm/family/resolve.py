@@ -14,6 +14,23 @@ from .records import FAMILIES, LINKS, NUMBERED, ODDS_POWER, POWER, Family, Link,
 
 LATER_FAMILIES: Final = ("quasibinomial", "quasipoisson", "ordinal", "multinomial")
 LATER_LINKS: Final = ()
+ELSEWHERE: Final = {
+    "normal": "gaussian",
+    "bernoulli": "binomial",
+    "logistic": "binomial",
+    "nb": "negative_binomial",
+    "nb2": "negative_binomial",
+    "nbinom": "negative_binomial",
+    "nbinom2": "negative_binomial",
+    "negbin": "negative_binomial",
+    "negbinomial": "negative_binomial",
+    "nb1": "negative_binomial1",
+    "nbinom1": "negative_binomial1",
+    "beta_family": "beta",
+    "betareg": "beta",
+    "wald": "inverse_gaussian",
+}
+"""What R, Stata, SAS and SPSS call families."""
 _CALL = re.compile(r"\s*(\w+)\s*\((.*)\)\s*")
 _SPECIAL = {0.0: "log", 1.0: "identity", -1.0: "inverse", -2.0: "inverse_squared", 0.5: "sqrt"}
 
@@ -91,6 +108,8 @@ def _unknown(what: str, given: object, known: Iterable[str], later: tuple[str, .
     bare = given.partition("(")[0].strip()
     if bare in later:
         return NotYetError(f"{what} {given!r} is not in this release: use one of {names(known)}")
+    if what == "family" and bare.lower() in ELSEWHERE:
+        return GlimmError(f"unknown family {given!r}: did you mean {ELSEWHERE[bare.lower()]!r}? (have: {names(known)})")
     near = get_close_matches(bare.lower(), [*known, *later], n=1, cutoff=0.6)
     if near and near[0] in later:
         return GlimmError(f"unknown {what} {given!r}: if you mean {near[0]!r}, it is not in this release (have: {names(known)})")

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import GlimmError
 from ..family import Family
+from ..family.own import Functions
 from ..kernels.matrix import Floats
 from ..records import Record
 
@@ -99,20 +100,31 @@ DISTRIBUTIONS: Final[dict[str, Distribution]] = {
     "tweedie": Distribution(_tweedie, lambda mu, v: v["phi"] * mu ** v["power"], weighted=True),
 }
 
-UNDO: Final[dict[str, Callable[[float], float]]] = {"identity": float, "log": lambda x: float(np.exp(x))}
-
 
 def distribution(family: Family, asked: str) -> Distribution:
     """The distribution of a family; raises GlimmError for one that has none, naming what was asked."""
+    if isinstance(family.kernel, Functions):
+        raise GlimmError(f"{asked}: family {family.name!r} is your own, a log-density without a rule for drawing responses from it")
     if family.name not in DISTRIBUTIONS:
         raise GlimmError(f"{asked}: family {family.name!r} has no distribution to draw from; those that have: {', '.join(DISTRIBUTIONS)}")
     return DISTRIBUTIONS[family.name]
 
 
 def parameter_values(record: Record) -> dict[str, float]:
-    """The family's own parameters as estimated; phi is the dispersion."""
+    """The family's own parameters, estimated or given; phi is the dispersion."""
+    family, psi = record.family, record.vector[record.blocks.get("family", slice(0, 0))]
     values = {"phi": record.scale}
-    psi = record.vector[record.blocks["family"]] if "family" in record.blocks else np.zeros(0)
-    for name, transform, value in zip(record.family.parameters, record.family.transforms, psi, strict=False):
-        values[name] = UNDO[transform](float(value))
+    values |= {name: v for name, v in zip(family.parameters, family.fixed, strict=False) if v is not None}
+    if len(psi):
+        values |= dict(zip(family.estimated, family.natural(psi)[0].tolist(), strict=True))
     return values
+
+
+def response_variance(record: Record, mu: Floats, asked: str) -> Floats:
+    """(n,) the variance of a response with weight and trials 1; raises GlimmError for a user's family without one."""
+    kernel = record.family.kernel
+    if isinstance(kernel, Functions):
+        if kernel.given.variance is None:
+            raise GlimmError(f"{asked}: family {record.family.name!r} has no variance: give it, glimm.CustomFamily(..., variance=...)")
+        return kernel.variance(mu, record.family.psi(record.vector[record.blocks.get("family", slice(0, 0))]))
+    return distribution(record.family, asked).variance(mu, parameter_values(record))

@@ -22,7 +22,7 @@ from ..kernels import link as link_of
 from ..kernels import mean
 from ..kernels.matrix import Block, Floats, Matrix
 from ..records import GeeRecord, MixedRecord, Record
-from .distributions import distribution, parameter_values
+from .distributions import response_variance
 
 THEORETICAL: Final = {"logit": math.pi**2 / 3.0, "probit": 1.0, "cloglog": math.pi**2 / 6.0, "loglog": math.pi**2 / 6.0}
 GAMMA_LIKE: Final = ("poisson", "negative_binomial", "negative_binomial1", "gamma", "tweedie")
@@ -93,7 +93,7 @@ def components(record: Record, method: str | None, typical_mean: Callable[[], fl
 def checked_method(record: MixedRecord, method: str | None, asked: str) -> str:
     """The method to use; raises GlimmError for one that family and link do not have."""
     family, link = record.family.name, record.design.mean.link.name
-    distribution(record.family, asked)
+    response_variance(record, np.zeros(0), asked)
     have = [
         name
         for name, there in (
@@ -130,7 +130,7 @@ def distribution_variance(record: MixedRecord, method: str, typical_mean: Callab
     if method == "theoretical":
         return THEORETICAL[link.name]
     mu = np.array([typical_mean()])
-    variance = distribution(record.family, "r2").variance(mu, parameter_values(record))
+    variance = response_variance(record, mu, "r2")
     if method == "delta":
         return float((variance / mean(link.kernel, link_of(link.kernel, mu))[1] ** 2)[0])
     c = float((variance / mu**2)[0])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import astuple
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from ..covariance.working import working
 from ..inference.covariance import Inference
 from ..inference.criteria import criteria
+from ..inference.parameters import family_parameters
 from ..records import GeeRecord, GlmRecord, MixedRecord, Record
 from . import tables, words
 from .compare import Comparison
@@ -44,6 +46,7 @@ def fit_numbers(record: Record, inference: Inference, level: float) -> dict[str,
             "dropped_terms": design.mean.dropped,
             "df_resid": design.n - design.mean.matrix.p,
             "scale": record.scale,
+            "family_parameters": family_parameters_of(record),
             "deviance": record.deviance if isinstance(record, GlmRecord) else None,
             "llf": likelihood.get("llf"),
             "aic": likelihood.get("aic"),
@@ -77,6 +80,16 @@ def groups(record: Record) -> list[dict[str, Any]] | None:
     else:
         found = {clusters.name: len(clusters.levels) for clusters in design.clusters.values()}
     return [{"name": name, "levels": levels} for name, levels in found.items()] or None
+
+
+def family_parameters_of(record: Record) -> list[dict[str, Any]] | None:
+    """The family's own parameters, estimated or given (without a standard error)."""
+    own = family_parameters(record)
+    found = (
+        [] if own is None else [dict(zip(("name", "estimate", "std_error"), row, strict=True)) for row in zip(*astuple(own), strict=True)]
+    )
+    given = zip(record.family.parameters, record.family.fixed, strict=False)
+    return found + [{"name": name, "estimate": value, "std_error": None} for name, value in given if value is not None] or None
 
 
 def correlations(record: Record) -> dict[str, float] | None:

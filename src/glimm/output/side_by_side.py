@@ -17,7 +17,7 @@ from ..inference.parameters import family_parameters
 from ..inference.random import covariances
 from ..inference.wald import interval
 from ..marginal.attenuation import Attenuated, attenuate, intercept_sd
-from ..records import GeeRecord, MixedRecord, Record
+from ..records import GeeRecord, GlmRecord, MixedRecord, Record
 from . import tables, words
 from .sections import Heading, Items, Row, Section, SideBySide
 from .text import decimals, figures, listed, number
@@ -116,17 +116,20 @@ def other_parameters(record: Record) -> list[tuple[str, float]]:
                 effect = alike.get((row["group"], row["term"]), row["term"])
                 out.append((f"sd of {row['group']} {effect}", float(row["std_dev"])))
         out = list(dict(out).items())
-        at = len(out) - int(not record.family.scale_known)
+        at = len(out) - int("residual sd" in dict(out))
         out[at:at] = [found for found in _correlations(record) if found[0] not in dict(out)]
     elif not record.family.scale_known and record.family.support == "real":
         out.append(("residual sd", math.sqrt(record.scale)))
     if (own := family_parameters(record)) is not None:
         out += [(f"{record.family.name} {name}", float(value)) for name, value in zip(own.names, own.values, strict=True)]
+    given = zip(record.family.parameters, record.family.fixed, strict=False)
+    out += [(f"{record.family.name} {name} (given)", value) for name, value in given if value is not None]
     if isinstance(record, GeeRecord):
         names = working(record.corr).names()
         out += [(f"working correlation {name}", float(a)) for name, a in zip(names, record.alpha, strict=True)]
-        if record.family.name != "gaussian":
-            out.append(("dispersion", record.scale))
+    pearson = isinstance(record, GeeRecord) or (isinstance(record, GlmRecord) and not record.family.scale_known)
+    if pearson and record.family.name != "gaussian":
+        out.append(("dispersion", record.scale))
     return out
 
 
