@@ -99,8 +99,6 @@ DISTRIBUTIONS: Final[dict[str, Distribution]] = {
     "tweedie": Distribution(_tweedie, lambda mu, v: v["phi"] * mu ** v["power"], weighted=True),
 }
 
-UNDO: Final[dict[str, Callable[[float], float]]] = {"identity": float, "log": lambda x: float(np.exp(x))}
-
 
 def distribution(family: Family, asked: str) -> Distribution:
     """The distribution of a family; raises GlimmError for one that has none, naming what was asked."""
@@ -110,9 +108,13 @@ def distribution(family: Family, asked: str) -> Distribution:
 
 
 def parameter_values(record: Record) -> dict[str, float]:
-    """The family's own parameters as estimated; phi is the dispersion."""
-    values = {"phi": record.scale}
+    """The family's own parameters, estimated or given; phi is the dispersion."""
+    family = record.family
+    values = {
+        "phi": record.scale,
+        **{name: value for name, value in zip(family.parameters, family.fixed, strict=False) if value is not None},
+    }
     psi = record.vector[record.blocks["family"]] if "family" in record.blocks else np.zeros(0)
-    for name, transform, value in zip(record.family.parameters, record.family.transforms, psi, strict=False):
-        values[name] = UNDO[transform](float(value))
+    if len(psi):
+        values |= dict(zip(family.estimated, family.natural(psi)[0].tolist(), strict=True))
     return values
