@@ -17,7 +17,9 @@ def slopes(n_groups=20, size=8, seed=3, sd=(1.0, 0.5)):
     g = np.repeat(np.arange(n_groups), size)
     x = rng.normal(size=len(g))
     b = rng.normal(size=(n_groups, 2)) * sd
-    return pd.DataFrame({"y": 1.0 + 0.5 * x + b[g, 0] + b[g, 1] * x + rng.normal(size=len(g)), "x": x, "g": g, "h": rng.integers(0, 5, len(g))})
+    return pd.DataFrame(
+        {"y": 1.0 + 0.5 * x + b[g, 0] + b[g, 1] * x + rng.normal(size=len(g)), "x": x, "g": g, "h": rng.integers(0, 5, len(g))}
+    )
 
 
 @pytest.mark.parametrize("formula", ["y ~ x + (x | g)", "y ~ x + (1 | g) + (1 | h)", "y ~ x + (x || g)"])
@@ -25,7 +27,8 @@ def slopes(n_groups=20, size=8, seed=3, sd=(1.0, 0.5)):
 def test_every_replicate_is_a_refit(formula, reml):
     fit = glimm.glmm(formula, slopes(sd=(0.5, 0.15)), reml=reml)
     table, responses = fit.bootstrap(12, seed=4), fit.simulate(12, seed=4)
-    assert len(table) == 12 and table["converged"].all()
+    assert len(table) == 12
+    assert table["converged"].all()
     zero = 0
     for j in range(12):
         one = fit.refit(responses[:, j])
@@ -82,7 +85,8 @@ def test_laplace_error_of_a_crossed_design_against_integration():
     fit = glimm.glmm("y ~ 1 + (1 | a) + (1 | b)", frame, family="binomial")
     truth = brute_force(fit) - fit.llf
     found = fit.laplace_error(4000, seed=1)
-    assert found.std_error < 0.05 and found.effective > 0.3
+    assert found.std_error < 0.05
+    assert found.effective > 0.3
     assert abs(truth) > 5.0 * found.std_error
     assert found.error == pytest.approx(truth, abs=4.0 * found.std_error)
 

@@ -159,3 +159,35 @@ def test_effects_that_alternate_have_no_correlation_that_falls():
     first, second = (drawn[np.arange(j, 300, 10)].ravel() for j in (0, 1))
     assert np.mean(first * second) == pytest.approx(0.0, abs=0.03)
     assert np.var(first) == pytest.approx(fit.sigma**2 * (1.0 + fit.theta[0] ** 2), rel=0.02)
+
+
+@pytest.mark.filterwarnings("ignore::glimm.GlimmWarning")
+@pytest.mark.parametrize(("levels", "seed"), [(10, 4), (10, 1)])
+def test_a_structure_is_not_below_one_that_it_contains(levels, seed):
+    """Effects that nearly sum to zero: the likelihood of toep has a singular local optimum beside a better one."""
+    rng = np.random.default_rng(seed)
+    data = {"g": np.repeat(np.arange(levels), 8), "visit": np.tile(np.repeat(np.arange(4), 2), levels)}
+    effects = rng.multivariate_normal(np.zeros(4), 1.33 * np.eye(4) - 0.33, size=levels)
+    data["x"] = rng.normal(size=8 * levels)
+    data["y"] = 0.3 * data["x"] + effects[data["g"], data["visit"]] + 0.2 * rng.normal(size=8 * levels)
+    llf = {s: glimm.glmm(f"y ~ x + {s}(0 + C(visit) | g)", data, reml=False).llf for s in ("us", "toep", "cs", "homcs", "ar1")}
+    for large, small in (("us", "toep"), ("toep", "cs"), ("cs", "homcs"), ("toep", "ar1")):
+        assert llf[large] >= llf[small] - 1e-4, (large, small)
+
+
+@pytest.mark.filterwarnings("ignore::glimm.GlimmWarning")
+@pytest.mark.parametrize("seed", range(12))
+def test_two_effects_with_any_correlation(seed):
+    """cs of two effects is us: a variance is not zero only because the correlation has the other sign."""
+    rng = np.random.default_rng(seed)
+    data = {"g": rng.integers(0, 6, 60), "x": rng.normal(size=60)}
+    data["y"] = 0.5 * data["x"] + 1.5 * rng.normal(size=6)[data["g"]] + rng.normal(size=60)
+    one = glimm.glmm("y ~ x + cs(1 + x | g)", data)
+    other = glimm.glmm("y ~ x + (1 + x | g)", data)
+    assert abs(one.llf - other.llf) < 1e-5
+
+
+@pytest.mark.parametrize("formula", ["y ~ x + C(g) + (1 | g)", "y ~ C(g):x + (0 + x | g) + (1 | h)", "y ~ C(g) + x + (1 + x | g)"])
+def test_predictors_that_span_the_effects(formula):
+    with pytest.raises(glimm.GlimmError, match="random effects of 'g': the predictors take up all that differs between its levels"):
+        glimm.glmm(formula, visits(levels=6))

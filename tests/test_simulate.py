@@ -151,6 +151,19 @@ def test_moments_of_every_distribution(family):
         assert_mean(f(draws).astype(float), third(MU, values, w), n)
 
 
+@pytest.mark.filterwarnings("ignore::glimm.GlimmWarning")
+@pytest.mark.parametrize("family", ["negative_binomial", "negative_binomial(2)", "tweedie", "tweedie(1.5)"])
+def test_parameters_that_are_estimated_or_given(family, frame):
+    """P(0) of each row; dispersions are those of the likelihood."""
+    fit, name = glimm.glm("c ~ x", frame, family=family), family.partition("(")[0]
+    own = {"k": 2.0, "power": 1.5} | (dict(fit.parts["family"].params) if "family" in fit.parts else {})
+    mu = np.asarray(fit.fittedvalues)
+    q = 2.0 - own["power"]
+    want = np.exp(-(mu**q) / (own["phi"] * q)) if name == "tweedie" else THIRD[name][2](mu, own, 1.0)
+    zero = (fit.simulate(N, 5) == 0).mean(axis=1)
+    assert np.max(np.abs(zero - want) / np.sqrt(want * (1.0 - want) / N)) < 5.0
+
+
 def test_variances_of_families():
     """Written out at mu = 2, of proportions at 1/2."""
     values = {"phi": 0.5, "k": 4.0, "alpha": 0.25, "precision": 3.0, "power": 1.5}

@@ -6,12 +6,12 @@ Sigma does not have. In T, Sigma = T T': dd/dT = 2 G T, so a column of T at a sm
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..covariance.correlated import REACH, n_sds
+from ..covariance.correlated import REACH, n_sds, root
 from ..covariance.layout import Curve, Layout, Shape, Shapes, slices, start_of, total, without
 from ..covariance.structures import lower_entries
 from ..kernels import Limits, Optimum
@@ -27,6 +27,11 @@ ROUNDS = 30
 BURST = 12
 WEAK = 0.1
 SMALL = 0.05
+AGAIN = (1.0, -1.0)
+RUGGED = ("toep", "ou")
+SIDES = (0.0, -1.0, 1.0, -3.0, 3.0)
+LOWER = 1e-4
+SAME = 1e-10
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,27 @@ class Settled:
 
 
 def settle(search: Search, shapes: Shapes, x: Floats) -> Settled:
+    """The lowest end of a search from x and, for toep, ou and where a structure of several standard deviations ended at a limit, from
+    other correlations to either side: likelihoods of such structures have several local optima, and a singular one is often the worse.
+
+    Its evaluations are those of the search that found it.
+    """
+    best = settle_from(search, shapes, x)
+    ended = [isinstance(s, Curve) and (s.structure.name in RUGGED or not (s.structure.one_sd or s.complete)) for s in best.shapes]
+    if not any(ended):
+        return best
+    for shift in AGAIN:
+        start = x.copy()
+        for at, s, e in zip(slices(shapes, search.first), shapes, ended, strict=True):
+            if isinstance(s, Curve) and e:
+                start[at] = np.where(s.scales, x[at], s.begin[s.free] + shift)
+        other = settle_from(search, shapes, start)
+        if other.optimum.converged and other.optimum.value < best.optimum.value - LOWER:
+            best = other
+    return best
+
+
+def settle_from(search: Search, shapes: Shapes, x: Floats) -> Settled:
     """Minimise; set to zero what runs there, and let go what should not have been.
 
     A long run is interrupted to take the effects in the order of pivots: a small entry on the diagonal of T above large ones makes
@@ -241,25 +267,46 @@ def reduced(search: TermSearch, shape: Shape, x: Floats, held: Bools) -> tuple[S
 
 
 def released_sd(search: TermSearch, curve: Curve, x: Floats) -> tuple[Curve, Floats] | None:
-    """The curve with its standard deviations back if -2 log L falls as one of them grows; None at a minimum."""
+    """The curve with its standard deviations back if -2 log L falls as one of them grows; None at a minimum.
+
+    How it falls depends on correlations, which may mean nothing yet: other values of those are tried as well.
+    """
     m = n_sds(curve.structure, curve.k)
     theta = x[search.first : search.first + curve.size]
-    back = curve.free.copy()
-    back[:m] = True
-    if curve.structure.one_sd:
-        back[:] = True
-    full = replace(curve, free=back)
-    par = curve.par(theta)
     typical = search.typical if m > 1 else np.array([search.typical.mean()])
     zero = np.flatnonzero(~curve.free[:m])
     probe = FLOOR * PROBE * typical[zero]
-    par[zero] = probe
-    slope = search.slope(full, _with(search, x, curve.size, par[back]))[search.first : search.first + full.size]
-    along = slope[np.searchsorted(np.flatnonzero(back), zero)] / probe * typical[zero] ** 2
-    if along.min() > -NEGATIVE:
-        return None
-    par[zero] = RELEASE * typical[zero]
-    return full, _with(search, x, curve.size, par[back])
+    for par, idle in beside_zero(curve, theta):
+        back = curve.free.copy()
+        back[:m] = True
+        if idle or curve.structure.one_sd:
+            back[:] = True
+        full = replace(curve, free=back)
+        par[zero] = probe
+        slope = search.slope(full, _with(search, x, curve.size, par[back]))[search.first : search.first + full.size]
+        along = slope[np.searchsorted(np.flatnonzero(back), zero)] / probe * typical[zero] ** 2
+        if along.min() <= -NEGATIVE:
+            par[zero] = RELEASE * typical[zero]
+            return full, _with(search, x, curve.size, par[back])
+    return None
+
+
+def beside_zero(curve: Curve, theta: Floats) -> Iterator[tuple[Floats, bool]]:
+    """The curve's parameters, and those with other correlations and the same Sigma: (par, whether correlations are others)."""
+    m = n_sds(curve.structure, curve.k)
+    par = curve.par(theta)
+    yield par.copy(), False
+    sigma = products(curve, par)
+    for side in SIDES:
+        other = np.concatenate([par[:m], curve.begin[m:] + side])
+        if all(np.abs(a - b).max() <= SAME * np.abs(a).max() for a, b in zip(sigma, products(curve, other), strict=True)):
+            yield other, True
+
+
+def products(curve: Curve, par: Floats) -> list[Floats]:
+    """Sigma of each pattern."""
+    roots = (root(curve.structure, par, times) for times in curve.patterns)
+    return [r @ r.T for r in roots]
 
 
 def released_correlation(search: TermSearch, curve: Curve, x: Floats) -> tuple[Curve, Floats] | None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..covariance.correlated import CORRELATED
-from ..covariance.layout import Shapes, start_of
+from ..covariance.layout import Shapes, slices, start_of
 from ..design.coordinates import to_named
 from ..design.records import Design, RandomTerm
 from ..errors import GlimmError
@@ -34,6 +34,7 @@ NOISE = 1e-6
 EVALUATIONS = 7
 FLAT = 1e-5
 VANISHING = 1e3
+NEAR, CONSTANT = 10.0, 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +84,26 @@ def solve_lmm(problem: LinearProblem, theta: Floats | None = None) -> MixedRecor
     typical = engine.typical()
     start = np.concatenate([start_of(s, sd) for s, sd in zip(shapes, engine.start(shapes), strict=True)]) if theta is None else theta
     settled = settle(Search(engine.run, engine.slope, 0, typical, CAP, control.tol, control.max_iter), shapes, start)
+    if problem.reml:
+        _check_known(problem, settled, typical)
     last = engine.end(settled.shapes, settled.optimum.x)
     if not last.ok or last.r2 <= problem.design.n * (NOISE * left) ** 2:
         raise GlimmError(
             "the random effects fit every row exactly, or to rounding, so there is no residual variation: use glimm.glm, or fewer terms"
         )
     return _record(problem, settled, last)
+
+
+def _check_known(problem: LinearProblem, settled: Settled, typical: tuple[Floats, ...]) -> None:
+    """Raises GlimmError where REML is constant in a standard deviation: the predictors then span the effects."""
+    x, curved = settled.optimum.x, np.diag(settled.optimum.hessian)
+    for term, shape, sds, at in zip(problem.design.mean.random, settled.shapes, typical, slices(settled.shapes), strict=True):
+        size = start_of(shape, sds)
+        if (shape.scales & (x[at] <= NEAR * size) & (np.abs(curved[at]) * np.maximum(x[at], size) ** 2 < CONSTANT)).any():
+            raise GlimmError(
+                f"random effects of {term.group!r}: the predictors take up all that differs between its levels, so the data say nothing of "
+                f"the variance of the effects: leave out the term, or the predictors that have a column for every level of {term.group!r}"
+            )
 
 
 def solve_many(
