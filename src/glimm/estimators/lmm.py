@@ -76,6 +76,11 @@ def refit_lmm(problem: LinearProblem, y: Floats, near: MixedRecord) -> MixedReco
 
 def solve_lmm(problem: LinearProblem, theta: Floats | None = None) -> MixedRecord:
     """Search from theta, by default from effects as large as a level can tell, and the record of where it ended."""
+    return _record(problem, *settled_lmm(problem, theta))
+
+
+def settled_lmm(problem: LinearProblem, theta: Floats | None) -> tuple[Settled, LinearEnd]:
+    """Where the search ended, and the solution there."""
     control, engine = problem.control, problem.engine
     shapes = tuple(t.shape() for t in problem.terms)
     left, before = engine.removed()
@@ -91,7 +96,7 @@ def solve_lmm(problem: LinearProblem, theta: Floats | None = None) -> MixedRecor
         raise GlimmError(
             "the random effects fit every row exactly, or to rounding, so there is no residual variation: use glimm.glm, or fewer terms"
         )
-    return _record(problem, settled, last)
+    return settled, last
 
 
 def _check_known(problem: LinearProblem, settled: Settled, typical: tuple[Floats, ...]) -> None:
@@ -111,7 +116,7 @@ def solve_many(
 ) -> NDArray[np.int64]:
     """Solve for each of (B, n) responses from where `near` ended, into vectors (B, P), scale (B,) and llf (B,).
 
-    Returns the positions of those that end at a bound or nowhere, which are left to `refit_lmm`.
+    In native code; those that end at a bound there are searched on from it. Returns the positions of what is left to `refit_lmm`.
     """
     shapes, engine, control = near.layouts, problem.engine, problem.control
     everything = np.arange(len(responses))
@@ -130,16 +135,31 @@ def solve_many(
     scale[:] = rest[:, 1] / (problem.design.n - p if problem.reml else problem.design.n)
     constant = 2.0 * float(np.sum(np.log(part.scale))) if problem.reml else 0.0
     llf[:] = -0.5 * (rest[:, 0] + constant)
-    return np.flatnonzero(rest[:, 2] == 0.0)
+    held = np.flatnonzero(rest[:, 2] == 0.0)
+    lost = []
+    for i in held:
+        engine.respond(responses[i])
+        settled, last = settled_lmm(problem, thetas[i])
+        vectors[i], scale[i], llf[i] = estimates(problem, settled, last)
+        if not settled.optimum.converged:
+            lost.append(i)
+    return np.array(lost, dtype=np.int64)
+
+
+def estimates(problem: LinearProblem, settled: Settled, last: LinearEnd) -> tuple[Floats, float, float]:
+    """The record's vector, sigma^2 and log-likelihood."""
+    part, n, p = problem.design.mean, problem.design.n, problem.design.mean.matrix.p
+    constant = 2.0 * float(np.sum(np.log(part.scale))) if problem.reml else 0.0  # |X'V^-1X| of the columns as named
+    theta = reported(problem.terms, settled.shapes, settled.optimum.x)
+    s2 = last.r2 / (n - p if problem.reml else n)
+    return np.concatenate([to_named(part) @ last.beta, theta]), s2, -0.5 * (last.deviance + constant)
 
 
 def _record(problem: LinearProblem, settled: Settled, last: LinearEnd) -> MixedRecord:
     design, shapes, optimum = problem.design, settled.shapes, settled.optimum
     part, x = design.mean, optimum.x
-    n, p, m = design.n, part.matrix.p, len(x)
-    s2 = last.r2 / (n - p if problem.reml else n)
-    constant = 2.0 * float(np.sum(np.log(part.scale))) if problem.reml else 0.0  # |X'V^-1X| of the columns as named
-    theta = reported(problem.terms, shapes, x)
+    p, m = part.matrix.p, len(x)
+    vector, s2, llf = estimates(problem, settled, last)
     every_root = roots(problem.terms, shapes, x)
     curvature = np.zeros((p + m, p + m))
     curvature[:p, :p] = last.information / s2
@@ -149,14 +169,14 @@ def _record(problem: LinearProblem, settled: Settled, last: LinearEnd) -> MixedR
         family=problem.family,
         linear=True,
         reml=problem.reml,
-        vector=np.concatenate([to_named(part) @ last.beta, theta]),
-        blocks={"mean": slice(0, p), "theta": slice(p, p + len(theta)), "family": slice(p + len(theta), p + len(theta))},
+        vector=vector,
+        blocks={"mean": slice(0, p), "theta": slice(p, len(vector)), "family": slice(len(vector), len(vector))},
         curvature=curvature,
         layouts=shapes,
         work_theta=x,
         roots=every_root,
         effects=last.effects,
-        llf=-0.5 * (last.deviance + constant),
+        llf=llf,
         scale=s2,
         points=0,
         solution=_solution(optimum, shapes, every_root, part.random),

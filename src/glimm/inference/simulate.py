@@ -48,7 +48,8 @@ def simulate(record: Record, n: int, seed: Any, effects: str) -> Floats:
             stacklevel=3,
         )
     eta = linear_predictors(record, int(n), rng, effects == "new")
-    mu = mean(design.mean.link.kernel, eta.ravel())[0].reshape(eta.shape)
+    plain = design.mean.link.name == "identity"
+    mu = eta if plain else mean(design.mean.link.kernel, eta.ravel())[0].reshape(eta.shape)
     wrong = ~family.possible(mu)
     if wrong.any():
         one, row = (int(a) for a in np.argwhere(wrong)[0])
