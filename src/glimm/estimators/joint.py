@@ -130,7 +130,7 @@ def moments(design: Design, family: Family, mu: Floats, psi: Floats) -> Floats:
     """
     squares = (design.y - mu) ** 2
     total = float(squares.sum())
-    if total <= EXACT * float((mu**2).sum()) and not family.name.startswith("negative_binomial"):
+    if total <= EXACT * float((mu**2).sum()) and not family.name.startswith(("gaussian", "negative_binomial")):
         raise GlimmError(f"the predictors fit every row exactly, so there is no variation left to estimate {family.estimated[0]} from")
     if family.name == "negative_binomial":
         value = float((mu**2).sum()) / max(total - float(mu.sum()), 1e-2 * total, 1e-300)
