@@ -286,7 +286,8 @@ def _solution(problem: Problem, found: Settled, every_root: tuple[Floats, ...], 
         drifting = separated_rows(design, family, mu, 0.5 * last.hessian[:p, :p], -0.5 * last.gradient[:p])
     if drifting:
         said = separated(family, drifting, design.n)
-        message = f"{said}; {solution.message}" if solution.code == "not_converged" else said
+        unexplained = solution.code == "not_converged" and "eigenvector" not in evidence
+        message = f"{said}; {solution.message}" if unexplained else said
         solution = replace(solution, code="separated", message=message)
     return replace(solution, evidence=evidence or None)
 
