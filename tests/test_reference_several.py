@@ -14,8 +14,6 @@ import pytest
 
 import glimm
 from glimm.covariance.layout import theta_names
-from glimm.errors import NotYetError
-from glimm.family import resolve
 from support import assert_covariance, assert_in_units, assert_not_worse, assert_relative, stored, vector, vector_covariance
 from support_several import FILES, arguments_of, covariance_of, entries, frame_of, is_singular, simulated
 
@@ -24,16 +22,6 @@ REFUSED = ("lmm_homcs_slope_ml", "lmm_homcs_slope_reml")
 
 LINEAR, GENERAL = ([(file, name) for file in FILES for name, _ in entries(file, kind) if name not in REFUSED] for kind in ("lmm", "glmm"))
 BY_NAME = pytest.mark.parametrize(("file", "name"), LINEAR + GENERAL)
-
-
-def entry_of(file: str, name: str) -> dict:
-    """A stored entry; the test is skipped while glimm does not know its family or link."""
-    entry = stored(file)[name]
-    try:
-        resolve(entry.get("family", "gaussian"), entry.get("link"))
-    except NotYetError as later:
-        pytest.skip(str(later))
-    return entry
 
 
 @cache
@@ -121,7 +109,7 @@ def slices_of(lengths: list[int], first: int) -> list[slice]:
 
 @pytest.mark.parametrize(("file", "name"), LINEAR)
 def test_linear(file, name):
-    entry = entry_of(file, name)
+    entry = stored(file)[name]
     fit, want = fitted(file, name), entry["m2loglik"]
     assert -2.0 * fit.llf <= want + 1e-6 + 1e-9 * abs(want), f"-2 log L {-2.0 * fit.llf!r} above {want!r}"
     assert -2.0 * fit.llf >= want - 1e-5, f"-2 log L {-2.0 * fit.llf!r} below the optimum {want!r}"
@@ -135,7 +123,7 @@ def test_linear(file, name):
 
 @pytest.mark.parametrize(("file", "name"), GENERAL)
 def test_laplace(file, name):
-    entry = entry_of(file, name)
+    entry = stored(file)[name]
     fit = fitted(file, name)
     assert fit.points == 1
     assert_not_worse(fit.llf, entry["loglik"], 1e-6, "log-likelihood")
@@ -150,7 +138,7 @@ def test_laplace(file, name):
 
 @BY_NAME
 def test_a_singular_covariance_is_said_and_no_other(file, name):
-    entry = entry_of(file, name)
+    entry = stored(file)[name]
     fit = fitted(file, name)
     assert fit.record.solution.code == ("boundary" if is_singular(entry) else "converged"), fit.record.solution
     assert fit.converged
