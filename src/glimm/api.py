@@ -105,6 +105,7 @@ def glmm(
     combinations "(1 | a:b)"; structures cs, homcs, toep, ar1(0 + C(visit) | id), ou(0 + t | id); other arguments as in glm
     reml : None is REML for a gaussian identity model and maximum likelihood otherwise
     points : quadrature points; 1 is Laplace, "auto" raises them until nothing that is reported changes
+    vcov : "model", or {"cluster": "id"}: robust standard errors by clusters that share no random effect (White 1982)
 
     Raises GlimmError for anything in formula or data that cannot be used. A variance estimated as zero, or a search that did not
     converge, is a GlimmWarning and stands in `fit.record.solution`.
@@ -117,14 +118,11 @@ def glmm(
     """
     given = dict(locals())
     _later("glmm", zero=zero, dispersion=dispersion, residual=residual)
-    if not isinstance(vcov, str | Mapping):
-        raise GlimmError(f"vcov must be 'model' for a mixed model, not {type(vcov).__name__}")
-    if vcov != "model":
-        raise NotYetError(f"vcov={vcov!r} is not there for mixed models yet: use vcov='model' (or glimm.gee for robust standard errors)")
+    clusters = _mixed_clusters_of(vcov)
     control, points = _control(control), _points(points)
     if not (reml is None or isinstance(reml, bool | np.bool_)):
         raise GlimmError(f"reml must be True, False or None (REML for a gaussian identity model), not {reml!r}")
-    spec = _spec("glmm", formula, family, link, weights, offset, exposure, missing)
+    spec = _spec("glmm", formula, family, link, weights, offset, exposure, missing, clusters=clusters)
     linear = (spec.family.name, spec.link.name) == ("gaussian", "identity")
     if reml and not linear:
         raise GlimmError(
@@ -311,6 +309,16 @@ def _clusters_of(vcov: Any) -> tuple[str, ...]:
     if not isinstance(vcov, str | Mapping):
         raise GlimmError(f"vcov must be 'model', 'HC0', 'HC1', 'HC2', 'HC3' or {{'cluster': 'column'}}, not {type(vcov).__name__}")
     raise GlimmError(f"vcov={vcov!r} is not a covariance of a GLM: use 'model', 'HC0', 'HC1', 'HC2', 'HC3' or {{'cluster': 'column'}}")
+
+
+def _mixed_clusters_of(vcov: Any) -> tuple[str, ...]:
+    """The columns that a mixed model's covariance clusters by."""
+    if isinstance(vcov, str) and vcov == "model":
+        return ()
+    if isinstance(vcov, Mapping):
+        return _clusters_of(vcov)
+    given = repr(vcov) if isinstance(vcov, str) else type(vcov).__name__
+    raise GlimmError(f"vcov must be 'model' or {{'cluster': 'column'}} for a mixed model, not {given}")
 
 
 def _announced(fit: F) -> F:

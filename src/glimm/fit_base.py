@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from types import MappingProxyType
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .design.replay import read_rows
 from .errors import GlimmError
+from .fit_bridges import Bridges
 from .inference import criteria
 from .inference.covariance import Inference, infer
 from .inference.parameters import family_parameters
@@ -17,7 +18,6 @@ from .inference.simulate import simulate
 from .inference.variance_explained import components, icc, mean_without_predictors, r2
 from .inference.wald import p_values
 from .kernels.matrix import Floats
-from .marginal.coefficients import marginal_coefficients
 from .marginal.predict import check, predict
 from .output import tables
 from .output.estimates import Estimates
@@ -36,16 +36,13 @@ LATER: Final = MappingProxyType(
     {
         "qic": "compare working correlations by the robust standard errors, bse",
         "to_dict": "pickle the fit",
-        "effect": "take differences of predict(newdata, target='marginal')",
-        "slope": "take differences of predict(newdata, target='marginal')",
-        "means": "average predict(newdata, target='marginal')",
         "check": "plot resid() against fittedvalues, and read record.solution",
     }
 )
 """Names of later releases, and what to do until then; asking for one is an AttributeError, so that hasattr is False."""
 
 
-class Fit(ABC):
+class Fit(Bridges):
     """What every fit answers. Frames come in the caller's kind; Series are pandas, indexed by term.
 
     record : the frozen record behind it
@@ -308,21 +305,6 @@ class Fit(ABC):
         """
         wish = Wish(clusters, at, to_axis, Wording(x_label, y_label, title, one, many), seed)
         return picture(self.record, self.inference, variable, wish)
-
-    def marginal_params(self, *, level: float = 0.95) -> Any:
-        """Coefficients on the scale of averages over clusters: term, estimate, std_error, statistic, p_value, conf_low, conf_high, and
-        zeger_liang_albert, the closed form beside them (random intercepts with logit, probit or log link; NaN elsewhere).
-
-        GLM and GEE: their own coefficients. Mixed models: the marginal means of the rows used, on the scale of the linear predictor,
-        projected on the model's terms; standard errors by the delta method with the uncertainty of theta.
-        Source: Hedeker, du Toit, Demirtas and Gibbons (2018), Biometrics 74, 354-361; Zeger, Liang and Albert (1988), Biometrics 44.
-
-        >>> import glimm
-        >>> fit = glimm.glmm("resp ~ age * smoke + (1 | id)", glimm.load_dataset("ohio"), family="binomial")
-        >>> fit.marginal_params()["estimate"].round(2).tolist()
-        [-1.89, -0.14, 0.3, 0.07]
-        """
-        return tables.deliver(self.record, tables.marginal(marginal_coefficients(self.record, self.inference), level))
 
     def summary(self, *, level: float = 0.95) -> Summary:
         """The fit in words and numbers: text, which a prompt shows as it is printed and a notebook as HTML.

@@ -38,6 +38,24 @@ def gather(refs: Codes, n_levels: int, time: Floats | None = None) -> tuple[Ints
     return by_time[_stable_order(refs[by_time])], starts
 
 
+def row_codes(clusters: Clusters) -> Ints:
+    """(n,) the cluster of each row."""
+    codes = np.empty(len(clusters.order), dtype=np.int64)
+    codes[clusters.order] = np.repeat(np.arange(len(clusters.levels)), clusters.sizes)
+    return codes
+
+
+def contains(outer: NDArray[Any], inner: NDArray[Any]) -> bool:
+    """Whether the rows of each level of `inner` are in one level of `outer`; both (n,) codes.
+
+    >>> contains(np.array([0, 0, 1]), np.array([0, 1, 2])), contains(np.array([0, 1, 1]), np.array([0, 0, 1]))
+    (True, False)
+    """
+    of = np.zeros(int(inner.max(initial=-1)) + 1, dtype=np.int64)
+    of[inner] = outer
+    return bool((of[inner] == outer).all())
+
+
 def _small_whole(time: Floats) -> NDArray[Any]:
     """Times as small non-negative integers when they are whole numbers, else as they are."""
     low = time.min()

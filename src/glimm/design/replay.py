@@ -5,12 +5,13 @@ eta_i = offset_i + x_i'beta + z_i'b_ref(i), with ref = -1 for a cluster that the
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from ..data.columns import cross, recode
+from ..data.columns import cross, recode, take
 from ..data.factors import Pieces, encode_factor
 from ..data.frames import Frame, check_names, open_frame
 from ..data.matrices import FixedSpec, complete_rows, replay
@@ -21,6 +22,22 @@ from ..kernels.matrix import Bools, Codes, Floats
 from .build import log_exposure
 from .records import Design, NewRows, RandomTerm
 from .structured import cell_of
+
+
+@dataclass(frozen=True, slots=True)
+class Population:
+    """Rows to predict for, as columns.
+
+    spec : the design's, with the offset and exposure that these rows have; columns : (n,) each; extra : (n,) what arrays add to eta
+    complete : (n,) bool; refs : per random term, (n,) int32 level, -1 for a level that the fit has not seen
+    """
+
+    spec: Encoding
+    n: int
+    columns: Mapping[str, Variable]
+    extra: Floats | None
+    complete: Bools
+    refs: tuple[Codes, ...]
 
 
 def read_rows(design: Design, data: Any, offset: Any = None, exposure: Any = None, effects: bool = True) -> NewRows:
@@ -50,26 +67,77 @@ def read_new(design: Design, data: Any, offset: Any = None, exposure: Any = None
     Raises GlimmError for a column that is not there, for a factor's level that the fit has not seen, where the fit had an
     array for its offset or exposure and none is given, and for one that is not a positive (exposure) number per row.
     """
+    population = read_population(design, data, offset, exposure, effects)
+    return moved(design, population, {}, effects)
+
+
+def read_population(design: Design, data: Any, offset: Any = None, exposure: Any = None, effects: bool = True) -> Population:
+    """The columns of new data that the model needs; raises as `read_new` does."""
     frame = open_frame(data)
     spec = replace(
         design.spec, offset=_own("offset", design.spec.offset, offset), exposure=_own("exposure", design.spec.exposure, exposure)
     )
-    fixed, part = spec.fixed, design.mean
-    assert isinstance(fixed, FixedSpec)
-    named = [name for name in (spec.offset, spec.exposure) if name is not None]
-    needed = tuple(dict.fromkeys([*fixed.variables, *(name for part in spec.offsets for name in part.variables), *named]))
+    needed = _needed(spec)
     check_names(frame, needed, ", needed for predictions")
     variables = {name: frame.variable(name) for name in needed}
-    matrix, complete = replay(fixed, variables, frame.n_rows)
-    total, known = _offset(spec, variables, frame.n_rows)
+    extra: Floats | None = None
+    complete = np.ones(frame.n_rows, dtype=np.bool_)
     for role, given in (("offset", offset), ("exposure", exposure)):
         if given is not None and not isinstance(given, str):
-            total, known = _add_array(role, given, frame, total, known)
-    complete = complete & known
-    random = [_random(term, bar, frame, effects) for term, bar in zip(part.random, spec.formula.bars, strict=True)]
+            extra, complete = _add_array(role, given, frame, extra, complete)
+    for term in design.mean.random if effects else ():
+        if term.spec is not None:
+            check_names(frame, term.spec.variables, f", needed for the random effects of {term.group}")
+            variables |= {name: frame.variable(name) for name in term.spec.variables if name not in variables}
+    refs = tuple(_refs(term, bar, frame) for term, bar in zip(design.mean.random, spec.formula.bars, strict=True))
+    return Population(spec, frame.n_rows, variables, extra, complete, refs)
+
+
+def used_population(design: Design) -> Population:
+    """The rows used; what an offset or exposure given as an array adds is kept."""
+    spec, rows, n = design.spec, design.rows, design.n
+    everything = n == design.missing.n_rows
+    variables = {name: column if everything else take(column, rows) for name, column in design.columns.items()}
+    extra = None
+    if ARRAY in (spec.offset, spec.exposure):
+        spec = without_arrays(spec)
+        known, _ = _offset(spec, variables, n)
+        assert design.mean.offset is not None
+        extra = design.mean.offset - (0.0 if known is None else known)
+    return Population(spec, n, variables, extra, np.ones(n, dtype=np.bool_), tuple(t.refs for t in design.mean.random))
+
+
+def without_arrays(spec: Encoding) -> Encoding:
+    """The same without an offset or exposure that was given as an array."""
+    offset, exposure = (None if given == ARRAY else given for given in (spec.offset, spec.exposure))
+    return replace(spec, offset=offset, exposure=exposure)
+
+
+def moved(design: Design, population: Population, changes: Mapping[str, Variable], effects: bool = True) -> NewRows:
+    """The rows of a population with some of its columns replaced: what everybody's rows would be if x were otherwise."""
+    spec, n = population.spec, population.n
+    fixed = spec.fixed
+    assert isinstance(fixed, FixedSpec)
+    variables = {**population.columns, **changes}
+    matrix, complete = replay(fixed, variables, n)
+    total, known = _offset(spec, variables, n)
+    if population.extra is not None:
+        total = population.extra if total is None else total + population.extra
     kept = matrix.select(np.array(spec.keep, dtype=np.int64))
-    refs, places = tuple(refs for refs, _, _ in random), tuple(places for _, _, places in random)
-    return NewRows(kept, total, complete, refs, tuple(z for _, z, _ in random) if effects else (), places)
+    complete = complete & known & population.complete
+    z, places = [], []
+    for term, refs in zip(design.mean.random, population.refs, strict=True):
+        columns, at = _random(term, refs, variables, n, effects)
+        z.append(columns)
+        places.append(at)
+    return NewRows(kept, total, complete, population.refs, tuple(z) if effects else (), tuple(places))
+
+
+def _needed(spec: Encoding) -> tuple[str, ...]:
+    """Columns of the fixed part and the offsets."""
+    assert isinstance(spec.fixed, FixedSpec)
+    named = [name for name in (spec.offset, spec.exposure) if name is not None]
+    return tuple(dict.fromkeys([*spec.fixed.variables, *(name for part in spec.offsets for name in part.variables), *named]))
 
 
 def _own(role: str, name: str | None, given: Any) -> str | None:
@@ -125,22 +193,20 @@ def _number(variable: Variable) -> Floats:
     return variable.values
 
 
-def _random(term: RandomTerm, bar: Bar, frame: Frame, effects: bool) -> tuple[Codes, Floats, Codes]:
-    """Levels, columns of the effects and rows of effects of one random term."""
-    refs = _refs(term, bar, frame)
+def _random(term: RandomTerm, refs: Codes, variables: Mapping[str, Variable], n: int, effects: bool) -> tuple[Floats, Codes]:
+    """Columns of the effects and rows of effects of one random term."""
     if term.times is None:
-        return refs, _effects(term, frame) if effects else np.zeros((frame.n_rows, 0)), refs
-    ones = np.ones((frame.n_rows, 1), order="F")
-    return refs, ones, cell_of(term, refs, _effects(term, frame)[:, 0]) if effects else refs
+        return _effects(term, variables, n) if effects else np.zeros((n, 0)), refs
+    ones = np.ones((n, 1), order="F")
+    return ones, cell_of(term, refs, _effects(term, variables, n)[:, 0]) if effects else refs
 
 
-def _effects(term: RandomTerm, frame: Frame) -> Floats:
+def _effects(term: RandomTerm, variables: Mapping[str, Variable], n: int) -> Floats:
     """(n, k) columns of the random effects, NaN where one is missing."""
     if term.spec is None:
-        return np.ones((frame.n_rows, 1), order="F")
+        return np.ones((n, 1), order="F")
     spec: FixedSpec = term.spec
-    check_names(frame, spec.variables, f", needed for the random effects of {term.group}")
-    matrix, known = replay(spec, {name: frame.variable(name) for name in spec.variables}, frame.n_rows)
+    matrix, known = replay(spec, variables, n)
     z = np.asfortranarray(matrix.dense())
     z[~known] = np.nan
     return z

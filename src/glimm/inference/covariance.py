@@ -12,14 +12,15 @@ from typing import Any
 import numpy as np
 
 from ..covariance.layout import dnamed_theta, slices
-from ..design.clusters import gather
+from ..design.clusters import gather, row_codes
 from ..design.coordinates import effects_to_named, to_named
 from ..design.records import Clusters, Part
 from ..errors import GlimmError, NotYetError
 from ..estimators import gee as gee_estimator
 from ..estimators import glm as glm_estimator
+from ..estimators.scores import check_clusters, mixed_scores
 from ..kernels import Rows, inverse_or_nan
-from ..kernels.matrix import Floats, Ints
+from ..kernels.matrix import Floats
 from ..records import GeeRecord, GlmRecord, MixedRecord, Record
 
 HC = ("HC0", "HC1", "HC2", "HC3")
@@ -31,7 +32,7 @@ class Inference:
 
     names : (p,) terms; params : (p,); cov : (p, p), NaN where there is none
     work : (p, p) covariance of the working coefficients, for predictions
-    label : which covariance, in words; df : of the t reference, None for the normal
+    label : which covariance, in words; df : of the t reference, None for the normal; vcov : what was asked for
     """
 
     names: tuple[str, ...]
@@ -40,6 +41,7 @@ class Inference:
     work: Floats
     label: str
     df: float | None
+    vcov: Any = "model"
 
     @property
     def bse(self) -> Floats:
@@ -64,7 +66,7 @@ def infer(record: Record, vcov: Any) -> Inference:
         work, label = gee_covariance(record, vcov)
     else:
         work, label = mixed_covariance(record, vcov)
-    return Inference(part.names, params, named(part, work), work, label, df)
+    return Inference(part.names, params, named(part, work), work, label, df, vcov)
 
 
 def named(part: Part, work: Floats) -> Floats:
@@ -76,13 +78,57 @@ def named(part: Part, work: Floats) -> Floats:
 
 
 def mixed_covariance(record: MixedRecord, vcov: Any) -> tuple[Floats, str]:
-    """(X'V^-1X)^-1 of an LMM given theta; the inverse Hessian's block of a GLMM."""
-    if vcov != "model":
-        raise NotYetError(f"vcov={vcov!r} is not there for mixed models yet: use vcov='model' (or glimm.gee for robust standard errors)")
+    """(X'V^-1X)^-1 of an LMM given theta, the inverse Hessian's block of a GLMM; or the sandwich by clusters, sum IF IF'."""
     mean = record.blocks["mean"]
+    if vcov != "model":
+        clusters = mixed_clusters(record, vcov)
+        if_mean = mixed_influence(record, clusters)[:, mean]
+        return if_mean.T @ if_mean, f"cluster-robust by {clusters.name}"
     if record.linear:
         return inverse_or_nan(record.curvature[mean, mean]), "model-based, given the variance parameters"
     return working_covariance(record)[mean, mean], "model-based, from the full Hessian"
+
+
+def mixed_clusters(record: MixedRecord, vcov: Any) -> Clusters:
+    """The independent clusters that a mixed model's robust covariance is by; raises GlimmError where they are not independent."""
+    if not (isinstance(vcov, Mapping) and "cluster" in vcov):
+        raise GlimmError(f"vcov={vcov!r} is not a covariance of a mixed model: use 'model' or {{'cluster': 'column'}}")
+    name = vcov["cluster"] if isinstance(vcov["cluster"], str) else list(vcov["cluster"])
+    if not isinstance(name, str):
+        if len(name) != 1:
+            raise NotYetError("vcov: a mixed model's robust errors are by clusters in one direction: name one column")
+        name = name[0]
+    if vcov.get("small", False):
+        raise NotYetError("vcov: 'small' is not there for mixed models yet: leave it out")
+    clusters = record.design.clusters[name]
+    check_clusters(record.design, clusters)
+    return clusters
+
+
+def mixed_influence(record: MixedRecord, clusters: Clusters) -> Floats:
+    """(K, P) what each cluster adds to the error of (working beta, theta, psi): H^-1 s_c; beta alone matters in an LMM, the rest is 0."""
+    scores = mixed_scores(record, clusters)
+    if record.linear:
+        p = record.blocks["mean"].stop
+        out = np.zeros((len(scores), len(record.vector)))
+        out[:, :p] = scores @ inverse_or_nan(record.curvature[:p, :p])
+        return out
+    return np.asarray(scores @ working_covariance(record) @ theta_jacobian(record).T)
+
+
+def joint_covariance(record: Record, inference: Inference) -> Floats:
+    """(P, P) covariance of (working beta, theta, psi) under the errors of `inference`; beta alone for GLM and GEE, and in an LMM."""
+    if not isinstance(record, MixedRecord):
+        return inference.work
+    if record.linear:
+        p, size = record.blocks["mean"].stop, len(record.vector)
+        out = np.zeros((size, size))
+        out[:p, :p] = inference.work
+        return out
+    if inference.vcov == "model":
+        return theta_covariance(record)
+    influence = mixed_influence(record, mixed_clusters(record, inference.vcov))
+    return np.asarray(influence.T @ influence)
 
 
 def working_covariance(record: MixedRecord) -> Floats:
@@ -92,20 +138,26 @@ def working_covariance(record: MixedRecord) -> Floats:
 
 def theta_covariance(record: MixedRecord) -> Floats:
     """(P, P) covariance of (working beta, theta, psi), theta as named; singular where the random effects have lost rank."""
-    cov, p, m = working_covariance(record), record.blocks["mean"].stop, len(record.work_theta)
+    wide = theta_jacobian(record)
+    return np.asarray(wide @ working_covariance(record) @ wide.T)
+
+
+def theta_jacobian(record: MixedRecord) -> Floats:
+    """(P, Q) derivatives of (working beta, theta, psi) in (working beta, work_theta, psi)."""
+    size, p, m = len(record.curvature), record.blocks["mean"].stop, len(record.work_theta)
     parts = [
         dnamed_theta(s, term.structure, record.work_theta[at], effects_to_named(term))
         for s, term, at in zip(record.layouts, record.design.mean.random, slices(record.layouts), strict=True)
     ]
     k = sum(len(j) for j in parts)
-    wide = np.zeros((len(cov) - m + k, len(cov)))
+    wide = np.zeros((size - m + k, size))
     wide[:p, :p] = np.eye(p)
     row, column = p, p
     for j in parts:
         wide[row : row + len(j), column : column + j.shape[1]] = j
         row, column = row + len(j), column + j.shape[1]
-    wide[p + k :, p + m :] = np.eye(len(cov) - p - m)
-    return np.asarray(wide @ cov @ wide.T)
+    wide[p + k :, p + m :] = np.eye(size - p - m)
+    return wide
 
 
 def glm_covariance(record: GlmRecord, vcov: Any) -> tuple[Floats, str]:
@@ -157,13 +209,6 @@ def _by_clusters(record: GlmRecord, clusters: Sequence[Clusters], small: bool) -
     if w[0] >= -1e-12 * w[-1]:
         return cov, False
     return np.asarray((q * np.maximum(w, 0.0)) @ q.T), True
-
-
-def row_codes(clusters: Clusters) -> Ints:
-    """(n,) the cluster of each row."""
-    codes = np.empty(len(clusters.order), dtype=np.int64)
-    codes[clusters.order] = np.repeat(np.arange(len(clusters.levels)), clusters.sizes)
-    return codes
 
 
 def _one_way(record: GlmRecord, clusters: Clusters, small: bool) -> Floats:

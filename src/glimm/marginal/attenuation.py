@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..design.records import Part
 from ..inference.random import covariances
 from ..kernels.matrix import Floats
 from ..records import MixedRecord
@@ -40,17 +41,20 @@ def intercept_sd(record: MixedRecord) -> float | None:
 
 def attenuate(record: MixedRecord) -> Attenuated | None:
     """The coefficients on the marginal scale for logit, probit and log links; None where there is no such formula."""
-    sd, link = intercept_sd(record), record.design.mean.link.name
-    if sd is None:
-        return None
-    if link == "log":
-        params = record.vector[record.blocks["mean"]].copy()
-        if record.design.mean.intercept is None:
+    sd = intercept_sd(record)
+    return None if sd is None else attenuated(record.design.mean, record.vector[record.blocks["mean"]], sd)
+
+
+def attenuated(part: Part, beta: Floats, sd: float, back: bool = False) -> Attenuated | None:
+    """The formula at an sd; back : from the marginal to the conditional scale."""
+    if part.link.name == "log":
+        if part.intercept is None:
             return None
-        params[record.design.mean.intercept] += 0.5 * sd**2
+        params = beta.copy()
+        params[part.intercept] += (-0.5 if back else 0.5) * sd**2
         return Attenuated(sd, 1.0, params, True)
-    c = {"logit": LOGIT_C, "probit": 1.0}.get(link)
+    c = {"logit": LOGIT_C, "probit": 1.0}.get(part.link.name)
     if c is None:
         return None
     factor = math.sqrt(1.0 + (c * sd) ** 2)
-    return Attenuated(sd, factor, np.asarray(record.vector[record.blocks["mean"]] / factor), c == 1.0)
+    return Attenuated(sd, factor, np.asarray(beta * factor if back else beta / factor), c == 1.0)

@@ -16,6 +16,10 @@ from ..kernels.matrix import Floats
 
 REACH = 8.6
 CHUNK = 1 << 20
+SOME = 256
+REGULAR = {"logit": 0.5, "cloglog": 0.28, "loglog": 0.28}
+"""Steps times sd for an error below 1e-13: the links' means are analytic within pi, pi / 2, pi / 2 of the real line; other links 0.2."""
+NEWTON = 100
 
 
 def average(link: Link, eta: Floats, sd: Floats) -> tuple[Floats, Floats, Floats]:
@@ -41,13 +45,13 @@ def average(link: Link, eta: Floats, sd: Floats) -> tuple[Floats, Floats, Floats
         return 1.0 - m, -m, -sd * m
     if link.name == "sqrt":
         return eta**2 + sd**2, 2.0 * eta, 2.0 * sd
-    out = _trapezoid(link, eta, sd)
+    out = _distinct(link, eta, sd)
     if np.any(np.isnan(out[0]) & np.isfinite(eta)):
         raise GlimmError(
             f"link {link.name!r} has no average over clusters here: a normal random effect takes some of them outside the range of its "
             "linear predictor; use target='typical', or fit with link='log' (means above 0) or 'logit' (means between 0 and 1)"
         )
-    return out
+    return out[0], out[1], out[2]
 
 
 def average_on_link(link: Link, eta: Floats, sd: Floats) -> tuple[Floats, Floats, Floats]:
@@ -69,9 +73,39 @@ def average_on_link(link: Link, eta: Floats, sd: Floats) -> tuple[Floats, Floats
     return side * g, by_eta / slope, side * by_sd / slope
 
 
-def _trapezoid(link: Link, eta: Floats, sd: Floats) -> tuple[Floats, Floats, Floats]:
+def average_inverse(link: Link, eta: Floats, sd: Floats) -> tuple[Floats, Floats]:
+    """(inner, slope), each (n,): g(E h(inner + sd Z)) = eta, and the derivative of the left side in inner; Newton on the link's scale.
+
+    >>> from glimm.family import LINKS
+    >>> inner, _ = average_inverse(LINKS["probit"], np.array([0.5]), np.array([2.0]))
+    >>> float(inner[0].round(6))
+    1.118034
+    """
+    inner = eta.copy()
+    for _ in range(NEWTON):
+        reached, slope, _ = average_on_link(link, inner, sd)
+        step = (reached - eta) / slope
+        inner = inner - step
+        if np.all(np.abs(step) <= 1e-13 * (1.0 + np.abs(inner))):
+            return inner, average_on_link(link, inner, sd)[1]
+    row = int(np.argmax(np.abs(step)))
+    raise GlimmError(
+        f"no conditional mean gives the average of row {row} of the rows used (counting from 0) at sd {sd[row]:g}: try a smaller sd"
+    )
+
+
+def _distinct(link: Link, eta: Floats, sd: Floats) -> Floats:
+    """(3, n), equal rows once where there are many of them."""
+    pairs = eta + 1j * sd
+    if len(eta) <= SOME or 2 * len(np.unique(pairs[:: len(eta) // SOME])) > SOME:
+        return _trapezoid(link, eta, sd)
+    found, which = np.unique(pairs, return_inverse=True)
+    return np.asarray(_trapezoid(link, found.real, found.imag)[:, which.ravel()])
+
+
+def _trapezoid(link: Link, eta: Floats, sd: Floats) -> Floats:
     largest = float(sd.max(initial=0.0))
-    step = min(0.25, 0.16 * 0.5 * np.pi / largest) if largest > 0.0 else 0.25
+    step = min(0.5, REGULAR.get(link.name, 0.2) / largest) if largest > 0.0 else 0.5
     count = int(np.ceil(REACH / step))
     z = step * np.arange(-count, count + 1)
     w = np.exp(-0.5 * z * z)
@@ -83,4 +117,4 @@ def _trapezoid(link: Link, eta: Floats, sd: Floats) -> tuple[Floats, Floats, Flo
         grid = eta[at, None] + sd[at, None] * z
         m, slope, _, _ = (a.reshape(grid.shape) for a in mean(link.kernel, grid.ravel()))
         out[:, at] = m @ w, slope @ w, slope @ (w * z)
-    return out[0], out[1], out[2]
+    return out

@@ -12,10 +12,10 @@ from typing import Any, final
 
 import numpy as np
 
-from ..design.clusters import gather
+from ..design.clusters import contains, gather, row_codes
 from ..design.records import Clusters, RandomTerm
 from ..errors import GlimmError
-from ..inference.covariance import Inference, cluster_covariance, infer, row_codes
+from ..inference.covariance import Inference, cluster_covariance, infer
 from ..kernels.matrix import Floats, Ints
 from ..records import GeeRecord, GlmRecord, MixedRecord, Record
 from . import tables, words
@@ -182,9 +182,7 @@ def outermost(record: Record) -> list[str]:
 
 def within(inner: RandomTerm, outer: RandomTerm) -> bool:
     """Whether the rows of each level of one grouping are in one level of the other, which has fewer."""
-    of = np.empty(len(inner.levels), dtype=np.int32)
-    of[inner.refs] = outer.refs
-    return len(outer.levels) < len(inner.levels) and bool((of[inner.refs] == outer.refs).all())
+    return len(outer.levels) < len(inner.levels) and contains(outer.refs, inner.refs)
 
 
 def borrowed(record: GlmRecord, other: Record, name: str) -> Ints:

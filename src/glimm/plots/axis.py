@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.terms import parse_terms
+from ..design.predictors import as_levels, check_predictor
 from ..design.records import Design
 from ..errors import GlimmError, suggest
 from ..kernels.matrix import Floats
@@ -39,7 +39,7 @@ def make_axis(design: Design, variable: str, grid: Any = None) -> Axis:
 
     grid : the numbers of a numeric axis, instead of 41. Raises GlimmError for what is no predictor with a coefficient.
     """
-    check_predictor(design, variable)
+    check_predictor(design, variable, "plot")
     column = design.columns[variable]
     if column.values is None:
         assert column.codes is not None
@@ -56,65 +56,6 @@ def make_axis(design: Design, variable: str, grid: Any = None) -> Axis:
             f"plot: {variable!r} has {len(names)} levels, and a picture has room for {MOST_CATEGORIES}: choose another predictor"
         )
     return Axis(variable, values, np.arange(len(names), dtype=np.float64), names)
-
-
-def as_levels(design: Design) -> set[str]:
-    """Columns whose values the model takes as levels, such as age in C(age)."""
-    parts = [design.spec.fixed, *(term.spec for term in design.mean.random if term.spec is not None)]
-    return {name for part in parts for spec in part.factors.values() if spec.levels for name in spec.variables}
-
-
-def drawable(design: Design) -> tuple[str, ...]:
-    """The predictors that a picture can run over, in the formula's order: those with a coefficient that was kept or a random slope."""
-    spec, fixed = design.spec, design.spec.fixed
-    moving = (term.spec for term in design.mean.random if term.spec is not None and term.times is None)
-    found = {name for random in moving for name in random.variables}
-    kept = set(spec.keep)
-    for term, (_, first, last) in zip(parse_terms(fixed.text)[0], fixed.terms, strict=True):
-        if kept & set(range(first, last)):
-            found.update(name for factor in term.factors for name in fixed.factors[factor].variables)
-    return tuple(name for name in spec.variables if name in found and not constant(design, name))
-
-
-def constant(design: Design, name: str) -> bool:
-    """Whether a column has one value in all rows used."""
-    column = design.columns[name]
-    values = column.codes if column.values is None else column.values
-    assert values is not None
-    used = values[design.rows]
-    return bool(np.all(used == used[0]))
-
-
-def check_predictor(design: Design, variable: Any) -> None:
-    """Raise GlimmError, saying what the name is, unless it is a predictor with a coefficient."""
-    known = drawable(design)
-    if not isinstance(variable, str):
-        given = f"the variable must be the name of a predictor, not {type(variable).__name__}"
-        raise GlimmError(f"plot: {given}: {suggest('', known) if known else 'this model has none'}")
-    if variable not in known:
-        _refuse(design, variable, known)
-
-
-def _refuse(design: Design, variable: str, known: tuple[str, ...]) -> NoReturn:
-    """The error for a name that is no predictor with a coefficient."""
-    remedy = suggest(variable, known) if known else "the model has no predictor that varies"
-    formula, spec = design.spec.formula, design.spec
-    if variable in (design.response.name, formula.response, formula.successes, formula.trials, formula.failures):
-        why = "is the response, and a picture runs over a predictor"
-    elif variable in spec.variables and constant(design, variable):
-        why = "has one value in all rows used, so there is nothing to draw over it"
-    elif variable in spec.fixed.variables:
-        equals = design.mean.dropped.get(variable, "a combination of other columns")
-        why = f"was left out of the model ({equals}), so there is no curve over it"
-    elif any(term.times is not None and variable in term.spec.variables for term in design.mean.random):
-        why = "orders the random effects in time and has no coefficient"
-    elif variable in spec.variables:
-        why = "is in the model as an offset or exposure only: its effect is given, not estimated"
-    elif variable in (*design.clusters, *(name for bar in formula.bars for name in bar.factors)):
-        why = "says which rows belong together, and a picture runs over a predictor"
-    else:
-        raise GlimmError(f"plot: no predictor {variable!r} in the model: {remedy}")
-    raise GlimmError(f"plot: {variable!r} {why}: {remedy}")
 
 
 def check_at(design: Design, variable: str, at: Mapping[str, Any] | None) -> dict[str, float | int]:

@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 
 from ..data.text import string
+from ..design.predictors import predictors_of
 from ..errors import GlimmError
 from ..inference.covariance import Inference
 from ..kernels import mean
 from ..kernels.matrix import Floats, Ints
 from ..records import MixedRecord, Record
-from .axis import Axis, drawable, make_axis
+from .axis import Axis, make_axis
 from .curves import MOST_PROFILES, averaged, blocks, fixed
 from .picture import NEEDS, Wish, picture, require_matplotlib
 from .rows import Profiles, own_rows
@@ -47,7 +48,7 @@ class Averages:
 
 def of_fit(record: Record, inference: Inference) -> Pictures:
     """((SVG, description, call), ...) of the first predictors, and sentences about the others."""
-    names = drawable(record.design)
+    names = predictors_of(record.design)
     if not names:
         return (), ("The model has no predictor to draw.",)
     try:
@@ -82,7 +83,7 @@ def averages(parts: Sequence[tuple[str, Record, Inference]]) -> tuple[list[Avera
 
     parts : (name, record, inference) of each fit
     """
-    shared = [name for name in drawable(parts[0][1].design) if all(name in drawable(record.design) for _, record, _ in parts)]
+    shared = [name for name in predictors_of(parts[0][1].design) if all(name in predictors_of(record.design) for _, record, _ in parts)]
     if not shared:
         return [], ["The fits have no predictor in common, so there are no averages to compare."]
     common = parts[0][1].design.rows

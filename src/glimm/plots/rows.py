@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.records import ARRAY
+from ..design import replay
+from ..design.predictors import as_levels
 from ..design.records import Design, NewRows
-from ..design.replay import read_new
+from ..design.replay import Population, used_population, without_arrays
 from ..kernels.matrix import Floats, Ints
-from .axis import Axis, as_levels
+from .axis import Axis
 
 Columns = Mapping[str, NDArray[Any]]
 
@@ -43,7 +44,7 @@ def own_rows(design: Design, axis: Axis, at: Mapping[str, float | int], most: in
     rows : (m,) positions among the rows used, None for all
     """
     rows = np.arange(design.n) if rows is None else rows
-    extra = array_offset(design)
+    extra = used_population(design).extra
     return distinct(
         {name: values[rows] for name, values in used(design).items()}, None if extra is None else extra[rows], axis, at, (len(rows), most)
     )
@@ -60,7 +61,7 @@ def of_clusters(design: Design, axis: Axis, at: Mapping[str, float | int], most:
         else:
             found, codes = np.unique(values, return_inverse=True)
             columns[name] = found[modes(codes, refs, count)]
-    extra = array_offset(design)
+    extra = used_population(design).extra
     return distinct(columns, None if extra is None else means(extra, refs, count), axis, at, (count, most))
 
 
@@ -124,33 +125,15 @@ def varying(design: Design, names: Iterable[str]) -> bool:
     return any(not np.array_equal(columns[name], columns[name][first]) for name in names)
 
 
-def array_offset(design: Design) -> Floats | None:
-    """(n,) what an offset, or the log of an exposure, given as an array adds to each row used; None where there is none."""
-    if ARRAY not in (design.spec.offset, design.spec.exposure):
-        return None
-    known = reread(design, used(design), design.n).offset
-    assert known is not None
-    assert design.mean.offset is not None
-    return np.asarray(design.mean.offset - known)
-
-
 def reread(design: Design, columns: Columns, n: int, extra: Floats | None = None) -> NewRows:
-    """Rows read as new data; an offset or exposure that was an array counts as 0, then `extra` (n,) is added."""
-    data: dict[str, Any] = {}
+    """Columns as rows to predict for, of no known cluster; extra : (n,) what an offset or exposure given as an array adds."""
+    variables = {}
     for name, values in columns.items():
-        column = design.columns[name]
-        data[name] = values if column.values is not None else level_array(column.levels)[values]
-    offset = np.zeros(n) if design.spec.offset == ARRAY else None
-    exposure = np.ones(n) if design.spec.exposure == ARRAY else None
-    new = read_new(design, data, offset, exposure)
-    return new if extra is None else replace(new, offset=extra if new.offset is None else new.offset + extra)
-
-
-def level_array(levels: tuple[Any, ...]) -> NDArray[Any]:
-    """Levels as an array of objects, which indexing leaves as they are."""
-    out = np.empty(len(levels), dtype=object)
-    out[:] = levels
-    return out
+        column = replace(design.columns[name], missing=None)
+        variables[name] = replace(column, codes=values) if column.values is None else replace(column, values=values)
+    nobody = tuple(np.full(n, -1, dtype=np.int32) for _ in design.mean.random)
+    population = Population(without_arrays(design.spec), n, variables, extra, np.ones(n, dtype=np.bool_), nobody)
+    return replay.moved(design, population, {})
 
 
 def moved(design: Design, profiles: Profiles, which: slice, axis: Axis) -> NewRows:
