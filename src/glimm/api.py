@@ -31,7 +31,7 @@ from .output.reproduce import keep
 if TYPE_CHECKING:
     from os import PathLike
 
-    from .output.compare import Comparison
+    from .comparison import Comparison
 
 F = TypeVar("F", bound=Fit)
 
@@ -192,11 +192,14 @@ def gee(
     return _announced(GeeFit(replace(fit_gee(design, spec.family, name, corr, moments, control), call=keep(gee, given)), vcov))
 
 
-def compare(*fits: Fit, effect: Any = None) -> Comparison:
+def compare(*fits: Fit, effect: Any = None, contrast: str = "difference", values: Any = None) -> Comparison:
     """Fits side by side: the same terms, what each number means, what each model assumes, what missing values did.
 
     fits : two or more of the same data, any of GLM, GLMM, GEE. A GLM is shown with model-based and with cluster-robust standard
-    errors when another fit names the clusters. Raises GlimmError for fits of different responses.
+    errors when another fit names the clusters.
+    effect : a predictor whose average effect is shown of each fit, over the rows that all used, averaged over clusters (and of mixed
+    models for a typical cluster too); contrast and values as in `fit.effect`. `comparison.effects` is a table, `comparison.plot()` the
+    forest plot. Raises GlimmError for fits of different responses, and as `fit.effect` does.
 
     >>> import glimm
     >>> ohio = glimm.load_dataset("ohio")
@@ -205,16 +208,15 @@ def compare(*fits: Fit, effect: Any = None) -> Comparison:
     >>> print(str(glimm.compare(a, b)).splitlines()[0])
     Comparison of 2 fits of resp: binomial, logit link
     """
+    from .comparison import Comparison
     from .output.compare import build
 
-    if effect is not None:
-        raise NotYetError("compare(effect=...) is not in this release: compare the coefficients, or predict(target='marginal') of each fit")
     if len(fits) < 2:
         raise GlimmError("compare takes two or more fits, for example glimm.compare(glm_fit, glmm_fit, gee_fit)")
     for fit in fits:
         if not isinstance(fit, Fit):
             raise GlimmError(f"compare takes fits of glimm.glm, glimm.glmm and glimm.gee, not {type(fit).__name__}")
-    return build([(fit.record, fit.inference) for fit in fits])
+    return Comparison(build([(fit.record, fit.inference) for fit in fits], effect, contrast, values))
 
 
 def report(fit: Fit | Comparison, path: str | PathLike[str]) -> Path:
@@ -230,8 +232,8 @@ def report(fit: Fit | Comparison, path: str | PathLike[str]) -> Path:
     >>> glimm.report(fit, tempfile.mkdtemp() + "/wheeze.html").name
     'wheeze.html'
     """
+    from .comparison import Comparison
     from .output import page
-    from .output.compare import Comparison
     from .plots import gallery
 
     out = page.check_path(path)
@@ -239,10 +241,12 @@ def report(fit: Fit | Comparison, path: str | PathLike[str]) -> Path:
         shown = page.Shown(*gallery.of_fit(fit.record, fit.inference))
         text = page.fit_page(fit.model, fit.record, fit.inference, shown)
     elif isinstance(fit, Comparison):
-        found, notes = gallery.averages([(f"({m.number}) {m.name}", m.record, fit.inference_of(m)) for m in fit.models])
+        record = fit.record
+        found, notes = gallery.averages([(f"({m.number}) {m.name}", m.record, record.inference_of(m)) for m in fit.models])
+        drawn = page.Shown(*(((), ()) if record.effect is None else gallery.of_effect(fit.plot)))
         pictures, more = gallery.of_comparison(fit.models[0].record, found)
         tables = [page.averages(a.axis.variable, (a.axis.names, a.axis.x), a.names, a.values, gallery.detail(a)) for a in found]
-        text = page.comparison_page(fit, tables, page.Shown(pictures, (*notes, *more)))
+        text = page.comparison_page(record, tables, page.Shown(pictures, (*notes, *more)), drawn)
     else:
         raise GlimmError(f"report takes a fit, or what glimm.compare gives, not {type(fit).__name__}")
     out.write_text(text, encoding="utf-8")

@@ -147,7 +147,7 @@ def run_compare(a: argparse.Namespace) -> int:
     if a.json:
         from .output.plain import comparison_numbers
 
-        _print_json(comparison_numbers(comparison, [(fit.record, fit.inference) for fit in fits], VERSION))
+        _print_json(comparison_numbers(comparison.record, [(fit.record, fit.inference) for fit in fits], VERSION))
     else:
         print(comparison)
     _write_report(comparison, a.report)

@@ -187,9 +187,9 @@ def _known(vcov: Any) -> bool:
     return (isinstance(vcov, str) and vcov in HC) or (isinstance(vcov, Mapping) and "cluster" in vcov)
 
 
-def cluster_covariance(record: GlmRecord, clusters: Sequence[Clusters], small: bool = False) -> Floats:
-    """(p, p) cluster-robust covariance of the coefficients as named, one-way or two-way."""
-    return named(record.design.mean, _by_clusters(record, clusters, small)[0])
+def cluster_work(record: GlmRecord, clusters: Clusters) -> Floats:
+    """(p, p) cluster-robust covariance of the working coefficients."""
+    return _one_way(record, clusters, False)
 
 
 def _by_clusters(record: GlmRecord, clusters: Sequence[Clusters], small: bool) -> tuple[Floats, bool]:

@@ -18,7 +18,7 @@ from ..design.replay import Population, moved, read_population, used_population
 from ..errors import GlimmError, GlimmWarning, NotYetError, suggest
 from ..kernels.matrix import Codes, Ints
 from ..records import MixedRecord, Record
-from .averages import Cells, complete, cross_codes
+from .averages import Cells, complete, cross_codes, some
 from .predict import check, strangers
 
 POPULATIONS = ("all", "treated", "untreated")
@@ -27,10 +27,18 @@ MOST_GROUPS = 50
 
 
 @dataclass(frozen=True, slots=True)
+class Some:
+    """A population: these of the rows used."""
+
+    rows: Ints
+
+
+@dataclass(frozen=True, slots=True)
 class Wish:
     """How averages are wanted.
 
-    target : "marginal", "typical" or "conditional"; by : columns of subgroups; population : "all", "treated", "untreated" or a frame
+    target : "marginal", "typical" or "conditional"; by : columns of subgroups
+    population : "all", "treated", "untreated", Some rows, or a frame
     errors : "delta", "sampled" or "bootstrap" with draws and seed; level : of the intervals
     """
 
@@ -88,6 +96,8 @@ def open_population(record: Record, wish: Wish, asked: str) -> Population:
     design = record.design
     if isinstance(wish.population, str):
         return used_population(design)
+    if isinstance(wish.population, Some):
+        return some(used_population(design), wish.population.rows)
     found = read_population(design, wish.population)
     frame = open_frame(wish.population)
     more = {name: frame.variable(name) for name in wish.by if name not in found.columns}
@@ -114,7 +124,9 @@ def group_rows(record: Record, population: Population, wish: Wish, asked: str, m
     if (lost := int(np.sum(of < 0))) > 0:
         warnings.warn(f"{asked}: {lost} rows have no value of {', '.join(wish.by)} and are left out", GlimmWarning, stacklevel=4)
     values = tuple(tuple(levels[codes[row]] for row in first) for codes, levels in found)
-    weight = record.design.size if isinstance(wish.population, str) else None
+    weight = record.design.size if isinstance(wish.population, str | Some) else None
+    if weight is not None and isinstance(wish.population, Some):
+        weight = weight[wish.population.rows]
     return Groups(Cells(of, len(first), weight), wish.by, values, first)
 
 

@@ -15,42 +15,43 @@ import numpy as np
 from ..design.clusters import contains, gather, row_codes
 from ..design.records import Clusters, RandomTerm
 from ..errors import GlimmError
-from ..inference.covariance import Inference, cluster_covariance, infer
+from ..inference.comparable import compared
+from ..inference.covariance import Inference, cluster_work, infer
+from ..inference.covariance import named as as_named
 from ..kernels.matrix import Floats, Ints
 from ..records import GeeRecord, GlmRecord, MixedRecord, Record
-from . import tables, words
-from .html import fragment
-from .sections import Section
-from .side_by_side import WIDTH, Column, Model, sections
-from .terminal import render
+from . import effects, tables, words
+from .effects import Effect, Effects
+from .sections import Items, Section
+from .side_by_side import Column, Model, body, explanations, heading
 from .text import listed
 
 
 @final
 @dataclass(frozen=True, slots=True)
-class Comparison:
-    """Fits side by side. `print(comparison)` shows it, a notebook as HTML; `comparison.table` is a tidy frame.
+class Compared:
+    """Fits side by side.
 
     models : one per fit; columns : one per fit and kind of standard errors; notes : what the reader must know, in sentences
+    effect : the average effects of one variable, where they were asked for
     """
 
     models: tuple[Model, ...]
     columns: tuple[Column, ...]
     notes: tuple[str, ...]
+    effect: Effects | None = None
 
     @property
     def sections(self) -> tuple[Section, ...]:
         """What the text and the HTML come from."""
-        return sections(self.models, self.columns, self.notes)
+        between = () if self.effect is None else (effects.section(self.columns, self.effect),)
+        return (heading(self.models), body(self.columns), *between, self.items)
 
-    def __str__(self) -> str:
-        return render(self.sections, WIDTH)
-
-    def __repr__(self) -> str:
-        return str(self)
-
-    def _repr_html_(self) -> str:
-        return fragment(self.sections)
+    @property
+    def items(self) -> Items:
+        """What must be known when reading it."""
+        said = [] if self.effect is None else effects.sentences(self.columns, self.effect)
+        return Items((*self.notes, *said, *explanations(self.models, self.columns)))
 
     def inference_of(self, model: Model) -> Inference:
         """The standard errors that a fit's last column shows: of a GLM beside clustered fits, the cluster-robust ones."""
@@ -62,17 +63,41 @@ class Comparison:
 
     @property
     def table(self) -> Any:
-        """One row per column and term: fit, model, target, term, estimate, std_error, conf_low, conf_high, se_kind."""
+        """One row per column and term."""
         described = [
             (c.model.number, c.model.name, words.target(c.model.record), c.inference, words.se_kind(c.inference.label))
             for c in self.columns
         ]
         return tables.deliver(self.models[0].record, tables.comparison(described))
 
+    @property
+    def effects(self) -> Any:
+        """One row per column and target of the effect; None where none was asked for."""
+        if self.effect is None:
+            return None
+        named = [(c.model.number, c.model.name, words.se_kind(c.inference.label)) for c in self.columns]
+        return tables.deliver(self.models[0].record, tables.compared_effects(named, self.effect))
 
-def build(parts: Sequence[tuple[Record, Inference]]) -> Comparison:
+    @property
+    def criteria(self) -> Any:
+        """One row per fit: fit, model, llf, aic, bic, compare_with."""
+        found = compared([m.record for m in self.models])
+        names = [m.number for m in self.models]
+        columns: dict[str, Any] = {"fit": names, "model": [m.name for m in self.models]}
+        columns |= {name: [c.values.get(name, np.nan) for c in found] for name in ("llf", "aic", "bic")}
+        columns["compare_with"] = [", ".join(str(names[k]) for k in sorted((*c.exact, *c.near))) for c in found]
+        return tables.from_columns(self.models[0].record, columns)
+
+    def drawn(self) -> tuple[str, str, list[tuple[str, str, Effect]], float]:
+        """For a forest plot: what is contrasted, sentences under the title, (fit, its errors, effect) each, and the value of no effect."""
+        assert self.effect is not None
+        return effects.drawn(self.columns, self.effect)
+
+
+def build(parts: Sequence[tuple[Record, Inference]], effect: Any = None, contrast: str = "difference", values: Any = None) -> Compared:
     """The comparison of two or more fits of the same data, in the order given.
 
+    effect : a variable whose average effects are wanted; contrast, values : as in `fit.effect`
     Raises GlimmError for different responses, and for data with different numbers of rows or other values of the response.
     """
     check_same([record for record, _ in parts])
@@ -89,7 +114,8 @@ def build(parts: Sequence[tuple[Record, Inference]]) -> Comparison:
             notes += said
         else:
             columns.append(Column(model, inference))
-    return Comparison(models, tuple(columns), (*notes, *differences(models)))
+    found = None if effect is None else effects.find(columns, effect, contrast, values)
+    return Compared(models, tuple(columns), (*notes, *differences(models)), found)
 
 
 def named(records: Sequence[Record]) -> tuple[Model, ...]:
@@ -157,8 +183,9 @@ def clustered(model: Model, record: GlmRecord, shown: Inference, models: Sequenc
                     break
                 seen.append(partition)
                 order, starts = gather(refs.astype(np.int32), len(distinct))
-                cov = cluster_covariance(record, [Clusters(name, distinct, order, starts)])
-                columns.append(Column(model, replace(shown, cov=cov, label=f"cluster-robust by {name}")))
+                work = cluster_work(record, Clusters(name, distinct, order, starts))
+                cov = as_named(record.design.mean, work)
+                columns.append(Column(model, replace(shown, cov=cov, work=work, label=f"cluster-robust by {name}")))
                 break
             said = f"{lost} of its rows have no {name} in fit ({other.number}), which left them out"
             why = said if lost else f"its rows belong to one {name}"

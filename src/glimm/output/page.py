@@ -20,11 +20,11 @@ from ..errors import GlimmError
 from ..inference.covariance import Inference
 from ..kernels.matrix import Floats
 from ..records import Record
-from . import words
-from .compare import Comparison
+from . import effects, words
+from .compare import Compared
 from .html import STYLE, body
 from .reproduce import code, versions
-from .sections import Column, Facts, Items, Paragraph, Section, SideBySide, Table
+from .sections import Column, Facts, Paragraph, Section, Table
 from .summary import coefficients, dropped, fit_lines, header, other_parameters, se_words
 from .text import figures
 
@@ -125,17 +125,18 @@ def numbers(record: Record, inference: Inference, level: int) -> list[Chapter]:
     return [*chapters, Chapter("Fit", (fit_lines(record),), level=level)]
 
 
-def comparison_page(comparison: Comparison, averages: Sequence[Table], shown: Shown) -> str:
+def comparison_page(comparison: Compared, averages: Sequence[Table], shown: Shown, forest: Shown) -> str:
     """The report of a comparison.
 
-    averages : tables of population averages, one per predictor
+    averages : tables of population averages, one per predictor; forest : the picture of the effect, where there is one
     """
-    heading, side, notes = comparison.sections
-    assert isinstance(side, SideBySide)
-    assert isinstance(notes, Items)
-    chapters = [
-        Chapter("Side by side", (side,)),
-        Chapter("What to know when reading it", (notes,)),
+    heading, side = comparison.sections[:2]
+    chapters = [Chapter("Side by side", (side,))]
+    if comparison.effect is not None:
+        section = effects.section(comparison.columns, comparison.effect)
+        chapters.append(Chapter(f"Effect of {comparison.effect.variable}", (section,), pictures(forest)))
+    chapters += [
+        Chapter("What to know when reading it", (comparison.items,)),
         Chapter("Population averages", tuple(averages), pictures(shown)),
     ]
     for m in comparison.models:

@@ -18,7 +18,7 @@ from ..inference.criteria import criteria
 from ..inference.parameters import family_parameters
 from ..records import GeeRecord, GlmRecord, MixedRecord, Record
 from . import tables, words
-from .compare import Comparison
+from .compare import Compared
 
 
 def fit_numbers(record: Record, inference: Inference, level: float) -> dict[str, Any]:
@@ -62,11 +62,12 @@ def fit_numbers(record: Record, inference: Inference, level: float) -> dict[str,
     return numbers
 
 
-def comparison_numbers(comparison: Comparison, parts: Sequence[tuple[Record, Inference]], version: str) -> dict[str, Any]:
+def comparison_numbers(comparison: Compared, parts: Sequence[tuple[Record, Inference]], version: str) -> dict[str, Any]:
     """Fits side by side: each fit, the rows of the comparison's table, its notes."""
     return {
         "fits": [fit_numbers(record, inference, 0.95) for record, inference in parts],
         "table": plain(comparison.table.to_dict("records")),
+        "effects": None if comparison.effect is None else plain(comparison.effects.to_dict("records")),
         "notes": list(comparison.notes),
         "version": version,
     }

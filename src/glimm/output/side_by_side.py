@@ -12,6 +12,7 @@ from typing import final
 
 from ..covariance.correlated import CORRELATED
 from ..covariance.working import working
+from ..inference.comparable import Criteria, compared
 from ..inference.covariance import Inference
 from ..inference.parameters import family_parameters
 from ..inference.random import covariances
@@ -19,7 +20,7 @@ from ..inference.wald import interval
 from ..marginal.attenuation import Attenuated, attenuate, intercept_sd
 from ..records import GeeRecord, GlmRecord, MixedRecord, Record
 from . import tables, words
-from .sections import Heading, Items, Row, Section, SideBySide
+from .sections import Heading, Row, SideBySide
 from .text import decimals, figures, listed, number
 
 WIDTH = 120
@@ -44,11 +45,6 @@ class Column:
     inference: Inference
 
 
-def sections(models: Sequence[Model], columns: Sequence[Column], notes: Sequence[str]) -> tuple[Section, ...]:
-    """The whole comparison."""
-    return (heading(models), body(columns), Items((*notes, *explanations(models, columns))))
-
-
 def heading(models: Sequence[Model]) -> Heading:
     """Title, event and the formulas."""
     design = models[0].record.design
@@ -63,9 +59,13 @@ def heading(models: Sequence[Model]) -> Heading:
 
 def body(columns: Sequence[Column]) -> SideBySide:
     """The table: coefficients, other parameters, meanings, the account of rows."""
-    groups = (coefficient_rows(columns), meaning_rows(columns), other_rows(columns), account_rows(columns))
-    heads = tuple(f"({c.model.number}) {c.model.name}" for c in columns)
-    return SideBySide("estimate\n(95 % interval)", heads, tuple(tuple(group) for group in groups if group))
+    groups = (coefficient_rows(columns), meaning_rows(columns), other_rows(columns), criteria_rows(columns), account_rows(columns))
+    return SideBySide("estimate\n(95 % interval)", heads_of(columns), tuple(tuple(group) for group in groups if group))
+
+
+def heads_of(columns: Sequence[Column]) -> tuple[str, ...]:
+    """Number and name of each column's fit."""
+    return tuple(f"({c.model.number}) {c.model.name}" for c in columns)
 
 
 def coefficient_rows(columns: Sequence[Column]) -> list[Row]:
@@ -80,11 +80,12 @@ def coefficient_rows(columns: Sequence[Column]) -> list[Row]:
     for term in terms:
         held = [cells[k, term] for k in range(len(columns)) if (k, term) in cells]
         places = decimals(min((se for _, se, _, _ in held if math.isfinite(se) and se > 0.0), default=math.nan))
-        rows.append((term, tuple(_cell(cells.get((k, term)), places) for k in range(len(columns)))))
+        rows.append((term, tuple(cell(cells.get((k, term)), places) for k in range(len(columns)))))
     return rows
 
 
-def _cell(held: tuple[float, float, float, float] | None, places: int) -> str:
+def cell(held: tuple[float, float, float, float] | None, places: int) -> str:
+    """An estimate over its interval (estimate, standard error, low, high); blank where there is none."""
     if held is None:
         return "\n"
     estimate, _, low, high = held
@@ -152,6 +153,29 @@ def _alike(record: MixedRecord) -> dict[tuple[str, str], str]:
         if term.structure in CORRELATED and CORRELATED[term.structure].one_sd and term.times is None
     ]
     return {(term.group, name): words.occasion(term) for term in terms for name in term.names}
+
+
+def criteria_rows(columns: Sequence[Column]) -> list[Row]:
+    """Log-likelihood, AIC and BIC, and with which fits they may be compared."""
+    models = list({c.model.number: c.model for c in columns}.values())
+    found = dict(zip([m.number for m in models], compared([m.record for m in models]), strict=True))
+    if not any(c.values for c in found.values()):
+        return []
+    each = [found[c.model.number] for c in columns]
+    rows: list[Row] = [
+        (label, tuple(number(c.values[name], 2) if c.values else "" for c in each))
+        for label, name in (("log-likelihood", "llf"), ("AIC", "aic"), ("BIC", "bic"))
+    ]
+    if len(models) > 1:
+        rows.append(("criteria compare with", tuple(_partners(c, models) for c in each)))
+    return rows
+
+
+def _partners(c: Criteria, models: Sequence[Model]) -> str:
+    """The fits whose criteria mean the same, or why there are none."""
+    exact, near = ([f"({models[k].number})" for k in which] for which in (c.exact, c.near))
+    parts = ([listed(exact)] if exact else []) + ([f"{listed(near)} roughly (Laplace)"] if near else [])
+    return "; ".join(parts) if parts else f"none here: {c.why}"
 
 
 def meaning_rows(columns: Sequence[Column]) -> list[Row]:

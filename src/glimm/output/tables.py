@@ -29,6 +29,8 @@ from ..records import GeeRecord, MixedRecord, Record
 if TYPE_CHECKING:
     import pandas as pd
 
+    from .effects import Effects
+
 MOST_SHOWN = 8
 ROUNDING = 1e-9
 
@@ -305,3 +307,30 @@ def comparison(columns: Sequence[tuple[int, str, str, Inference, str]]) -> pd.Da
             )
         )
     return pd.concat(frames, ignore_index=True)
+
+
+def compared_effects(columns: Sequence[tuple[int, str, str]], e: Effects) -> pd.DataFrame:
+    """One row per effect: fit, model, target, variable, contrast, estimate, std_error, p_value, conf_low, conf_high, se_kind.
+
+    columns : number of the fit, its name, kind of standard errors
+    """
+    import pandas as pd
+
+    return pd.DataFrame(
+        [
+            {
+                "fit": columns[f.column][0],
+                "model": columns[f.column][1],
+                "target": f.target,
+                "variable": e.variable,
+                "contrast": f.label,
+                "estimate": f.estimate,
+                "std_error": f.std_error,
+                "p_value": f.p_value,
+                "conf_low": f.low,
+                "conf_high": f.high,
+                "se_kind": columns[f.column][2],
+            }
+            for f in e.found
+        ]
+    )

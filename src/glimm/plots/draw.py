@@ -99,7 +99,7 @@ def picture(d: Drawing, labels: Labels) -> Picture:
         groups = _groups(d, labels)
         ends = _ends(d, labels, groups)
         names, under, rotation, size = _categories(figure, d)
-        _place(figure, axes, labels, max(_size(figure, text, WORDS + 0.5, "bold")[0] for _, text, _ in ends), under)
+        _place(figure, axes, labels, max(size_of(figure, text, WORDS + 0.5, "bold")[0] for _, text, _ in ends), under)
         if len(d.each):
             _thin(axes, d, groups is None)
         for line in d.lines:
@@ -115,7 +115,7 @@ def picture(d: Drawing, labels: Labels) -> Picture:
     return figure
 
 
-def _size(figure: Figure, text: str, size: float, weight: str) -> tuple[float, float]:
+def size_of(figure: Figure, text: str, size: float, weight: str) -> tuple[float, float]:
     """Width and height of words in inches, the larger of those at print and at screen resolution: hinting makes small ones wider."""
     artist = figure.text(0.0, 0.0, text, fontsize=size, fontweight=weight, linespacing=1.15, parse_math=False)
     boxes = []
@@ -132,7 +132,7 @@ def lines_of(figure: Figure, text: str, size: float, weight: str, width: float) 
     lines = [""]
     for word in text.split(" "):
         longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and _size(figure, longer, size, weight)[0] > width:
+        if lines[-1] and size_of(figure, longer, size, weight)[0] > width:
             lines.append(word)
         else:
             lines[-1] = longer
@@ -143,16 +143,16 @@ def _categories(figure: Figure, d: Drawing) -> tuple[tuple[str, ...], float, flo
     """Names of categories as they are written, the room for them in inches, rotation and size: over lines, or upright."""
     size, slot = SMALL + 1.0, 0.92 * 4.2 / max(len(d.names), 1)
     broken = tuple("\n".join(lines_of(figure, name, size, "normal", slot)) for name in d.names)
-    if all(name.count("\n") < 3 and _size(figure, name, size, "normal")[0] <= slot for name in broken):
+    if all(name.count("\n") < 3 and size_of(figure, name, size, "normal")[0] <= slot for name in broken):
         return broken, 0.02 + 0.18 * max([1, *(1 + name.count("\n") for name in broken)]), 0.0, size
     size = size if len(d.names) <= 20 else 7.0
-    return d.names, min(1.4, max(_size(figure, name, size, "normal")[0] for name in d.names)) + 0.1, 90.0, size
+    return d.names, min(1.4, max(size_of(figure, name, size, "normal")[0] for name in d.names)) + 0.1, 90.0, size
 
 
-def _title(figure: Figure, text: str) -> tuple[str, float]:
+def title_of(figure: Figure, text: str) -> tuple[str, float]:
     """The title on one line, a little smaller where that helps, or over lines of about the same length; and its size."""
     room = WIDTH - 0.3
-    width = _size(figure, text, TITLE, "bold")[0]
+    width = size_of(figure, text, TITLE, "bold")[0]
     if width <= 1.14 * room:
         return text, min(TITLE, 0.995 * TITLE * room / width)
     count = len(lines_of(figure, text, TITLE, "bold", room))
@@ -164,13 +164,13 @@ def _title(figure: Figure, text: str) -> tuple[str, float]:
 def _place(figure: Figure, axes: Axes, labels: Labels, right: float, under: float) -> None:
     """Title and detail at the top, room for words at the right and under the axis, the axes in what is left."""
     at = HEIGHT - 0.12
-    title, size = _title(figure, labels.title)
+    title, size = title_of(figure, labels.title)
     detail = "\n".join(lines_of(figure, labels.detail, SMALL, "normal", WIDTH - 0.3))
     for text, points, weight, color in ((title, size, "bold", INK), (detail, SMALL, "normal", DARK)):
         figure.text(
             0.15 / WIDTH, at / HEIGHT, text, fontsize=points, fontweight=weight, color=color, va="top", linespacing=1.15, parse_math=False
         )
-        at -= _size(figure, text, points, weight)[1] + 0.1
+        at -= size_of(figure, text, points, weight)[1] + 0.1
     left, bottom = 0.9, 0.38 + under
     axes.set_position((left / WIDTH, bottom / HEIGHT, 1.0 - (left + right + 0.3) / WIDTH, (at - 0.1 - bottom) / HEIGHT))
 
@@ -277,7 +277,7 @@ def _name_ends(axes: Axes, d: Drawing, ends: list[tuple[float, str, str]]) -> No
     assert isinstance(figure, Figure)
     per_inch = (high - low) / (axes.get_position().height * HEIGHT)
     ends = sorted(ends)
-    sizes = [(_size(figure, text, WORDS, "bold")[1] + 0.05) * per_inch for _, text, _ in ends]
+    sizes = [(size_of(figure, text, WORDS, "bold")[1] + 0.05) * per_inch for _, text, _ in ends]
     places = apart([y for y, _, _ in ends], sizes, low, high)
     right = axes.get_xlim()[1]
     at = right + 0.012 * (right - axes.get_xlim()[0])

@@ -6,9 +6,9 @@ Each is SVG with its words; what cannot be drawn is named in a sentence.
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,6 +24,9 @@ from .curves import MOST_PROFILES, averaged, blocks, fixed
 from .picture import NEEDS, Wish, picture, require_matplotlib
 from .rows import Profiles, own_rows
 from .words import Labels, mean_label
+
+if TYPE_CHECKING:
+    from .draw import Picture
 
 MOST, FEW, LINES = 4, 2, 3
 
@@ -76,6 +79,15 @@ def svg(figure: Any) -> bytes:
     with matplotlib.rc_context({"svg.fonttype": "path", "svg.hashsalt": "glimm"}):
         figure.savefig(held, format="svg", metadata={"Date": None, "Creator": None})
     return held.getvalue()
+
+
+def of_effect(draw: Callable[[], Picture]) -> Pictures:
+    """((SVG, description, call),) of a forest plot."""
+    try:
+        figure = draw()
+    except ImportError:
+        return (), (f"No picture: {NEEDS}.",)
+    return ((svg(figure), figure.alt, ""),), ()
 
 
 def averages(parts: Sequence[tuple[str, Record, Inference]]) -> tuple[list[Averages], list[str]]:

@@ -1,0 +1,104 @@
+"""Drawing a forest plot with matplotlib, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from .draw import BLUE, DARK, DPI, INK, PLAIN, SMALL, WIDTH, WORDS, Picture, lines_of, own_style, size_of, title_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+OCHRE = "#b87300"
+ROW, GAP, FOOT = 0.42, 0.16, 0.62
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """An estimate with its interval: its name, what is said under it, and whether it is an average over the population."""
+
+    name: str
+    about: str
+    estimate: float
+    low: float
+    high: float
+    average: bool
+
+
+def draw(bars: Sequence[Bar], title: str, detail: str, axis: str, null: float) -> Picture:
+    """The picture; a log axis where no effect is 1."""
+    with own_style():
+        figure = Picture(figsize=(WIDTH, 4.0), dpi=DPI, facecolor="white")
+        FigureCanvasAgg(figure)
+        numbers = [_numbers(bar) for bar in bars]
+        listed = "; ".join(f"{bar.name} ({bar.about}) {text}" for bar, text in zip(bars, numbers, strict=True))
+        figure.alt = f"{title}. {detail} {listed}."
+        left = max(max(size_of(figure, bar.name, WORDS, "normal")[0], size_of(figure, bar.about, SMALL, "normal")[0]) for bar in bars)
+        right = max(size_of(figure, text, WORDS - 0.5, "normal")[0] for text in numbers)
+        places = [-ROW * k - GAP * (not bar.average) for k, bar in enumerate(bars)]
+        axes = _axes(figure, (title, detail), places, (left + 0.3, right + 0.3))
+        width = WIDTH - left - right - 0.6
+        if null == 1.0:
+            axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 5.0)))
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.axvline(null, color=DARK, linewidth=1.0, linestyle=(0, (4.0, 3.0)), zorder=1)
+        for bar, y, text in zip(bars, places, numbers, strict=True):
+            _bar(axes, bar, y)
+            _words(axes, -0.15 / width, y + 0.01, bar.name, (WORDS, PLAIN, "right", "bottom"))
+            _words(axes, -0.15 / width, y - 0.01, bar.about, (SMALL, DARK, "right", "top"))
+            _words(axes, 1.0 + 0.12 / width, y, text, (WORDS - 0.5, PLAIN, "left", "center"))
+        axes.set_xlabel(axis, fontsize=WORDS, parse_math=False)
+    return figure
+
+
+def _axes(figure: Picture, words: tuple[str, str], places: Sequence[float], margins: tuple[float, float]) -> Axes:
+    """Title and sentences at the top, then axes that are as high as the rows need."""
+    shown, size = title_of(figure, words[0])
+    said = "\n".join(lines_of(figure, words[1], SMALL, "normal", WIDTH - 0.3))
+    under = 0.22 + size_of(figure, shown, size, "bold")[1]
+    head = under + size_of(figure, said, SMALL, "normal")[1] + 0.2
+    height = head - places[-1] + ROW + FOOT
+    figure.set_size_inches(WIDTH, height)
+    figure.text(0.15 / WIDTH, 1.0 - 0.12 / height, shown, fontsize=size, fontweight="bold", color=INK, va="top", parse_math=False)
+    figure.text(0.15 / WIDTH, 1.0 - under / height, said, fontsize=SMALL, color=DARK, va="top", linespacing=1.15, parse_math=False)
+    left, right = margins
+    axes = figure.add_axes((left / WIDTH, FOOT / height, 1.0 - (left + right) / WIDTH, 1.0 - (head + FOOT) / height))
+    axes.set_ylim(places[-1] - 0.6 * ROW, 0.6 * ROW)
+    axes.set_yticks([])
+    axes.tick_params(labelsize=SMALL, color=DARK, labelcolor=INK)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color(DARK)
+    axes.grid(axis="x", color="#e4e4e4", linewidth=0.7, zorder=0)
+    axes.set_axisbelow(True)
+    return axes
+
+
+def _bar(axes: Axes, bar: Bar, y: float) -> None:
+    color = BLUE if bar.average else OCHRE
+    if np.isfinite(bar.low) and np.isfinite(bar.high):
+        axes.plot([bar.low, bar.high], [y, y], color=color, linewidth=2.2, solid_capstyle="butt", zorder=2)
+    axes.plot([bar.estimate], [y], "s" if bar.average else "D", color=color, markersize=6.5, zorder=3)
+
+
+def _words(axes: Axes, x: float, y: float, text: str, style: tuple[float, str, str, str]) -> None:
+    """Words beside a row: x in widths of the axes, style = size, colour, where they end or begin."""
+    size, color, ha, va = style
+    axes.text(x, y, text, transform=axes.get_yaxis_transform(), ha=ha, va=va, fontsize=size, color=color, parse_math=False)
+
+
+def _numbers(bar: Bar) -> str:
+    """Estimate and interval with two significant figures of its half width."""
+    half = 0.5 * (bar.high - bar.low)
+    places = int(np.clip(1 - np.floor(np.log10(half)), 0, 6)) if np.isfinite(half) and half > 0.0 else 3
+    if not (np.isfinite(bar.low) and np.isfinite(bar.high)):
+        return f"{bar.estimate:.{places}f}"
+    return f"{bar.estimate:.{places}f} ({bar.low:.{places}f}, {bar.high:.{places}f})"
