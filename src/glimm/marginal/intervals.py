@@ -18,7 +18,7 @@ from ..inference.distributions import distribution, parameter_values
 from ..kernels import mean
 from ..kernels.matrix import Floats
 from ..records import GeeRecord, MixedRecord, Record
-from .mixtures import CELLS, Mixture
+from .mixtures import CELLS, LOST, REACH, Mixture, inside, trapezoid
 
 ASKED = "predict: interval='prediction'"
 
@@ -79,25 +79,20 @@ def of_clusters(link: Link, scale: str, eta: Floats, sd: Floats, q: float) -> Li
 
 
 def spread_of_means(link: Link, eta: Floats, sd: Floats) -> Floats:
-    """(n,) sd of h(eta + sd Z): closed for a log link, else by the trapezoid rule over the Z that have a mean."""
+    """(n,) sd of h(eta + sd Z): closed for a log link, else by the trapezoid rule; NaN where too many Z lead to no mean."""
     if link.name == "log":
         return np.asarray(np.exp(eta + 0.5 * sd**2) * np.sqrt(np.expm1(sd**2)))
-    largest = float(sd.max(initial=0.0))
-    step = min(0.25, 0.08 * np.pi / largest) if largest > 0.0 else 0.25
-    count = int(np.ceil(8.6 / step))
-    u = step * np.arange(-count, count + 1)
-    w = np.exp(-0.5 * u * u)
+    u, w = trapezoid(float(sd.max(initial=0.0)), REACH)
     out = np.empty(len(eta))
     rows = max(1, CELLS // len(u))
     for r in range(0, len(eta), rows):
         at = slice(r, r + rows)
         grid = eta[at, None] + sd[at, None] * u
         h = mean(link.kernel, grid.ravel())[0].reshape(grid.shape)
-        kept = np.where(np.isnan(h), 0.0, w)
-        kept /= np.maximum(kept.sum(axis=1), 1e-290)[:, None]
+        kept, lost = inside(~np.isnan(h), u, w)
         h = np.nan_to_num(h)
         centre = (kept * h).sum(axis=1)
-        out[at] = np.sqrt((kept * (h - centre[:, None]) ** 2).sum(axis=1))
+        out[at] = np.where(lost > LOST, np.nan, np.sqrt((kept * (h - centre[:, None]) ** 2).sum(axis=1)))
     return out
 
 

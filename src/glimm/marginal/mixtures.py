@@ -25,7 +25,7 @@ NODES = 14
 CUTS = (-2.5, 0.0, 2.5)
 WIDTHS = 10.0
 CELLS = 1 << 18
-LOST = 1e-3
+LOST, CLEAR = 1e-3, 0.8
 SMALLEST, LARGEST, NEAREST = 1e-290, 1e90, 1e-16
 EXPANSIONS, STEPS = 40, 80
 TOLERANCE = 1e-10
@@ -120,21 +120,15 @@ class Mixture:
         """By the trapezoid rule."""
         out = np.empty((4, len(self.eta)))
         largest = float(self.sd.max(initial=0.0))
-        reach = REACH + (3.0 * largest if self.link.name == "log" else 0.0)  # exp(3 s u) phi(u) is largest at 3 s
-        step = min(0.25, 0.08 * np.pi / largest) if largest > 0.0 else 0.25
-        u = step * np.arange(-np.ceil(reach / step), np.ceil(reach / step) + 1.0)
-        w = np.exp(-0.5 * u * u)
-        w /= w.sum()
+        u, w = trapezoid(largest, REACH + (3.0 * largest if self.link.name == "log" else 0.0))  # exp(3 s u) phi(u) is largest at 3 s
         rows = max(1, CELLS // len(u))
         for r in range(0, len(self.eta), rows):
             at = np.arange(r, min(r + rows, len(self.eta)))
             mu, possible = self.means(self.eta[at, None] + self.sd[at, None] * u)
-            kept = np.where(possible, w, 0.0)
-            total = kept.sum(axis=1)
-            kept = kept / np.maximum(total, SMALLEST)[:, None]
+            kept, lost = inside(possible, u, w)
             centre = (kept * mu).sum(axis=1)
             spread = (kept * (mu - centre[:, None]) ** 2).sum(axis=1)
-            out[:, at] = centre, spread, (kept * self.variances(mu, at)).sum(axis=1), 1.0 - total
+            out[:, at] = centre, spread, (kept * self.variances(mu, at)).sum(axis=1), lost
         return Moments(*out)
 
     def quantile(self, p: float) -> Floats:
@@ -202,6 +196,21 @@ def _scale(support: str) -> Scale:
 def _rule(n: int) -> tuple[Floats, Floats]:
     x, w = np.polynomial.legendre.leggauss(n)
     return np.asarray(x), np.asarray(w)
+
+
+def trapezoid(largest: float, reach: float) -> tuple[Floats, Floats]:
+    """Nodes and weights for phi(u) du and functions of sd u, sd at most `largest`."""
+    step = min(0.25, 0.08 * np.pi / largest) if largest > 0.0 else 0.25
+    u = step * np.arange(-np.ceil(reach / step), np.ceil(reach / step) + 1.0)
+    w = np.exp(-0.5 * u * u)
+    return u, np.asarray(w / w.sum())
+
+
+def inside(possible: Bools, u: Floats, w: Floats) -> tuple[Floats, Floats]:
+    """Weights (rows, nodes) off the places without a mean, near which a moment would not exist, and the chance (rows,) of these places."""
+    end = np.where(possible, np.inf, np.abs(u)).min(axis=1)
+    kept = np.where(np.abs(u) <= (CLEAR * end)[:, None], w, 0.0)
+    return np.asarray(kept / np.maximum(kept.sum(axis=1), SMALLEST)[:, None]), np.where(possible, 0.0, w).sum(axis=1)
 
 
 def root(f: Callable[[Floats, Index], Floats], start: Floats, step: Floats, ends: tuple[float, float]) -> Floats:
