@@ -167,8 +167,7 @@ def test_an_lmm_predicts_the_same_margin_and_typical(ohio):
 @pytest.mark.parametrize(
     ("ask", "words"),
     [
-        ({"interval": "prediction"}, "prediction"),
-        ({"interval": "confidence"}, "conditional"),
+        ({"interval": "cluster", "target": "conditional"}, "new cluster"),
         ({"scale": "link", "target": "marginal"}, "scale='response'"),
         ({"target": "population"}, "target must be"),
         ({"interval": "credible"}, "interval must be"),

@@ -18,7 +18,7 @@ from .inference.simulate import simulate
 from .inference.variance_explained import components, icc, mean_without_predictors, r2
 from .inference.wald import p_values
 from .kernels.matrix import Floats
-from .marginal.predict import check, predict
+from .marginal.predict import check, needs_effects, predict
 from .output import tables
 from .output.estimates import Estimates
 from .output.summary import Summary, summary_text
@@ -204,16 +204,35 @@ class Fit(Bridges):
         offset: Any = None,
         exposure: Any = None,
     ) -> Any:
-        """Predicted means, one per row of newdata (default: the rows used); NaN where a predictor is missing.
+        """Predicted means, one per row of newdata (default: the rows used; no rows give none); NaN where a predictor is missing.
 
         scale : "response" or "link". target : "conditional" (with the cluster's effect; a GLMM's default), "typical" (effects at zero),
-        "marginal" (averaged over the effects; the only one of GLM and GEE). interval : "confidence" returns a frame
-        estimate, std_error, conf_low, conf_high. offset, exposure : for the rows of newdata in place of the fit's own, the name of a
-        column of newdata or one number per row; needed where the fit was given arrays, refused without newdata.
-        Raises GlimmError for an unseen level of a factor; the effect of an unseen cluster is zero, with a warning that counts rows.
+        "marginal" (averaged over the effects; the only one of GLM and GEE). offset, exposure : for the rows of newdata in place of the
+        fit's own, the name of a column of newdata or one number per row; needed where the fit was given arrays, refused without newdata.
+        interval : a frame estimate, std_error, conf_low, conf_high at `level`, about
+        "confidence" - the mean itself. Of a known cluster (target "conditional") with the uncertainty of its effect, given the variances of
+        the effects; of an unknown one with the variance of a new cluster's; "marginal" with the uncertainty of those variances.
+        "cluster" - the mean of another cluster, h(eta -+ q sqrt(v + se^2)), v the variance of its effects: mixed models, target "marginal"
+        (then the default) or "typical", which differ in the estimate. std_error is the standard deviation of clusters' means.
+        "prediction" - the response of one more row: of a new cluster ("marginal"), of one with effects zero ("typical"), of this one
+        ("conditional"). Gaussian with identity link: estimate -+ q sqrt(v + se^2 + sigma^2 / weight). Else the quantiles and the standard
+        deviation of the family's distribution with its linear predictor N(eta, v + se^2), its own parameters as estimated. The weights of
+        the rows used divide the dispersion of families that have one; rows of newdata have weight 1, and need the trials of a proportion.
+
+        Raises GlimmError for an unseen level of a factor, and for what the model has not: the clusters of a GLM or GEE, the responses of
+        a GEE or of a family of your own. The effect of an unseen cluster is zero, with a warning that counts rows.
+
+        >>> import glimm
+        >>> data = {"y": [1.0, 2.0, 4.0, 3.0, 6.0, 8.0], "x": [0, 1, 2, 0, 1, 2], "g": [1, 1, 1, 2, 2, 2]}
+        >>> fit = glimm.glmm("y ~ x + (1 | g)", data)
+        >>> for interval in ("confidence", "cluster", "prediction"):
+        ...     print(fit.predict({"x": [1.0]}, target="typical", interval=interval).round(1).to_numpy())
+        [[4.  1.7 0.7 7.3]]
+        [[ 4.   2.9 -1.6  9.6]]
+        [[4.  1.8 0.5 7.5]]
         """
         target = check(self.record, scale, target, interval)
-        new = read_rows(self.record.design, newdata, offset, exposure, effects=target != "typical")
+        new = read_rows(self.record.design, newdata, offset, exposure, needs_effects(target, interval), interval == "prediction")
         return tables.prediction(self.record, predict(self.record, self.inference, new, scale, target, interval, level), interval)
 
     def simulate(self, n: int = 1, seed: Any = None, *, effects: str = "new") -> Floats:

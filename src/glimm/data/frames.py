@@ -69,10 +69,11 @@ class Frame:
             )
 
 
-def open_frame(data: Any) -> Frame:
+def open_frame(data: Any, empty: bool = False) -> Frame:
     """The caller's data as a Frame; no column is read.
 
     data : pandas or polars DataFrame, pyarrow Table, or a mapping of names to columns of equal length
+    empty : whether it may have no rows
 
     Raises GlimmError for lazy frames, data without rows or columns, and anything else.
 
@@ -82,7 +83,7 @@ def open_frame(data: Any) -> Frame:
     if isinstance(data, Frame):
         return data
     if isinstance(data, Mapping):
-        return _from_mapping(data)
+        return _from_mapping(data, empty)
     import narwhals as nw
 
     if type(data).__module__.startswith("pyarrow") and type(data).__name__ == "RecordBatch":
@@ -90,7 +91,7 @@ def open_frame(data: Any) -> Frame:
 
         data = pa.Table.from_batches([data])
     if type(data).__module__.startswith("pandas") and type(data).__name__ == "DataFrame":
-        return _checked(Frame("pandas", len(data), tuple(map(str, data.columns)), data))
+        return _checked(Frame("pandas", len(data), tuple(map(str, data.columns)), data), empty)
     wrapped = nw.from_native(data, pass_through=True)
     if isinstance(wrapped, nw.LazyFrame):
         raise GlimmError("the data are a lazy frame: call .collect() on it first")
@@ -98,14 +99,14 @@ def open_frame(data: Any) -> Frame:
         hint = ": read the file first, with glimm.read(path)" if isinstance(data, str) or hasattr(data, "__fspath__") else ""
         raise GlimmError(f"data must be a pandas or polars DataFrame, a pyarrow Table or a dict of arrays, not {type(data).__name__}{hint}")
     if wrapped.implementation.is_polars():
-        return _checked(Frame("polars", len(wrapped), tuple(wrapped.columns), data))
+        return _checked(Frame("polars", len(wrapped), tuple(wrapped.columns), data), empty)
     if wrapped.implementation.is_pyarrow():
-        return _checked(Frame("pyarrow", data.num_rows, tuple(data.column_names), data))
+        return _checked(Frame("pyarrow", data.num_rows, tuple(data.column_names), data), empty)
     native = data if wrapped.implementation.is_pandas() else wrapped.to_pandas()
-    return _checked(Frame("pandas", len(native), tuple(map(str, native.columns)), native))
+    return _checked(Frame("pandas", len(native), tuple(map(str, native.columns)), native), empty)
 
 
-def _from_mapping(data: Mapping[Any, Any]) -> Frame:
+def _from_mapping(data: Mapping[Any, Any], empty: bool) -> Frame:
     """A dict of columns; their lengths must agree."""
     n_rows, first = 0, ""
     for name, column in data.items():
@@ -115,13 +116,13 @@ def _from_mapping(data: Mapping[Any, Any]) -> Frame:
             n_rows, first = len(column), str(name)
         elif len(column) != n_rows:
             raise GlimmError(f"column {str(name)!r} has {len(column)} values but column {first!r} has {n_rows}: give one value per row")
-    return _checked(Frame("dict", n_rows, tuple(map(str, data)), dict(data)))
+    return _checked(Frame("dict", n_rows, tuple(map(str, data)), dict(data)), empty)
 
 
-def _checked(frame: Frame) -> Frame:
+def _checked(frame: Frame, empty: bool) -> Frame:
     if not frame.names:
         raise GlimmError("the data have no columns")
-    if frame.n_rows == 0:
+    if frame.n_rows == 0 and not empty:
         raise GlimmError(f"the data have no rows (columns: {', '.join(frame.names[:20])})")
     return frame
 

@@ -18,9 +18,10 @@ from ..data.matrices import FixedSpec, complete_rows, replay
 from ..data.readers import read_column
 from ..data.records import ARRAY, Bar, Encoding, Variable
 from ..errors import GlimmError
-from ..kernels.matrix import Bools, Codes, Floats
+from ..kernels.matrix import Bools, Codes, Floats, Matrix
 from .build import log_exposure
 from .records import Design, NewRows, RandomTerm
+from .response import count_trials, trials_variables
 from .structured import cell_of
 
 
@@ -40,20 +41,38 @@ class Population:
     refs: tuple[Codes, ...]
 
 
-def read_rows(design: Design, data: Any, offset: Any = None, exposure: Any = None, effects: bool = True) -> NewRows:
+def read_rows(
+    design: Design, data: Any, offset: Any = None, exposure: Any = None, effects: bool = True, responses: bool = False
+) -> NewRows:
     """New data as `read_new` reads them, or the rows used where data is None.
 
+    responses : whether they are to have responses, for which a binomial model of trials needs the number of trials
     Raises GlimmError as `read_new` does, and for an offset or exposure without data: the rows used have their own.
     """
     if data is not None:
-        return read_new(design, data, offset, exposure, effects)
+        new = read_new(design, data, offset, exposure, effects)
+        return with_trials(design, data, new) if responses and design.response.kind == "trials" else new
     for role, given in (("offset", offset), ("exposure", exposure)):
         if given is not None:
             raise GlimmError(f"predict: {role}= goes with newdata=, and without newdata the rows used keep theirs: give the rows too")
     part = design.mean
     everything = np.ones(design.n, dtype=np.bool_)
     refs, z, places = tuple(t.refs for t in part.random), tuple(t.z for t in part.random), tuple(t.places for t in part.random)
-    return NewRows(part.matrix, part.offset, everything, refs, z, places)
+    return NewRows(part.matrix, part.offset, everything, refs, z, places, design.weights, design.trials)
+
+
+def with_trials(design: Design, data: Any, new: NewRows) -> NewRows:
+    """The rows with the trials that the left side of the formula gives them; rows where these are missing become incomplete."""
+    frame, formula = open_frame(data, empty=True), design.spec.formula
+    if not len(new.complete):
+        return replace(new, trials=np.zeros(0))
+    names = trials_variables(formula)
+    check_names(frame, names, ", needed for the trials of a new response")
+    variables = {name: frame.variable(name) for name in names}
+    known = complete_rows(variables, names, frame.n_rows)
+    trials = np.ones(frame.n_rows)
+    trials[known] = count_trials(formula, variables, np.flatnonzero(known))
+    return replace(new, complete=new.complete & known, trials=trials)
 
 
 def read_new(design: Design, data: Any, offset: Any = None, exposure: Any = None, effects: bool = True) -> NewRows:
@@ -67,16 +86,16 @@ def read_new(design: Design, data: Any, offset: Any = None, exposure: Any = None
     Raises GlimmError for a column that is not there, for a factor's level that the fit has not seen, where the fit had an
     array for its offset or exposure and none is given, and for one that is not a positive (exposure) number per row.
     """
-    population = read_population(design, data, offset, exposure, effects)
-    return moved(design, population, {}, effects)
+    frame = open_frame(data, empty=True)
+    if frame.n_rows == 0:
+        return _no_rows(design, frame, offset, exposure, effects)
+    return moved(design, read_population(design, frame, offset, exposure, effects), {}, effects)
 
 
 def read_population(design: Design, data: Any, offset: Any = None, exposure: Any = None, effects: bool = True) -> Population:
     """The columns of new data that the model needs; raises as `read_new` does."""
     frame = open_frame(data)
-    spec = replace(
-        design.spec, offset=_own("offset", design.spec.offset, offset), exposure=_own("exposure", design.spec.exposure, exposure)
-    )
+    spec = _own_spec(design, offset, exposure)
     needed = _needed(spec)
     check_names(frame, needed, ", needed for predictions")
     variables = {name: frame.variable(name) for name in needed}
@@ -138,6 +157,24 @@ def _needed(spec: Encoding) -> tuple[str, ...]:
     assert isinstance(spec.fixed, FixedSpec)
     named = [name for name in (spec.offset, spec.exposure) if name is not None]
     return tuple(dict.fromkeys([*spec.fixed.variables, *(name for part in spec.offsets for name in part.variables), *named]))
+
+
+def _no_rows(design: Design, frame: Frame, offset: Any, exposure: Any, effects: bool) -> NewRows:
+    """A frame that has the columns and no rows."""
+    part = design.mean
+    check_names(frame, _needed(_own_spec(design, offset, exposure)), ", needed for predictions")
+    for term in part.random if effects else ():
+        if term.spec is not None:
+            check_names(frame, term.spec.variables, f", needed for the random effects of {term.group}")
+    refs = tuple(np.zeros(0, dtype=np.int32) for _ in part.random)
+    z = tuple(np.zeros((0, len(term.names))) for term in part.random) if effects else ()
+    return NewRows(Matrix(0, part.matrix.p, ()), None, np.zeros(0, dtype=np.bool_), refs, z, refs)
+
+
+def _own_spec(design: Design, offset: Any, exposure: Any) -> Encoding:
+    """The design's, with the offset and exposure given for new rows."""
+    spec = design.spec
+    return replace(spec, offset=_own("offset", spec.offset, offset), exposure=_own("exposure", spec.exposure, exposure))
 
 
 def _own(role: str, name: str | None, given: Any) -> str | None:

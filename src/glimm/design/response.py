@@ -33,6 +33,21 @@ def response_variables(formula: Formula) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
+def trials_variables(formula: Formula) -> tuple[str, ...]:
+    """Columns that the number of trials needs: of `successes / trials` the second only."""
+    parts = [formula.trials] if formula.trials is not None else [formula.successes, formula.failures]
+    names = [name for part in parts if part is not None and _literal(part) is None for name in variables_in(part)]
+    return tuple(dict.fromkeys(names))
+
+
+def count_trials(formula: Formula, variables: Mapping[str, Variable], rows: Ints) -> Floats:
+    """(n,) trials of rows in which none of them is missing; raises GlimmError for what is no number of trials."""
+    parts = [formula.trials] if formula.trials is not None else [formula.successes, formula.failures]
+    trials = np.sum([_whole(part, variables, rows, len(rows)) for part in parts if part is not None], axis=0)
+    _refuse(trials <= 0, rows, lambda at: f"{formula.response} has no trials")
+    return np.asarray(trials, dtype=np.float64)
+
+
 def make_response(formula: Formula, family: Family, variables: Mapping[str, Variable], rows: Ints | None) -> Made:
     """(y, trials, Response) on the rows used, by what the family's support allows.
 

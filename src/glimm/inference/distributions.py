@@ -1,7 +1,9 @@
-"""Families as distributions: Y_i ~ F(mu_i; parameters, w_i), with draws and Var Y = phi v(mu) / w.
+"""Families as distributions: Y_i ~ F(mu_i; parameters, w_i), with draws, F itself and Var Y = phi v(mu) / w.
 
 Weights divide the dispersion of families that have one, and are not part of any other distribution.
-Source: Dunn and Smyth (2018), Generalized Linear Models With Examples in R, chapters 5 and 12 (Tweedie: a Poisson sum of gammas).
+F of counts and of proportions is the incomplete gamma or beta function, which also joins the whole numbers smoothly.
+Source: Dunn and Smyth (2018), Generalized Linear Models With Examples in R, chapters 5 and 12 (Tweedie: a Poisson sum of gammas);
+Shuster (1968), J. Am. Stat. Assoc. 63, 1514-1516 (inverse gaussian).
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ from ..kernels.matrix import Floats
 from ..records import Record
 
 Values = Mapping[str, float]
+TAIL = 9.0
+BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +30,15 @@ class Distribution:
     """One family.
 
     draw : (generator, mu, values of the parameters, weights or 1, trials or 1) -> responses on the scale of the mean, shaped as mu
+    below : (y, mu, values, weights or 1, trials or 1) -> P(Y <= y) at whole numbers of a count, y on the scale of the mean, a smooth
+    rising function of y >= 0 between them; arrays of one shape, mu inside (low, high)
     variance : (mu, values) -> variance of one response with weight and trials 1
     low, high : means are inside; closed : the ends are means too
     weighted : weights divide the dispersion
     """
 
     draw: Callable[[np.random.Generator, Floats, Values, Any, Any], Floats]
+    below: Callable[[Floats, Floats, Values, Any, Any], Floats]
     variance: Callable[[Floats, Values], Floats]
     low: float = 0.0
     high: float = np.inf
@@ -88,16 +95,93 @@ def _tweedie(rng: np.random.Generator, mu: Floats, values: Values, w: Any, trial
     return np.asarray(rng.gamma(count * (2.0 - power) / (power - 1.0), phi * (power - 1.0) * mu ** (power - 1.0)))
 
 
+def _gaussian_below(y: Floats, mu: Floats, values: Values, w: Any, trials: Any) -> Floats:
+    from scipy.special import ndtr
+
+    return np.asarray(ndtr((y - mu) / np.sqrt(values["phi"] / w)))
+
+
+def _binomial_below(y: Floats, mu: Floats, values: Values, w: Any, trials: Any) -> Floats:
+    from scipy.special import betainc
+
+    count = y * trials
+    return np.asarray(np.where(count < trials, betainc(np.where(count < trials, trials - count, 1.0), count + 1.0, 1.0 - mu), 1.0))
+
+
+def _poisson_below(y: Floats, mu: Floats, values: Values, w: Any, trials: Any) -> Floats:
+    from scipy.special import gammaincc
+
+    return np.asarray(gammaincc(y + 1.0, mu))
+
+
+def _gamma_below(y: Floats, mu: Floats, values: Values, w: Any, trials: Any) -> Floats:
+    from scipy.special import gammainc
+
+    shape = w / values["phi"]
+    return np.asarray(gammainc(shape, y / mu * shape))
+
+
+def _inverse_gaussian_below(y: Floats, mu: Floats, values: Values, w: Any, trials: Any) -> Floats:
+    from scipy.special import log_ndtr, ndtr
+
+    shape = w / values["phi"]
+    root = np.sqrt(shape / np.maximum(y, 1e-300))
+    return np.asarray(ndtr(root * (y / mu - 1.0)) + np.exp(2.0 * shape / mu + log_ndtr(-root * (y / mu + 1.0))))
+
+
+def _negative_binomial_below(y: Floats, mu: Floats, values: Values, w: Any, trials: Any) -> Floats:
+    from scipy.special import betainc
+
+    k = values["k"]
+    return np.asarray(betainc(k, y + 1.0, k / (k + mu)))
+
+
+def _negative_binomial1_below(y: Floats, mu: Floats, values: Values, w: Any, trials: Any) -> Floats:
+    from scipy.special import betainc
+
+    alpha = values["alpha"]
+    return np.asarray(betainc(mu / alpha, y + 1.0, 1.0 / (1.0 + alpha)))
+
+
+def _beta_below(y: Floats, mu: Floats, values: Values, w: Any, trials: Any) -> Floats:
+    from scipy.special import betainc
+
+    return np.asarray(betainc(mu * values["precision"], (1.0 - mu) * values["precision"], y))
+
+
+def _tweedie_below(y: Floats, mu: Floats, values: Values, w: Any, trials: Any) -> Floats:
+    """P(N = 0) + sum over n >= 1 of P(N = n) P(Gamma(n shape) <= y / size), the terms that a Poisson number N has within TAIL sd."""
+    from scipy.special import gammainc, gammaln, xlogy
+
+    power, phi = values["power"], values["phi"] / w
+    shape = (2.0 - power) / (power - 1.0)
+    both = np.broadcast_arrays(mu ** (2.0 - power) / (phi * (2.0 - power)), y / (phi * (power - 1.0) * mu ** (power - 1.0)))
+    rate, scaled = (a.ravel() for a in both)
+    out = np.exp(-rate)
+    first = np.maximum(1.0, np.floor(rate - TAIL * np.sqrt(rate)))
+    terms = np.ceil(rate + TAIL * np.sqrt(rate) + 2.0 * TAIL) - first + 1.0
+    order = np.argsort(-terms, kind="stable")
+    start = 0
+    while start < len(order):
+        most = int(terms[order[start]])
+        at = order[start : start + max(1, BLOCK // most)]
+        n = first[at, None] + np.arange(most)
+        chance = np.exp(xlogy(n, rate[at, None]) - rate[at, None] - gammaln(n + 1.0))
+        out[at] += np.sum(chance * gammainc(n * shape, scaled[at, None]), axis=1)
+        start += len(at)
+    return np.asarray(np.minimum(out, 1.0).reshape(both[0].shape))
+
+
 DISTRIBUTIONS: Final[dict[str, Distribution]] = {
-    "gaussian": Distribution(_gaussian, lambda mu, v: np.full_like(mu, v["phi"]), low=-np.inf, weighted=True),
-    "binomial": Distribution(_binomial, lambda mu, v: mu * (1.0 - mu), high=1.0, closed=True),
-    "poisson": Distribution(_poisson, lambda mu, v: mu, high=1e18, closed=True),
-    "gamma": Distribution(_gamma, lambda mu, v: v["phi"] * mu**2, weighted=True),
-    "inverse_gaussian": Distribution(_inverse_gaussian, lambda mu, v: v["phi"] * mu**3, weighted=True),
-    "negative_binomial": Distribution(_negative_binomial, lambda mu, v: mu + mu**2 / v["k"], high=1e17),
-    "negative_binomial1": Distribution(_negative_binomial1, lambda mu, v: (1.0 + v["alpha"]) * mu, high=1e17),
-    "beta": Distribution(_beta, lambda mu, v: mu * (1.0 - mu) / (1.0 + v["precision"]), high=1.0),
-    "tweedie": Distribution(_tweedie, lambda mu, v: v["phi"] * mu ** v["power"], weighted=True),
+    "gaussian": Distribution(_gaussian, _gaussian_below, lambda mu, v: np.full_like(mu, v["phi"]), low=-np.inf, weighted=True),
+    "binomial": Distribution(_binomial, _binomial_below, lambda mu, v: mu * (1.0 - mu), high=1.0, closed=True),
+    "poisson": Distribution(_poisson, _poisson_below, lambda mu, v: mu, high=1e18, closed=True),
+    "gamma": Distribution(_gamma, _gamma_below, lambda mu, v: v["phi"] * mu**2, weighted=True),
+    "inverse_gaussian": Distribution(_inverse_gaussian, _inverse_gaussian_below, lambda mu, v: v["phi"] * mu**3, weighted=True),
+    "negative_binomial": Distribution(_negative_binomial, _negative_binomial_below, lambda mu, v: mu + mu**2 / v["k"], high=1e17),
+    "negative_binomial1": Distribution(_negative_binomial1, _negative_binomial1_below, lambda mu, v: (1.0 + v["alpha"]) * mu, high=1e17),
+    "beta": Distribution(_beta, _beta_below, lambda mu, v: mu * (1.0 - mu) / (1.0 + v["precision"]), high=1.0),
+    "tweedie": Distribution(_tweedie, _tweedie_below, lambda mu, v: v["phi"] * mu ** v["power"], weighted=True),
 }
 
 

@@ -1,6 +1,7 @@
 """Predictions of a fitted model: h(x'beta + offset + sum z'b) conditional on the clusters, typical (b = 0), or averaged over b (marginal).
 
-Standard errors by the delta method; for a marginal mean of a GLMM they include the uncertainty of theta.
+Standard errors by the delta method; for a marginal mean of a GLMM they include the uncertainty of theta, for a mean of a known cluster
+that of its effect. Intervals for new clusters and new responses are in `intervals`.
 """
 
 from __future__ import annotations
@@ -11,16 +12,20 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ..design.records import NewRows
-from ..errors import GlimmError, NotYetError
+from ..errors import GlimmError
+from ..family import Link
 from ..inference.covariance import Inference, theta_covariance
+from ..inference.known_clusters import known_variance
 from ..inference.random import dvariance, variance
 from ..inference.wald import quantile
 from ..kernels import mean
 from ..kernels.matrix import Floats
 from ..records import MixedRecord, Record
 from .average import average
+from .intervals import Limits, carried, check_cluster, check_prediction, of_clusters, of_responses
 
 TARGETS = ("conditional", "typical", "marginal")
+INTERVALS = ("confidence", "cluster", "prediction")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +49,9 @@ def check(record: Record, scale: str, target: str | None, interval: str | None) 
     if scale not in ("response", "link"):
         raise GlimmError(f"predict: scale must be 'response' or 'link', not {scale!r}")
     mixed = isinstance(record, MixedRecord)
-    target = target or ("conditional" if mixed else "marginal")
+    if target is None and mixed:
+        target = "conditional" if interval != "cluster" else "marginal" if scale == "response" else "typical"
+    target = target or "marginal"
     if target not in TARGETS:
         raise GlimmError(f"predict: target must be one of {', '.join(TARGETS)}, not {target!r}")
     if not mixed and target != "marginal":
@@ -53,57 +60,89 @@ def check(record: Record, scale: str, target: str | None, interval: str | None) 
         )
     if scale == "link" and target == "marginal" and mixed and record.design.mean.link.name != "identity":
         raise GlimmError("predict: a marginal mean is an average on the scale of the response: use scale='response', or target='typical'")
-    if interval not in (None, "confidence", "prediction"):
-        raise GlimmError(f"predict: interval must be 'confidence' or 'prediction', not {interval!r}")
+    if interval is not None and interval not in INTERVALS:
+        raise GlimmError(f"predict: interval must be one of {', '.join(INTERVALS)}, not {interval!r}")
     if interval == "prediction":
-        raise NotYetError("predict: interval='prediction' is not in this release: use interval='confidence'")
-    if interval is not None and target == "conditional":
-        raise NotYetError(
-            "predict: intervals of conditional predictions are not in this release: use target='typical' or target='marginal'"
-        )
+        check_prediction(record, scale)
+    if interval == "cluster":
+        check_cluster(record, target)
     return target
+
+
+def needs_effects(target: str, interval: str | None) -> bool:
+    """Whether the columns of the random effects are needed."""
+    return target != "typical" or interval == "cluster"
 
 
 def predict(record: Record, inference: Inference, new: NewRows, scale: str, target: str, interval: str | None, level: float) -> Prediction:
     """Predict for rows read by design.replay; `target` comes from check()."""
-    part = record.design.mean
-    beta = record.vector[record.blocks["mean"]]
-    eta = new.matrix.times(beta) + (0.0 if new.offset is None else new.offset)
+    link = record.design.mean.link
+    eta = new.matrix.times(record.vector[record.blocks["mean"]]) + (0.0 if new.offset is None else new.offset)
     unknown: dict[str, int] = {}
     unmet: dict[str, int] = {}
-    if isinstance(record, MixedRecord) and target != "typical":
+    sd = None
+    if isinstance(record, MixedRecord) and needs_effects(target, interval):
         there = [~np.isnan(z).any(axis=1) for z in new.z]
         new = replace(new, complete=np.logical_and.reduce([new.complete, *there]), z=tuple(np.nan_to_num(z) for z in new.z))
-    if isinstance(record, MixedRecord) and target == "conditional":
-        eta = eta + random_part(record, new)
-        unknown, unmet = strangers(record, new)
-    sd = spread(record, new) if isinstance(record, MixedRecord) and target == "marginal" else None
+        if target == "conditional":
+            eta = eta + random_part(record, new)
+            unknown, unmet = strangers(record, new)
+        else:
+            sd = spread(record, new)
+    by_sd = None
     if scale == "link":
-        estimate, by_eta, by_sd = eta, np.ones(len(eta)), None
-    elif sd is not None:
-        estimate, by_eta, by_sd = average(part.link, eta, sd)
+        estimate, by_eta = eta, np.ones(len(eta))
+    elif target == "marginal" and sd is not None:
+        estimate, by_eta, by_sd = average(link, eta, sd)
     else:
-        estimate, by_eta = mean(part.link.kernel, eta)[:2]
-        by_sd = None
+        estimate, by_eta = mean(link.kernel, eta)[:2]
     estimate = np.where(new.complete, estimate, np.nan)
     if interval is None:
         return Prediction(estimate, unknown=unknown, unmet=unmet)
+    q = quantile(level, inference.df)
+    if interval == "confidence" and by_sd is not None and isinstance(record, MixedRecord):
+        limits = of_average(record, new, estimate, by_eta, by_sd, q)
+    else:
+        s2 = eta_variance(record, inference, new, target)
+        v = 0.0 if sd is None else sd**2
+        if interval == "cluster":
+            limits = of_clusters(link, scale, eta, np.sqrt(v + s2), q)
+        elif interval == "prediction":
+            limits = of_responses(record, new, eta, v + s2, level, q)
+        else:
+            limits = of_mean(link, scale, eta, by_eta, np.sqrt(s2), q)
+    se, low, high = (np.where(new.complete, a, np.nan) for a in limits)
+    return Prediction(estimate, se, low, high, unknown, unmet)
+
+
+def eta_variance(record: Record, inference: Inference, new: NewRows, target: str) -> Floats:
+    """(n,) variance of the linear predictor's estimate; with target "conditional" the cluster's effect is part of it."""
+    if isinstance(record, MixedRecord) and target == "conditional":
+        found = known_variance(record, inference.work, new)
+    else:
+        part = record.design.mean
+        x = (new.matrix.dense() - part.center) / part.scale
+        found = np.einsum("ij,jk,ik->i", x, inference.work, x)
+    return np.asarray(np.maximum(found, 0.0))
+
+
+def of_mean(link: Link, scale: str, eta: Floats, by_eta: Floats, se: Floats, q: float) -> Limits:
+    """The interval of eta, carried to the mean."""
+    if scale == "link" or link.name == "identity":
+        return Limits(se, eta - q * se, eta + q * se)
+    return Limits(np.abs(by_eta) * se, *carried(link, eta, q * se))
+
+
+def of_average(record: MixedRecord, new: NewRows, estimate: Floats, by_eta: Floats, by_sd: Floats, q: float) -> Limits:
+    """The interval of a mean over clusters, by its derivatives in beta and in theta."""
+    part = record.design.mean
     jacobian = by_eta[:, None] * ((new.matrix.dense() - part.center) / part.scale)
-    cov = inference.work
-    if by_sd is not None and isinstance(record, MixedRecord):
-        cov = theta_covariance(record)
-        rest = np.zeros((len(eta), len(cov) - jacobian.shape[1]))
-        rest[:, : record.blocks["theta"].stop - record.blocks["theta"].start] = by_sd[:, None] * dspread(record, new)
-        jacobian = np.hstack([jacobian, rest])
-    variance = np.einsum("ij,jk,ik->i", jacobian, cov, jacobian)
-    se = np.where(new.complete, np.sqrt(np.maximum(variance, 0.0)), np.nan)
-    half = quantile(level, inference.df) * se
-    if scale == "response" and part.link.name != "identity" and by_sd is None:  # the interval of eta, carried to the mean
-        half_eta = quantile(level, inference.df) * np.sqrt(np.maximum(variance, 0.0)) / np.where(by_eta == 0.0, np.inf, np.abs(by_eta))
-        ends = mean(part.link.kernel, eta - half_eta)[0], mean(part.link.kernel, eta + half_eta)[0]
-        low, high = (np.where(new.complete, e, np.nan) for e in ends)
-        return Prediction(estimate, se, low, high, unknown, unmet)
-    return Prediction(estimate, se, estimate - half, estimate + half, unknown, unmet)
+    cov = theta_covariance(record)
+    rest = np.zeros((len(estimate), len(cov) - jacobian.shape[1]))
+    rest[:, : record.blocks["theta"].stop - record.blocks["theta"].start] = by_sd[:, None] * dspread(record, new)
+    jacobian = np.hstack([jacobian, rest])
+    se = np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", jacobian, cov, jacobian), 0.0))
+    return Limits(se, estimate - q * se, estimate + q * se)
 
 
 def random_part(record: MixedRecord, new: NewRows) -> Floats:

@@ -223,16 +223,19 @@ def augment(record: Record, fitted: Floats, residual: Floats, kind: str) -> pd.D
 def prediction(record: Record, p: Prediction, interval: str | None) -> Any:
     """What predict returns: an array, or with an interval a frame of estimate, std_error, conf_low, conf_high.
 
-    Warns of rows whose cluster the fit does not know; called by a method that the user called.
+    Warns of rows whose cluster the fit does not know, and of intervals of 0/1 responses; called by a method that the user called.
     """
     import pandas as pd
 
+    said = []
     if p.unknown or p.unmet:
-        warnings.warn(
-            f"predict: {unknown_words(p, len({term.group for term in record.design.mean.random}) > 1)}",
-            GlimmWarning,
-            stacklevel=3,
-        )
+        words = unknown_words(p, len({term.group for term in record.design.mean.random}) > 1)
+        said.append(words if interval is None else f"{words}; the interval has the variance of a new cluster's effect")
+    if interval == "prediction" and record.design.response.kind == "binary":
+        better = "interval='cluster' (the means of clusters)" if isinstance(record, MixedRecord) else "interval='confidence' (the mean)"
+        said.append(f"the interval of one 0/1 response is nearly always 0 to 1 and says little: use {better}")
+    for words in said:
+        warnings.warn(f"predict: {words}", GlimmWarning, stacklevel=3)
     if interval is None:
         return p.estimate
     columns = {"estimate": p.estimate, "std_error": p.std_error, "conf_low": p.conf_low, "conf_high": p.conf_high}
