@@ -47,7 +47,7 @@ class Bridges(ABC):
         values : default each level against the reference, of two numbers the larger against the smaller, of other numbers x + 1 against
         x. A pair (from, to); "+5" or 5 adds; "sd" adds a standard deviation; "pairwise" or "sequential" for levels.
         target : of a mixed model "marginal" (default: averaged over its clusters' distribution), "typical" (effects at zero) or
-        "conditional" (each row with its own cluster's predicted effect, which is taken as known); GLM and GEE have "marginal" only
+        "conditional" (each row with its own cluster's predicted effect, uncertain too, given theta); GLM and GEE have "marginal" only
         by : column or columns of subgroups, each averaged over its own rows: predictors, or groupings of the fit
         population : "all" rows used; "treated", those with the value gone to; "untreated", the value come from; or a table of other people
         Rows count by their weights and trials; those of a table count alike.

@@ -6,6 +6,7 @@ This is Henderson's inverse of the mixed model equations. Source: Henderson (197
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,24 +24,58 @@ from .random import covariances
 
 MOST_EFFECTS = 4000
 CELLS = 1 << 22
+REMEDY = "use target='typical' or target='marginal'"
+
+
+@dataclass(frozen=True, slots=True)
+class Joint:
+    """The effects of the clusters and the coefficients together.
+
+    v : (E, E) Var(b | y, beta), blocks of levels as a sparse matrix for one term, dense for several; d : (E, p) d b~ / d beta
+    roots : per term (k, k) or None: effects are counted as b, or as u with b = root u
+    """
+
+    v: Any
+    d: Floats
+    roots: tuple[Floats | None, ...]
+
+    def columns(self, record: MixedRecord, new: NewRows) -> Any:
+        """(n, E) what the effects are multiplied by in each row, sparse; nothing where a row's cluster is not known."""
+        return _columns(record, new.places, new.z, self.roots)
+
+
+def joint(record: MixedRecord) -> Joint:
+    """Raises NotYetError under ou, and for several terms with too many effects."""
+    terms = record.design.mean.random
+    if any(term.times is not None for term in terms):
+        raise NotYetError(f"errors of known clusters are not there for ou in this release: {REMEDY}")
+    count = sum(effects.size for effects in record.effects)
+    if len(terms) == 1:
+        return _one_term(record)
+    if count > MOST_EFFECTS:
+        raise NotYetError(
+            f"errors of known clusters are there for up to {MOST_EFFECTS} random effects where there are several terms, and this model has "
+            f"{count}: {REMEDY}"
+        )
+    return _several_terms(record, count)
 
 
 def known_variance(record: MixedRecord, work: Floats, new: NewRows) -> Floats:
     """(n,) the variance for new rows; work : (p, p) Var(beta^) in working columns. A cluster that is not known has that of a new one.
 
-    Raises NotYetError under ou, and for several terms with too many effects.
+    Raises NotYetError as `joint` does.
     """
-    terms = record.design.mean.random
-    if any(term.times is not None for term in terms):
-        raise NotYetError(
-            "predict: intervals of known clusters are not there for ou in this release: use target='typical' or target='marginal'"
-        )
-    part = record.design.mean
+    known, part = joint(record), record.design.mean
     x = (new.matrix.dense() - part.center) / part.scale
-    within, moved = _one_term(record, new) if len(terms) == 1 else _several_terms(record, new)
+    rows = known.columns(record, new)
+    within = np.empty(len(x))
+    step = max(1, CELLS // rows.shape[1]) if isinstance(known.v, np.ndarray) else len(x)
+    for r in range(0, len(x), max(step, 1)):
+        one = rows[r : r + step]
+        within[r : r + step] = np.asarray(one.multiply(one @ known.v).sum(axis=1)).ravel()
     for places, z, sigma in zip(new.places, new.z, covariances(record), strict=True):
         within += np.where(places < 0, np.einsum("ij,jk,ik->i", z, sigma, z), 0.0)
-    x += moved
+    x += rows @ known.d
     return np.asarray(within + np.einsum("ij,jk,ik->i", x, work, x))
 
 
@@ -53,57 +88,42 @@ def observed_weights(record: MixedRecord) -> Floats:
     return -jets(record.family.kernel, design.mean.link.kernel, design.y, linear_predictor(record), design.size, psi)[2]
 
 
-def _one_term(record: MixedRecord, new: NewRows) -> tuple[Floats, Floats]:
-    """z'V z (n,) and D'z (n, p), zero for unknown clusters; levels are independent of each other."""
+def _one_term(record: MixedRecord) -> Joint:
+    """Levels are independent of each other."""
+    from scipy import sparse
+
     part = record.design.mean
-    (term,), (places,), (z,) = part.random, new.places, new.z
+    (term,) = part.random
     (v,) = conditional_variances(record)
     order, starts = by_level(term)
     rows = Rows(part.matrix, part.center, part.scale, order=order, threads=Control().n_threads)
     w = observed_weights(record)
-    crossed = np.stack([rows.cluster_scores(w * term.z[:, a], starts) for a in range(z.shape[1])], axis=1)
-    d = -v @ crossed
-    known = np.flatnonzero(places >= 0)
-    within, moved = np.zeros(len(places)), np.zeros((len(places), part.matrix.p))
-    at = places[known]
-    within[known] = np.einsum("ij,ijk,ik->i", z[known], v[at], z[known])
-    for a in range(z.shape[1]):
-        moved[known] += z[known, a, None] * d[at, a]
-    return within, moved
+    crossed = np.stack([rows.cluster_scores(w * term.z[:, a], starts) for a in range(v.shape[1])], axis=1)
+    levels, k = v.shape[:2]
+    blocks = sparse.bsr_matrix((v, np.arange(levels), np.arange(levels + 1)), shape=(levels * k, levels * k))
+    return Joint(blocks.tocsr(), -(v @ crossed).reshape(levels * k, -1), (None,))
 
 
-def _several_terms(record: MixedRecord, new: NewRows) -> tuple[Floats, Floats]:
-    """The same with b = Lambda u, u ~ N(0, I): V = Lambda M^-1 Lambda', M = Lambda'Z'W Z Lambda + I."""
+def _several_terms(record: MixedRecord, count: int) -> Joint:
+    """b = Lambda u, u ~ N(0, I): V = Lambda M^-1 Lambda', M = Lambda'Z'W Z Lambda + I."""
     part = record.design.mean
-    count = sum(effects.size for effects in record.effects)
-    if count > MOST_EFFECTS:
-        raise NotYetError(
-            f"predict: intervals of known clusters are there for up to {MOST_EFFECTS} random effects where there are several terms, and "
-            f"this model has {count}: use target='typical' or target='marginal'"
-        )
-    a = _columns(record, tuple(term.places for term in part.random), tuple(term.z for term in part.random))
+    scale = np.sqrt(record.scale) if record.linear else 1.0
+    roots = tuple(scale * root for root in record.roots)
+    a = _columns(record, tuple(term.places for term in part.random), tuple(term.z for term in part.random), roots)
     wa = a.multiply(observed_weights(record)[:, None]).tocsr()
     m = inverse((a.T @ wa).toarray() + np.eye(count))
-    d = -m @ (wa.T @ ((part.matrix.dense() - part.center) / part.scale))
-    rows = _columns(record, new.places, new.z)
-    within = np.empty(len(new.complete))
-    step = max(1, CELLS // max(count, 1))
-    for r in range(0, len(within), step):
-        one = rows[r : r + step]
-        within[r : r + step] = np.asarray(one.multiply(one @ m).sum(axis=1)).ravel()
-    return within, np.asarray(rows @ d)
+    return Joint(m, -m @ (wa.T @ ((part.matrix.dense() - part.center) / part.scale)), roots)
 
 
-def _columns(record: MixedRecord, places: tuple[Any, ...], z: tuple[Floats, ...]) -> Any:
-    """(n, all u) Z Lambda as a sparse matrix, nothing where a row's cluster is not known."""
+def _columns(record: MixedRecord, places: tuple[Any, ...], z: tuple[Floats, ...], roots: tuple[Floats | None, ...]) -> Any:
+    """(n, E) Z, or Z Lambda, as a sparse matrix."""
     from scipy import sparse
 
-    scale = np.sqrt(record.scale) if record.linear else 1.0
     parts = []
-    for at, columns, root, effects in zip(places, z, record.roots, record.effects, strict=True):
+    for at, columns, root, effects in zip(places, z, roots, record.effects, strict=True):
         k = columns.shape[1]
         known = np.flatnonzero(at >= 0)
-        values = scale * (columns[known] @ root)
+        values = columns[known] if root is None else columns[known] @ root
         where = at[known, None].astype(np.int64) * k + np.arange(k)
         shape = (len(at), effects.size)
         parts.append(sparse.csr_matrix((values.ravel(), (np.repeat(known, k), where.ravel())), shape=shape))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from ..data.records import Variable
 from ..design.clusters import gather
 from ..design.records import NewRows
 from ..design.replay import Population, moved
+from ..inference.known_clusters import Joint
 from ..kernels import Rows, mean
 from ..kernels.matrix import Codes, Floats, Ints
 from ..records import MixedRecord, Record
@@ -63,11 +64,12 @@ class Cells:
 
 @dataclass(frozen=True, slots=True)
 class Averages:
-    """values : (S, G); gradient : (S, G, P); means : (S, n) of the rows, where asked for."""
+    """values : (S, G); gradient : (S, G, P); where asked for, means : (S, n) of the rows, loads : (S) of (G, E) in the clusters' effects."""
 
     values: Floats
     gradient: Floats
     means: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+    loads: tuple[Any, ...] = ()
 
 
 class Means(NamedTuple):
@@ -79,9 +81,16 @@ class Means(NamedTuple):
 
 
 def averages(
-    record: Record, population: Population, quantities: Sequence[Quantity], cells: Cells, target: str, means: bool = False
+    record: Record,
+    population: Population,
+    quantities: Sequence[Quantity],
+    cells: Cells,
+    target: str,
+    *,
+    means: bool = False,
+    known: Joint | None = None,
 ) -> Averages:
-    """The averages of each quantity in each cell; means : keep those of the rows."""
+    """The averages of each quantity in each cell; means : keep those of the rows; known : the clusters whose effects they depend on."""
     size, share = len(quantities), cells.shares
     order, starts = by_cell(cells)
     out = Averages(
@@ -89,7 +98,9 @@ def averages(
         np.zeros((size, cells.count, parameters(record))),
         np.zeros((size, population.n)) if means else np.zeros((0, 0)),
     )
+    loads = []
     for s, quantity in enumerate(quantities):
+        load: Any = 0
         for changes, weight in quantity:
             new = moved(record.design, population, changes, target != "typical")
             found = row_means(record, new, target)
@@ -99,7 +110,10 @@ def averages(
             out.gradient[s] += gradient(record, new, found, w, order, starts)
             if means:
                 out.means[s] += found.m if weight is None else weight * found.m
-    return out
+            if known is not None and isinstance(record, MixedRecord):
+                load = load + _gathered(cells, np.where(w == 0.0, 0.0, w * found.by_eta)) @ known.columns(record, new)
+        loads.append(load)
+    return replace(out, loads=tuple(loads)) if known is not None else out
 
 
 def row_means(record: Record, new: NewRows, target: str) -> Means:
@@ -185,6 +199,14 @@ def cross_codes(columns: Iterable[tuple[Codes, int]], n: int) -> tuple[Codes, In
     _, first, within = np.unique(key[inside], return_index=True, return_inverse=True)
     of[inside] = within.ravel()
     return of, np.flatnonzero(inside)[first]
+
+
+def _gathered(cells: Cells, w: Floats) -> Any:
+    """(G, n) sparse: rows of each cell with their weights."""
+    from scipy import sparse
+
+    inside = np.flatnonzero(cells.of >= 0)
+    return sparse.csr_matrix((w[inside], (cells.of[inside], inside)), shape=(cells.count, len(w)))
 
 
 def _sums(values: Floats, order: Ints, starts: Ints) -> Floats:

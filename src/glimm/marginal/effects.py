@@ -17,12 +17,14 @@ from ..design.replay import Population
 from ..errors import GlimmError
 from ..inference.covariance import Inference, joint_covariance
 from ..inference.influence import row_influence
+from ..inference.known_clusters import Joint, joint
 from ..inference.wald import p_values, quantile
 from ..kernels import link as link_eta
 from ..kernels import mean
 from ..kernels.matrix import Floats
-from ..records import Record
-from .averages import Cells, Quantity, averages, influence
+from ..records import MixedRecord, Record
+from .averages import Averages, Cells, Quantity, averages, influence
+from .intervals import carried
 from .population import Groups, Wish, group_rows, observed, open_population
 from .resample import resampled
 from .settings import Contrast, Value, contrasts, derivative, grid, moved_to
@@ -33,14 +35,14 @@ Columns = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Estimated:
-    """Averages with their covariance.
+    """Averages of S quantities in G subgroups, with their covariance inside each subgroup.
 
-    values : (A,) one after the other; cov : (A, A); draws : (B, A) of resampled clusters, or None
+    values : (S, G); cov : (G, S, S); draws : (B, S, G) of resampled clusters, or None
     """
 
     values: Floats
     cov: Floats
-    draws: Floats | None
+    draws: Floats | None = None
 
 
 def effect(record: Record, inference: Inference, variable: str, contrast: str, values: Any, wish: Wish) -> Columns:
@@ -61,23 +63,20 @@ def effect(record: Record, inference: Inference, variable: str, contrast: str, v
     found = estimate(record, inference, population, quantities, groups.cells, wish)
     rows = []
     for c, cells in zip(asked, picked, strict=True):
-        for g in cells:
-            old, new = (places[v.label] * groups.cells.count + g for v in (c.old, c.new))
-            rows.append((c, g, old, new))
+        rows += [(c, g, places[c.old.label], places[c.new.label]) for g in cells]
     if not rows:
         raise GlimmError(f"effect: no row has the value of {variable!r} that population={wish.population!r} asks for")
-    before, after = (np.array([row[k] for row in rows]) for k in (2, 3))
-    made = contrasted(found, before, after, contrast, inference.df, wish.level)
-    sizes = groups.cells.rows[[g for _, g, _, _ in rows]]
+    cell, before, after = (np.array([row[k] for row in rows]) for k in (1, 2, 3))
+    made = contrasted(found, (cell, before, after), contrast, inference.df, wish.level)
     return {
         "variable": [variable] * len(rows),
         "contrast": [named(c, contrast) for c, _, _, _ in rows],
         "target": [wish.target] * len(rows),
-        **groups.columns([g for _, g, _, _ in rows]),
+        **groups.columns(cell.tolist()),
         **made,
-        "mean_from": found.values[before],
-        "mean_to": found.values[after],
-        "rows": sizes,
+        "mean_from": found.values[before, cell],
+        "mean_to": found.values[after, cell],
+        "rows": groups.cells.rows[cell],
     }
 
 
@@ -93,7 +92,7 @@ def slope(record: Record, inference: Inference, variable: str, wish: Wish) -> Co
         "contrast": [f"d mean / d {variable}"] * count,
         "target": [wish.target] * count,
         **groups.columns(range(count)),
-        **plain(found, inference.df, wish.level),
+        **tested(found.values[0], errors_of(found)[0], None if found.draws is None else found.draws[:, 0], inference.df, wish.level),
         "rows": groups.cells.rows,
     }
 
@@ -105,15 +104,21 @@ def means(record: Record, inference: Inference, asked: Mapping[str, Any], wish: 
     combinations = grid(record.design, population, asked)
     found = estimate(record, inference, population, [quantity for _, quantity in combinations], groups.cells, wish)
     count = groups.cells.count
+    draws = None if found.draws is None else found.draws.reshape(len(found.draws), -1)
     places = [(values, g) for values, _ in combinations for g in range(count)]
     named_values = {name: [values[j].value for values, _ in places] for j, name in enumerate(asked)}
     return {
         **named_values,
         "target": [wish.target] * len(places),
         **groups.columns([g for _, g in places], taken=tuple(asked)),
-        **on_link(record, found, inference.df, wish.level),
+        **on_link(record, found.values.ravel(), errors_of(found).ravel(), draws, quantile(wish.level, inference.df), wish.level),
         "rows": groups.cells.rows[[g for _, g in places]],
     }
+
+
+def errors_of(found: Estimated) -> Floats:
+    """(S, G) standard errors."""
+    return np.asarray(np.sqrt(np.maximum(np.einsum("gss->sg", found.cov), 0.0)))
 
 
 def asked_of(variables: Any) -> dict[str, Any]:
@@ -132,19 +137,36 @@ def asked_of(variables: Any) -> dict[str, Any]:
 def estimate(
     record: Record, inference: Inference, population: Population, quantities: Sequence[Quantity], cells: Cells, wish: Wish
 ) -> Estimated:
-    """The averages, quantity by quantity and in each cell by cell, with the errors that are asked for."""
-    sampled = wish.errors == "sampled"
-    found = averages(record, population, quantities, cells, wish.target, means=sampled)
-    size = found.values.size
-    if sampled:
-        clusters, estimates = row_influence(record, inference)
-        each = influence(found, cells, clusters, estimates).reshape(size, -1)
-        return Estimated(found.values.ravel(), each @ each.T, None)
+    """The averages with the errors that are asked for."""
     if wish.errors == "bootstrap":
+        found = averages(record, population, quantities, cells, wish.target)
         draws = resampled(record, inference, population, quantities, cells, wish)
-        return Estimated(found.values.ravel(), np.atleast_2d(np.cov(draws.T)), draws)
-    jacobian = found.gradient.reshape(size, -1)
-    return Estimated(found.values.ravel(), jacobian @ joint_covariance(record, inference) @ jacobian.T, None)
+        left = draws - draws.mean(axis=0)
+        return Estimated(found.values, np.einsum("bsg,btg->gst", left, left) / (len(draws) - 1.0), draws)
+    if wish.errors == "sampled":
+        found = averages(record, population, quantities, cells, wish.target, means=True)
+        clusters, estimates = row_influence(record, inference)
+        each = influence(found, cells, clusters, estimates)
+        return Estimated(found.values, np.einsum("sgk,tgk->gst", each, each))
+    if wish.target == "conditional" and isinstance(record, MixedRecord):
+        known = joint(record)
+        found = averages(record, population, quantities, cells, wish.target, known=known)
+        return Estimated(found.values, of_known(record, inference, found, known))
+    found = averages(record, population, quantities, cells, wish.target)
+    cov = joint_covariance(record, inference)
+    return Estimated(found.values, np.einsum("sgp,pq,tgq->gst", found.gradient, cov, found.gradient, optimize=True))
+
+
+def of_known(record: MixedRecord, inference: Inference, found: Averages, known: Joint) -> Floats:
+    """(G, S, S) l V l' + (g + l D) C (g + l D)', given theta: g in beta, l in the clusters' effects, whose errors go together."""
+    size, count = found.values.shape
+    out = np.empty((count, size, size))
+    along = np.stack([found.gradient[s, :, : record.blocks["mean"].stop] + load @ known.d for s, load in enumerate(found.loads)])
+    for s, load in enumerate(found.loads):
+        spread = load @ known.v
+        for t, other in enumerate(found.loads):
+            out[:, s, t] = np.asarray(other.multiply(spread).sum(axis=1)).ravel()
+    return np.asarray(out + np.einsum("sgp,pq,tgq->gst", along, inference.work, along, optimize=True))
 
 
 def named(c: Contrast, contrast: str) -> str:
@@ -160,30 +182,43 @@ def _bracketed(value: Value) -> str:
     return f"({value.label})" if value.value is None and " " in value.label else value.label
 
 
-def contrasted(found: Estimated, old: Any, new: Any, contrast: str, df: float | None, level: float) -> Columns:
+def contrasted(found: Estimated, which: tuple[Any, Any, Any], contrast: str, df: float | None, level: float) -> Columns:
     """estimate, std_error, statistic, p_value, conf_low, conf_high of contrasts of averages.
 
-    Ratios: statistic and limits on the log scale, std_error = estimate times the error of its log.
+    which : (r,) subgroup, quantity from, quantity to. Ratios: statistic and limits on the log scale, std_error = estimate times its log's
     """
-    a, c = found.values[new], found.values[old]
-    to_scale, slopes = _scale(contrast, a, c)
-    g, h = slopes
-    variance = g**2 * found.cov[new, new] + h**2 * found.cov[old, old] + 2.0 * g * h * found.cov[new, old]
-    se = np.sqrt(np.where(variance > -1e-12 * np.abs(found.cov[new, new]), np.maximum(variance, 0.0), np.nan))
+    cell, old, new = which
+    a, c = found.values[new, cell], found.values[old, cell]
+    to_scale, (g, h) = _scale(contrast, a, c)
+    own, other, both = found.cov[cell, new, new], found.cov[cell, old, old], found.cov[cell, new, old]
+    variance = g**2 * own + h**2 * other + 2.0 * g * h * both
+    se = np.sqrt(np.where(variance > -1e-12 * (g**2 * own + h**2 * other), np.maximum(variance, 0.0), np.nan))
     middle = to_scale(a, c)
-    half = quantile(level, df) * se
-    low, high = middle - half, middle + half
-    if found.draws is not None:
-        drawn = to_scale(found.draws[:, new], found.draws[:, old])
-        se = drawn.std(axis=0, ddof=1)
-        low, high = np.quantile(drawn, [0.5 - 0.5 * level, 0.5 + 0.5 * level], axis=0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        statistic = middle / se
-    p = p_values(statistic, df)
+    draws = None if found.draws is None else to_scale(found.draws[:, new, cell], found.draws[:, old, cell])
+    if draws is not None:
+        se = draws.std(axis=0, ddof=1)
+    made = tested(middle, se, draws, df, level)
     if contrast == "difference":
-        return _columns(middle, se, statistic, p, low, high)
+        return made
     estimate = np.exp(middle)
-    return _columns(estimate, estimate * se, statistic, p, np.exp(low), np.exp(high))
+    low, high = np.exp(made["conf_low"]), np.exp(made["conf_high"])
+    return {**made, "estimate": estimate, "std_error": estimate * se, "conf_low": low, "conf_high": high}
+
+
+def tested(estimate: Floats, se: Floats, draws: Floats | None, df: float | None, level: float) -> Columns:
+    """Estimates tested against zero, with limits: normal or t, or percentiles of the draws."""
+    half = quantile(level, df) * se
+    low, high = (estimate - half, estimate + half) if draws is None else percentiles(draws, level)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        statistic = estimate / se
+    names = ("estimate", "std_error", "statistic", "p_value", "conf_low", "conf_high")
+    return dict(zip(names, (estimate, se, statistic, p_values(statistic, df), low, high), strict=True))
+
+
+def percentiles(draws: Floats, level: float) -> tuple[Floats, Floats]:
+    """(r,) limits of (B, r) draws."""
+    low, high = np.quantile(draws, [0.5 - 0.5 * level, 0.5 + 0.5 * level], axis=0)
+    return low, high
 
 
 def _scale(contrast: str, a: Floats, c: Floats) -> tuple[Callable[[Floats, Floats], Floats], tuple[Floats, Floats]]:
@@ -203,35 +238,16 @@ def _positive(a: Floats, c: Floats, top: float, what: str, needs: str) -> None:
         raise GlimmError(f"effect: {what} needs {needs}, and one is {wrong[0]:.4g}: use contrast='difference'")
 
 
-def _columns(estimate: Floats, se: Floats, statistic: Floats, p: Floats, low: Floats, high: Floats) -> Columns:
-    return {"estimate": estimate, "std_error": se, "statistic": statistic, "p_value": p, "conf_low": low, "conf_high": high}
-
-
-def plain(found: Estimated, df: float | None, level: float) -> Columns:
-    """Averages that may be of any sign, tested against zero."""
-    se = np.sqrt(np.maximum(np.diag(found.cov), 0.0))
-    half = quantile(level, df) * se
-    low, high = found.values - half, found.values + half
-    if found.draws is not None:
-        low, high = np.quantile(found.draws, [0.5 - 0.5 * level, 0.5 + 0.5 * level], axis=0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        statistic = found.values / se
-    return _columns(found.values, se, statistic, p_values(statistic, df), low, high)
-
-
-def on_link(record: Record, found: Estimated, df: float | None, level: float) -> Columns:
+def on_link(record: Record, estimate: Floats, se: Floats, draws: Floats | None, q: float, level: float) -> Columns:
     """Averages of means, with the interval of g(average), which stays where means are."""
     kernel = record.design.mean.link.kernel
-    se = np.sqrt(np.maximum(np.diag(found.cov), 0.0))
-    if found.draws is not None:
-        low, high = np.quantile(found.draws, [0.5 - 0.5 * level, 0.5 + 0.5 * level], axis=0)
+    if draws is not None:
+        low, high = percentiles(draws, level)
     else:
-        eta = link_eta(kernel, found.values)
+        eta = link_eta(kernel, estimate)
         by_eta = np.abs(mean(kernel, eta)[1])
-        half = quantile(level, df) * np.divide(se, by_eta, out=np.full(len(se), np.nan), where=by_eta > 0.0)
-        ends = mean(kernel, eta - half)[0], mean(kernel, eta + half)[0]
-        low, high = np.minimum(*ends), np.maximum(*ends)
-    return {"estimate": found.values, "std_error": se, "conf_low": low, "conf_high": high}
+        low, high = carried(record.design.mean.link, eta, q * np.divide(se, by_eta, out=np.full(len(se), np.nan), where=by_eta > 0.0))
+    return {"estimate": estimate, "std_error": se, "conf_low": low, "conf_high": high}
 
 
 def _cells(

@@ -14,7 +14,7 @@ import numpy as np
 from ..design.records import NewRows
 from ..errors import GlimmError
 from ..family import Link
-from ..inference.covariance import Inference, theta_covariance
+from ..inference.covariance import Inference, joint_covariance
 from ..inference.known_clusters import known_variance
 from ..inference.random import dvariance, variance
 from ..inference.wald import quantile
@@ -101,7 +101,7 @@ def predict(record: Record, inference: Inference, new: NewRows, scale: str, targ
         return Prediction(estimate, unknown=unknown, unmet=unmet)
     q = quantile(level, inference.df)
     if interval == "confidence" and by_sd is not None and isinstance(record, MixedRecord):
-        limits = of_average(record, new, estimate, by_eta, by_sd, q)
+        limits = of_average(record, joint_covariance(record, inference), new, (estimate, by_eta, by_sd), q)
     else:
         s2 = eta_variance(record, inference, new, target)
         v = 0.0 if sd is None else sd**2
@@ -133,11 +133,13 @@ def of_mean(link: Link, scale: str, eta: Floats, by_eta: Floats, se: Floats, q: 
     return Limits(np.abs(by_eta) * se, *carried(link, eta, q * se))
 
 
-def of_average(record: MixedRecord, new: NewRows, estimate: Floats, by_eta: Floats, by_sd: Floats, q: float) -> Limits:
-    """The interval of a mean over clusters, by its derivatives in beta and in theta."""
-    part = record.design.mean
+def of_average(record: MixedRecord, cov: Floats, new: NewRows, found: tuple[Floats, Floats, Floats], q: float) -> Limits:
+    """The interval of a mean over clusters, by its derivatives in beta and in theta.
+
+    cov : (P, P) of (working beta, theta, psi); found : the mean, its derivatives in eta and in the spread
+    """
+    part, (estimate, by_eta, by_sd) = record.design.mean, found
     jacobian = by_eta[:, None] * ((new.matrix.dense() - part.center) / part.scale)
-    cov = theta_covariance(record)
     rest = np.zeros((len(estimate), len(cov) - jacobian.shape[1]))
     rest[:, : record.blocks["theta"].stop - record.blocks["theta"].start] = by_sd[:, None] * dspread(record, new)
     jacobian = np.hstack([jacobian, rest])

@@ -34,7 +34,7 @@ MOST_LOST = 0.2
 def resampled(
     record: Record, inference: Inference, population: Population, quantities: Sequence[Quantity], cells: Cells, wish: Wish
 ) -> Floats:
-    """(B, S G) averages of the fits to resampled clusters.
+    """(B, S, G) averages of the fits to resampled clusters.
 
     Draws that cannot be fitted, or leave a subgroup empty, are left out with a warning that counts them; more than a fifth is an error.
     """
@@ -82,7 +82,7 @@ def _one(
         return None
     if again.solution.code not in ("converged", "boundary") or not np.isfinite(again.vector).all():
         return None
-    return averages(again, some(population, rows), quantities, own, target).values.ravel()
+    return averages(again, some(population, rows), quantities, own, target).values
 
 
 def refitted(record: Record, design: Design) -> Record:
