@@ -50,8 +50,8 @@ def of_clusters(facts: Facts, robust: bool) -> Iterator[Statement]:
         yield Statement(
             "few_clusters",
             f"{fewest.name} has {fewest.clusters} clusters: fewer than {flags.VARIANCE_CLUSTERS} say little about a variance between "
-            f"clusters, and robust standard errors from them are too small; a GLM with C({ticked(fewest.name)}) among the predictors compares rows "
-            "inside these clusters only, and a mixed model averaged, fit.marginal_params(), needs no robust errors.",
+            f"clusters, and robust standard errors from them are too small; a GLM with C({ticked(fewest.name)}) among the predictors "
+            "compares rows inside these clusters only, and a mixed model averaged, fit.marginal_params(), needs no robust errors.",
             {"clusters": fewest.clusters},
         )
     elif robust and fewest.clusters < flags.ROBUST_CLUSTERS:
@@ -87,8 +87,8 @@ def of_dependence(facts: Facts, g: Group) -> Iterator[Statement]:
     if g.apart_z < -flags.CERTAIN:
         yield Statement(
             "negative_correlation",
-            f"Residuals of two rows of one {g.name} correlate by {figures(g.correlation, 2)} (z = {figures(g.apart_z, 3)}): rows of a cluster "
-            "are less alike than others, which a random intercept cannot be; a GEE or a GLM with clustered standard errors can.",
+            f"Residuals of two rows of one {g.name} correlate by {figures(g.correlation, 2)} (z = {figures(g.apart_z, 3)}): rows of a "
+            "cluster are less alike than others, which a random intercept cannot be; a GEE or a GLM with clustered standard errors can.",
             {"correlation": g.correlation, "z": g.apart_z},
         )
     elif abs(g.apart_z) < flags.UNSEEN:

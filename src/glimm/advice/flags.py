@@ -48,9 +48,10 @@ def varying_slopes(facts: Facts) -> tuple[Predictor, ...]:
 
 
 def between_and_within(facts: Facts) -> tuple[Predictor, ...]:
-    """Predictors whose cluster means add to the model."""
+    """Predictors whose cluster means add to the model; not the time, whose means only say who was there until when."""
     many = facts.main is not None and facts.main.clusters >= CLUSTERS_FOR_Z
-    return tuple(x for x in facts.predictors if many and abs(x.context_z) > CERTAIN)
+    time = None if facts.times is None else facts.times.name
+    return tuple(x for x in facts.predictors if many and abs(x.context_z) > CERTAIN and x.name != time)
 
 
 def cluster_level_only(facts: Facts) -> bool:

@@ -164,4 +164,7 @@ def untroubled(facts: seen.Facts) -> str:
         for g in facts.groups
         if not g.balanced
     ]
-    return f"Nothing of what was looked for is there: {listed(looked)}."
+    return (
+        "Nothing of what was looked for was found (few clusters or rows, alike or unlike rows, sizes or dropout that go with the outcome, "
+        f"predictors with two effects): {listed(looked)}."
+    )
