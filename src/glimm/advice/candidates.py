@@ -36,7 +36,8 @@ def candidates(frame: Frame, design: Design, r: Floats, p: int, mentioned: tuple
         *(n for text in formula.offsets for n in variables_in(text)),
     }
     known |= {factor for term in parse_terms(formula.fixed)[0] for factor in term.factors}
-    out = []
+    out: list[Candidate] = []
+    seen: list[Codes] = []
     for name in [name for name in frame.names if name not in known][:MOST_READ]:
         try:
             variable = frame.factor(name)
@@ -47,10 +48,13 @@ def candidates(frame: Frame, design: Design, r: Floats, p: int, mentioned: tuple
         codes, levels = used_codes(variable, design.rows)
         if len(levels) < FEWEST_LEVELS or any(isinstance(level, float) and not level.is_integer() for level in levels):
             continue
+        if any(len(levels) == int(c.max()) + 1 and measure.nested(codes, c) for c in seen):
+            continue
         rows = design.n / len(levels)
         _, correlation, z = measure.pair_correlation(r, codes, p)
         words = isinstance(levels[0], str)
         if rows >= FEWEST_ROWS and (rows <= MOST_ROWS or (z > CERTAIN and (words or stand_together(codes, len(levels))))):
+            seen.append(codes)
             out.append(Candidate(name, len(levels), rows, correlation, z))
     return tuple(sorted(out, key=lambda c: -c.z if c.z == c.z else 0.0)[:MOST_NAMED])
 

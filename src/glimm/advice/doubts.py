@@ -34,7 +34,7 @@ def unnamed(facts: Facts) -> Iterator[Statement]:
     for c in facts.candidates:
         yield Statement(
             "looks_clustered",
-            f"Column {c.name} is not in the call and has {c.levels} different values, {figures(c.rows, 3)} rows each on average, whose "
+            f"Column {c.name} is not in the call and has {c.levels} different values, {c.rows:.3g} rows each on average, whose "
             f"residuals correlate by {figures(c.correlation, 2)} (z = {figures(c.z, 3)}): if such rows belong together, say "
             f'groups="{c.name}".',
             {"column": c.name, "levels": c.levels, "rows": c.rows, "correlation": c.correlation, "z": c.z},
@@ -73,11 +73,13 @@ def of_clusters(facts: Facts, robust: bool) -> Iterator[Statement]:
     if flags.cluster_level_only(facts):
         names = listed([x.name for x in facts.predictors])
         fewest = min(facts.outer, key=lambda g: g.clusters)
+        told = "an individual answer rests on the assumed normal random effects; the population's is what the data compare."
+        if facts.link == "identity":
+            told = "the data compare clusters, whatever the question."
         yield Statement(
             "cluster_level_only",
             f"{names} {'does' if len(facts.predictors) == 1 else 'do'} not vary inside any of the {fewest.clusters} clusters of "
-            f"{fewest.name} (0 % of the variation): no cluster is seen under two values, so an individual answer rests on the assumed "
-            "normal random effects; the population's is what the data compare.",
+            f"{fewest.name} (0 % of the variation): no cluster is seen under two values, so {told}",
             {"clusters": fewest.clusters, "within": 0.0},
         )
 
@@ -108,7 +110,7 @@ def of_dependence(facts: Facts, g: Group) -> Iterator[Statement]:
 def of_size(facts: Facts) -> Iterator[Statement]:
     """Sizes that go with the outcome."""
     for g in facts.groups:
-        if flags.informative_size(g):
+        if flags.informative_size(g) and not flags.dropout_matters(facts):
             yield Statement(
                 "informative_cluster_size",
                 f"Clusters of {g.name} with more rows have {'higher' if g.size_z > 0 else 'lower'} outcomes (sizes {g.smallest} to "

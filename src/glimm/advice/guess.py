@@ -6,14 +6,12 @@ counts: whole numbers from below 10 on, sum r^2 / (n - p) >= 0.7 about Poisson m
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 import numpy as np
 
 from ..data.frames import Frame
 from ..data.records import Formula
 from ..data.text import plain_name
-from ..family import Family
 from ..kernels.matrix import Floats
 from .facts import Response
 
@@ -45,10 +43,9 @@ def guessed(y: Floats) -> str:
     return "poisson" if 0.0 <= low < LEAST_COUNT else "gaussian"
 
 
-def families(family: Family, response: Response, df: int, given: bool) -> Mapping[str, str]:
-    """The family for each model: a GEE and cluster-robust errors need no second parameter for counts, the others may."""
-    name = family.name
-    if given or name != "poisson":
+def families(name: str, response: Response, df: int) -> dict[str, str]:
+    """The guessed family for each model: a GEE and cluster-robust errors need no second parameter for counts, the others may."""
+    if name != "poisson":
         return dict.fromkeys(("glm", "glmm", "gee"), name)
     alone = "negative_binomial" if overdispersed(response.dispersion, df) else name
     clustered = "negative_binomial" if overdispersed(response.within_dispersion, df) else name

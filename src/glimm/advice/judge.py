@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..family import FAMILIES
+from ..family import resolve
 from ..output.reproduce import call, source
 from ..output.text import counted, figures, listed
 from ..records import Call
@@ -85,8 +85,8 @@ def population(facts: Facts, asked: Asked) -> Answer:
     if len(outer) == 1 and len(outer[0].factors) == 1:
         return gee(facts, asked, outer[0])
     names = [g.name for g in outer]
-    family = FAMILIES.get(facts.families["gee"])
-    if len(outer) == 2 and all(len(g.factors) == 1 for g in outer) and family is not None and family.orthogonal:
+    family = resolve(facts.families["gee"])[0]
+    if len(outer) == 2 and all(len(g.factors) == 1 for g in outer) and family.orthogonal:
         crossing = next(c for c in facts.crossings if {c.first, c.second} == set(names))
         why = Statement(
             "two_way_clusters",
@@ -186,8 +186,9 @@ def robust(facts: Facts, g: Group) -> Statement:
     many = g.clusters >= flags.ROBUST_CLUSTERS
     return Statement(
         "robust_errors",
-        f"The estimates stay right if the working correlation is wrong; so do the robust standard errors with {g.clusters} clusters, "
-        + ("which are enough (40 or more)." if many else "though these are few (fewer than 40), and the errors come out too small."),
+        f"With the right model of the mean the estimates hold even if the working correlation is wrong; so do the robust standard errors, "
+        f"given many clusters: {g.clusters} are "
+        + ("enough (40 or more)." if many else "few (fewer than 40), and the errors come out too small."),
         {"clusters": g.clusters},
     )
 
@@ -219,7 +220,10 @@ def within(facts: Facts, x: Predictor) -> Statement:
             dict(x.within),
         )
     shares = listed([f"{percent(share)} of its variation is inside {name}" for name, share in inside.items()])
-    return Statement("within", f"{x.name} varies inside clusters ({shares}): its coefficient compares rows of one cluster.", dict(x.within))
+    share = next(iter(inside.values()))
+    between = f" and, for the other {percent(1.0 - share)}, different clusters" if len(x.within) == 1 and share < 1.0 - flags.VARIES else ""
+    text = f"{x.name} varies inside clusters ({shares}): its coefficient compares rows of one cluster{between}."
+    return Statement("within", text, dict(x.within))
 
 
 def random_slope(x: Predictor, g: Group) -> Statement:
@@ -291,8 +295,9 @@ def dropout_reason(facts: Facts) -> Statement:
     d = facts.dropout
     return Statement(
         "dropout_depends_on_response",
-        f"{d.clusters} clusters end early, and their last residual is {figures(d.difference, 3)} from that of the others at the same "
-        f"occasion (z = {figures(d.z, 3)}): a GEE assumes that dropout does not follow earlier outcomes, a mixed model allows it.",
+        f"{d.clusters} clusters end early, and their last residual is {figures(abs(d.difference), 3)} "
+        f"{'above' if d.difference > 0 else 'below'} that of the others at the same occasion (z = {figures(d.z, 3)}): a GEE assumes that "
+        "dropout does not follow earlier outcomes, a mixed model allows it.",
         {"clusters": d.clusters, "difference": d.difference, "z": d.z},
     )
 

@@ -30,7 +30,7 @@ from .candidates import candidates
 from .facts import Crossing, Dropout, Facts, Group, Lag, Pattern, Predictor, Response, Times
 from .guess import LEAST_DISPERSION, families, first_guess, guessed
 
-MOST_COLUMNS = 60
+MOST_CELLS = 20_000_000
 VARIES = 0.05
 MOST_OCCASIONS = 100
 
@@ -78,6 +78,12 @@ class Sight:
         """Dispersion of the residuals."""
         return float(self.r @ self.r) / max(self.design.n - self.p, 1)
 
+    @property
+    def weight(self) -> float:
+        """Mean weight, by which the dispersion of counts and binary responses is too large."""
+        w = self.design.weights
+        return 1.0 if w is None or not self.record.family.scale_known else float(w.mean())
+
 
 def look(asked: Asked, data: Any) -> Facts:
     """All facts.
@@ -98,7 +104,7 @@ def look(asked: Asked, data: Any) -> Facts:
     return Facts(
         formula=fixed_formula(formula),
         bars={bar.text: bar.name for bar in formula.bars},
-        families=families(family, response, sight.design.n - sight.p, asked.family is not None),
+        families=chosen(asked, family, sight, response),
         link=sight.design.mean.link.name,
         given=asked.family is not None,
         n=sight.design.n,
@@ -118,6 +124,19 @@ def look(asked: Asked, data: Any) -> Facts:
         separated=int((sight.record.solution.evidence or {}).get("rows", 1)) if sight.record.solution.code == "separated" else 0,
         missing=sight.design.missing,
     )
+
+
+def chosen(asked: Asked, family: Family, sight: Sight, response: Response) -> dict[str, str]:
+    """The family for each model; a GEE estimates no parameter of a family, and takes the GLM's."""
+    if asked.family is None:
+        return families(family.name, response, sight.design.n - sight.p)
+    named = dict.fromkeys(("glm", "glmm", "gee"), asked.family.strip())
+    if family.name.startswith("negative_binomial") and family.free:
+        return named | {"gee": "poisson"}
+    if family.name == "tweedie" and len(family.free) == 2:
+        power = float(family.natural(sight.record.vector[sight.record.blocks["family"]])[0][1])
+        return named | {"gee": f"tweedie({min(max(power, 1.01), 1.99):.2f})"}
+    return named
 
 
 def fixed_formula(formula: Formula) -> str:
@@ -160,7 +179,7 @@ def seen(asked: Asked, formula: Formula, frame: Frame, columns: tuple[str, ...])
         found = guessed(design.y)
         if found != name:
             counted = sight_of(designed(found), resolve(found, asked.link)[0])
-            if found != "poisson" or counted.phi >= LEAST_DISPERSION:
+            if found != "poisson" or counted.phi / counted.weight >= LEAST_DISPERSION:
                 return counted, counted.record.family
     family = resolve(name, asked.link)[0]
     quick = resolve("poisson", design.mean.link)[0] if family.name.startswith("negative_binomial") else family
@@ -271,8 +290,8 @@ def describe_response(sight: Sight, within: float) -> Response:
         whole=bool(np.array_equal(y, np.floor(y))),
         events=float(counts @ y) if binomial else np.nan,
         failures=float(counts @ (1.0 - y)) if binomial else np.nan,
-        dispersion=sight.phi,
-        within_dispersion=within,
+        dispersion=sight.phi / sight.weight,
+        within_dispersion=within / sight.weight,
         skewness=measure.skewness(sight.r),
     )
 
@@ -282,7 +301,7 @@ def describe_predictors(sight: Sight, used: tuple[Grouping, ...], main: Grouping
     spec = sight.design.spec.fixed
     labels = {label for label, _, _ in spec.terms}
     linear = (sight.record.family.name, sight.design.mean.link.name) == ("gaussian", "identity")
-    dense = sight.design.mean.matrix.dense() if main is not None and 0 < sight.p <= MOST_COLUMNS else None
+    dense = sight.design.mean.matrix.dense() if main is not None and 0 < sight.p * sight.design.n <= MOST_CELLS else None
     d1, w = row_terms(sight.record) if dense is not None else (np.zeros(0), np.zeros(0))
     out = []
     for name in spec.variables:

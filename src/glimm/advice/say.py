@@ -126,7 +126,7 @@ def sections(advice: Advice) -> tuple[Section, ...]:
     for answer in advice.answers:
         asked = " or ".join(answer.questions).capitalize()
         out.append(Heading(f"{asked}: {answer.name}", tuple(f"The question: {ASKS[question]}." for question in answer.questions)))
-        out.append(Code(answer.call + (f"\nthen {answer.then}" if answer.then else "")))
+        out.append(Code(f"fit = {answer.call}\n{answer.then}" if answer.then else answer.call))
         out.append(Items(tuple(map(str, answer.reasons))))
     out += [Heading("Missing values"), Items(tuple(map(str, advice.missing))), Heading("What would change this advice")]
     out.append(Items(tuple(map(str, advice.doubts))) if advice.doubts else Paragraph(untroubled(facts)))
@@ -157,14 +157,18 @@ def summary(facts: seen.Facts) -> list[tuple[str, str]]:
 
 def untroubled(facts: seen.Facts) -> str:
     """What was looked for and not found."""
-    looked = [f"{facts.n} rows for {counted(facts.p, 'coefficient')}"]
-    looked += [f"{g.clusters} clusters of {g.name} (rows correlate by {figures(g.correlation, 2)})" for g in facts.groups]
-    looked += [
-        f"sizes of {g.name} from {g.smallest} to {g.largest} that do not go with the outcome (z = {figures(g.size_z, 2)})"
-        for g in facts.groups
-        if not g.balanced
-    ]
-    return (
-        "Nothing of what was looked for was found (few clusters or rows, alike or unlike rows, sizes or dropout that go with the outcome, "
-        f"predictors with two effects): {listed(looked)}."
-    )
+    t = facts.times
+    uneven = any(not g.balanced for g in facts.groups)
+    looked = {
+        "few rows for the coefficients": True,
+        "columns that look like clusters": not facts.groups and not facts.own,
+        "few clusters": bool(facts.groups),
+        "clusters whose rows are no more alike than chance": bool(facts.groups),
+        "sizes that go with the outcome": uneven,
+        "dropout that follows earlier outcomes": facts.dropout is not None,
+        "correlation that falls with time": t is not None,
+        "predictors with another effect between clusters than inside": any(x.context_z == x.context_z for x in facts.predictors),
+    }
+    numbers = [f"{facts.n} rows for {counted(facts.p, 'coefficient')}"]
+    numbers += [f"{g.clusters} clusters of {g.name} (rows correlate by {figures(g.correlation, 2)})" for g in facts.groups]
+    return f"None of these was found: {listed([what for what, asked in looked.items() if asked])}. There are {listed(numbers)}."

@@ -28,6 +28,12 @@ def family(facts: Facts) -> Statement:
         return Statement("family_given" if facts.given else "family_binomial", f"Family binomial, {how}: {text}.", numbers)
     if facts.given:
         text = f"Family {name}, as named: {r.name} runs from {figures(r.low, 3)} to {figures(r.high, 3)}, mean {figures(r.mean, 3)}."
+        other = facts.families["gee"]
+        if facts.groups and other != name:
+            text += (
+                f" A GEE estimates no parameter of a family: it takes {other}, and estimates the factor by which rows vary more (here "
+                f"{figures(r.dispersion, 3)} at first)."
+            )
         return Statement("family_given", text, numbers)
     runs = f"{r.name} holds whole numbers from {r.low:g} to {r.high:g}, mean {figures(r.mean, 3)}"
     if facts.families["gee"] == "poisson":
@@ -58,7 +64,7 @@ def clusters(facts: Facts) -> Iterator[Statement]:
         yield Statement(
             "dependence",
             f"{counted(g.clusters, 'cluster')} of {g.name}, {sizes(g)}: residuals of two rows of one cluster correlate by "
-            f"{figures(g.correlation, 2)} ({counted(g.pairs, 'pair')}, z = {figures(g.z, 3)} of independence){unchanged(facts, g)}.",
+            f"{figures(g.correlation, 2)} ({counted(g.pairs, 'pair')}, z = {figures(g.z, 3)} against independence){unchanged(facts, g)}.",
             numbers,
         )
     if facts.groups:
