@@ -140,6 +140,31 @@ def test_compare(run, csv):
         assert said["fits"][1]["llf"] == fits[1].llf
 
 
+def test_advise(run, csv):
+    data = glimm.read(csv)
+    expected = glimm.advise("b ~ x", data, groups="g", time="t", question="population")
+    words = ("advise", "b ~ x", "data", "--groups", "g", "--time", "t", "--question", "population")
+    assert run(*words) == (0, f"{expected}\n", "")
+    said = numbers(run, *words)
+    assert (said["model"], said["calls"]) == ("gee", expected.calls)
+    assert [doubt["code"] for doubt in said["doubts"]] == [doubt.code for doubt in expected.doubts]
+    assert said["answers"][0]["reasons"][0]["evidence"] == pytest.approx(dict(expected.answers[0].reasons[0].evidence))
+    listed = run("advise", "--help")[1].partition("one object: ")[2].partition(";")[0]
+    assert list(said) == re.findall(r"\w+", re.sub(r"\{[^}]*\}|\[[^]]*\]", "", listed))
+    both = glimm.advise("n ~ x", data, groups=["g", "h"], family="poisson", exposure="time")
+    more = ("--groups", "g", "--groups", "h", "--family", "poisson", "--exposure", "time")
+    assert run("advise", "n ~ x", "data", *more)[1] == f"{both}\n"
+
+
+def test_what_advise_refuses(run):
+    assert run("advise", "b ~ x", "data", "--groups", "gg")[::2] == (
+        1,
+        "glimm: no column 'gg' in the data, needed by groups=: did you mean 'g'? (have: g, h, x, y, b, t, n, w, time, word, one, same)\n",
+    )
+    assert run("advise", "b ~ x", "data", "--question", "averages")[0] == 2
+    assert run("advise", "b ~ x", "data", "--reml")[0] == 2
+
+
 def test_compare_keeps_offsets_of_the_formula_and_odd_names(run, data, tmp_path):
     path = tmp_path / "odd.csv"
     data.rename(columns={"g": "my group"}).to_csv(path, index=False)

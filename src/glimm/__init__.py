@@ -3,6 +3,7 @@
     glimm.glm (formula, data, family=...)              rows independent
     glimm.glmm(formula with (1 | id), data, ...)       conditional on the cluster
     glimm.gee (formula, data, groups="id", ...)        average over the population
+    glimm.advise(formula, data, groups="id", ...)      which of them fits the question and the data, and why
     glimm.compare(glm_fit, glmm_fit, gee_fit)          what each number means, side by side
     glimm.read(path)                                   csv, tsv, parquet, Arrow -> pandas
     glimm.report(fit, "report.html")                   one page: what was done, tables, pictures, how to do it again
@@ -24,6 +25,7 @@ _ROOMS = {
     "glmm": "api",
     "gee": "api",
     "compare": "api",
+    "advise": "api",
     "report": "api",
     "Control": "estimators.control",
     "CustomFamily": "family",
@@ -37,7 +39,6 @@ _ROOMS = {
 _LATER = {
     "lrt": "compare llf, or aic, of two fits by maximum likelihood",
     "table": "glimm.compare(...) has the fits side by side, and their numbers in .table",
-    "advise": "glimm.compare(...) says what each model assumes",
     "missing_report": "fit.missing has the rows left out, by variable and by cluster",
     "impute": "rows with a missing value are left out (missing='drop') or refused (missing='error')",
     "pool": "fit each data set, and combine params and cov_params() by Rubin's rules",
@@ -46,7 +47,7 @@ _LATER = {
 }
 
 if TYPE_CHECKING:
-    from .api import compare, gee, glm, glmm, report
+    from .api import advise, compare, gee, glm, glmm, report
     from .data.files import read
     from .datasets import load_dataset
     from .errors import GlimmError, GlimmWarning, NotYetError
@@ -60,6 +61,7 @@ __all__ = [
     "GlimmWarning",
     "NotYetError",
     "__version__",
+    "advise",
     "compare",
     "gee",
     "glm",

@@ -6,7 +6,7 @@ glm: rows independent. glmm: conditional on the cluster. gee: average over the p
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from numbers import Integral
 from pathlib import Path
@@ -31,6 +31,7 @@ from .output.reproduce import keep
 if TYPE_CHECKING:
     from os import PathLike
 
+    from .advice.say import Advice
     from .comparison import Comparison
 
 F = TypeVar("F", bound=Fit)
@@ -219,6 +220,54 @@ def compare(*fits: Fit, effect: Any = None, contrast: str = "difference", values
     return Comparison(build([(fit.record, fit.inference) for fit in fits], effect, contrast, values))
 
 
+def advise(
+    formula: str,
+    data: Any,
+    *,
+    groups: str | Sequence[str] | None = None,
+    time: str | None = None,
+    question: str | None = None,
+    family: str | None = None,
+    link: str | None = None,
+    weights: str | None = None,
+    offset: str | None = None,
+    exposure: str | None = None,
+) -> Advice:
+    """Look at the data and say which model fits the question, why, what to write, and what would change the advice.
+
+    formula : as of the doors; random effects in it name groups too; data : as of the doors
+    groups : the column that says which rows belong together, or several, nested or crossed; time : occasions inside clusters
+    question : "individual" (what a predictor does for one cluster), "population" (for the average), None explains both
+    family : default guessed from the response; link, weights, offset, exposure : as in glm, columns by name
+
+    Returns an Advice: `model`, `call` and `calls` (Python source), `reasons`, `doubts`, `missing` with their numbers, `facts`.
+    Raises GlimmError for anything in the call or the data that the doors refuse, and for groups with a single cluster.
+
+    >>> import glimm
+    >>> advice = glimm.advise("resp ~ age * smoke", glimm.load_dataset("ohio"), groups="id", question="individual")
+    >>> print(advice.call)
+    glimm.glmm("resp ~ age * smoke + (1 | id)", data, family="binomial")
+    """
+    from .advice.look import Asked
+    from .advice.say import build
+
+    if not isinstance(formula, str):
+        raise GlimmError(f"formula must be text such as 'y ~ x', not {type(formula).__name__}")
+    names = (groups,) if isinstance(groups, str) else tuple(groups) if isinstance(groups, list | tuple) else () if groups is None else None
+    if names is None or not all(isinstance(name, str) for name in names):
+        raise GlimmError("groups must name a column, groups='id', or several, groups=['school', 'class']: make arrays columns")
+    columns = {"time": time, "weights": weights, "offset": offset, "exposure": exposure}
+    for role, given in columns.items():
+        if not (given is None or isinstance(given, str)):
+            raise GlimmError(f"{role} must name a column of the data, not {type(given).__name__}: make it a column")
+    for role, given in {"family": family, "link": link, "question": question}.items():
+        if not (given is None or isinstance(given, str)):
+            raise GlimmError(f"{role} must be a name, not {type(given).__name__}")
+    if time is not None and not names and "|" not in formula:
+        raise GlimmError("time= needs groups=: the column that says which rows belong together, such as groups='id'")
+    return build(Asked(formula, tuple(dict.fromkeys(names)), family=family, link=link, **columns), data, question)
+
+
 def report(fit: Fit | Comparison, path: str | PathLike[str]) -> Path:
     """Write a fit or a comparison as one page of HTML that needs nothing else: what was done, tables, pictures, how to do it again.
 
@@ -335,4 +384,4 @@ def _announced(fit: F) -> F:
     return fit
 
 
-__all__ = ["Control", "compare", "gee", "glm", "glmm", "report"]
+__all__ = ["Control", "advise", "compare", "gee", "glm", "glmm", "report"]

@@ -154,6 +154,22 @@ def run_compare(a: argparse.Namespace) -> int:
     return _status(fits)
 
 
+def run_advise(a: argparse.Namespace) -> int:
+    """glimm advise: which model. Returns the exit status."""
+    _parts(a)
+    from . import api
+
+    advice = api.advise(a.formula, _data(a.data), **_given(a, "groups", "time", "question", *SHARED[:-1]))
+    if a.json:
+        from .advice.say import plain_advice
+        from .output.plain import plain
+
+        _print_json({**plain(plain_advice(advice)), "version": VERSION})
+    else:
+        print(advice)
+    return DONE
+
+
 def run_demo(a: argparse.Namespace) -> int:
     """glimm demo: the tour of the ohio data. Returns the exit status."""
     from .demo import main as demo
@@ -164,7 +180,7 @@ def run_demo(a: argparse.Namespace) -> int:
     return DONE
 
 
-RUN: Final = MappingProxyType({"fit": run_fit, "compare": run_compare, "demo": run_demo})
+RUN: Final = MappingProxyType({"fit": run_fit, "compare": run_compare, "advise": run_advise, "demo": run_demo})
 
 
 def _parts(a: argparse.Namespace) -> Formula:

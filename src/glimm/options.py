@@ -23,12 +23,14 @@ _TOP: Final = f"""\
 commands:
   fit      one model of one data set: GLM, mixed model or GEE
   compare  the three side by side, with what each number means
+  advise   which of them fits a question and the data, and why
   demo     the same question asked three ways of real data
 
 examples:
   glimm fit "resp ~ age * smoke" ohio --family binomial
   glimm fit "resp ~ age * smoke + (1 | id)" ohio --family binomial
   glimm compare "resp ~ age * smoke" ohio --groups id --family binomial
+  glimm advise "resp ~ age * smoke" ohio --groups id --question population
   glimm fit --help
 
 {_STATUS}"""
@@ -60,6 +62,19 @@ examples:
 se_kind}}], notes, version.
 
 {_STATUS}"""
+_ADVISE: Final = f"""\
+Looks at clusters, sizes, occasions, missing values and residuals, fits nothing but a quick GLM, and prints which model fits the
+question, the Python call for it, the reasons with their numbers, and what in the data would change the advice.
+
+examples:
+  glimm advise "resp ~ age * smoke" ohio --groups id --time age
+  glimm advise "resp ~ age * smoke" ohio --groups id --question individual
+  glimm advise "score ~ x" marks.csv --groups school --groups class
+
+--json prints one object: model, calls, about, answers [{{questions, model, name, call, then, reasons}}], missing, doubts, version;
+about, reasons, missing and doubts are lists of {{code, text, evidence}}.
+
+{_STATUS}"""
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -74,7 +89,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     top.add_argument("--version", action="version", version=f"glimm {VERSION}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", help=argparse.SUPPRESS)
-    known = {name: add(commands) for name, add in (("fit", _add_fit), ("compare", _add_compare), ("demo", _add_demo))}
+    known = {
+        name: add(commands) for name, add in (("fit", _add_fit), ("compare", _add_compare), ("advise", _add_advise), ("demo", _add_demo))
+    }
     word = next((word for word in argv if not word.startswith("-")), None)
     if word is not None and word not in known:
         top.error(f"unknown command {word!r}: {suggest(word, known)}")
@@ -117,6 +134,17 @@ def _add_compare(commands: Any) -> argparse.ArgumentParser:
     return parser
 
 
+def _add_advise(commands: Any) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = _command(commands, "advise", "Say which model fits a question and the data, and why.", _ADVISE)
+    _add_data(parser, "binomial, poisson, gaussian, ... (default: guessed from the response)")
+    parser.add_argument("--groups", metavar="COLUMN", action="append", help="the clusters; twice for nested or crossed ones")
+    parser.add_argument("--time", metavar="COLUMN", help="occasions inside a cluster")
+    parser.add_argument("--question", choices=("individual", "population"), help="one cluster, or the average (default: both)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+    parser.set_defaults(parser=parser)
+    return parser
+
+
 def _add_demo(commands: Any) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = _command(commands, "demo", "The same question asked three ways of real data, with a picture.", "", "")
     parser.add_argument("--out", type=Path, metavar="FILE", help="where the picture goes (default: demo/ohio.png)")
@@ -138,15 +166,23 @@ def _command(commands: Any, name: str, description: str, epilog: str, words: str
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
     """Formula, data, and what every model has."""
+    _add_data(
+        parser, "gaussian (default), binomial, poisson, gamma, inverse_gaussian, negative_binomial, negative_binomial1, beta, tweedie"
+    )
+    parser.add_argument("--missing", choices=("drop", "error"), help="rows with missing values (default: drop, and say so)")
+    parser.add_argument("--max-iter", type=int, metavar="N", help="iterations at most")
+    parser.add_argument("--threads", type=int, metavar="N", help="threads at most; results do not depend on it")
+    parser.add_argument("--report", metavar="FILE", help="write a report there too, as HTML")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+
+
+def _add_data(parser: argparse.ArgumentParser, families: str) -> None:
+    """Formula, data, family and the columns of rows."""
     parser.add_argument("formula", metavar="FORMULA", help="such as 'y ~ x * f', in quotation marks")
     parser.add_argument(
         "data", metavar="DATA", help="csv, tsv, parquet or Arrow file (may be gzipped), - for standard input, or ohio, classroom"
     )
-    parser.add_argument(
-        "--family",
-        metavar="F",
-        help="gaussian (default), binomial, poisson, gamma, inverse_gaussian, negative_binomial, negative_binomial1, beta, tweedie",
-    )
+    parser.add_argument("--family", metavar="F", help=families)
     parser.add_argument(
         "--link",
         metavar="L",
@@ -156,11 +192,6 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", metavar="COLUMN", help="precision weights")
     parser.add_argument("--offset", metavar="COLUMN", help="known part of the linear predictor")
     parser.add_argument("--exposure", metavar="COLUMN", help="its log is an offset")
-    parser.add_argument("--missing", choices=("drop", "error"), help="rows with missing values (default: drop, and say so)")
-    parser.add_argument("--max-iter", type=int, metavar="N", help="iterations at most")
-    parser.add_argument("--threads", type=int, metavar="N", help="threads at most; results do not depend on it")
-    parser.add_argument("--report", metavar="FILE", help="write a report there too, as HTML")
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
 
 
 def _add_clustered(parser: argparse.ArgumentParser) -> None:

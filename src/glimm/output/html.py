@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from html import escape
 
-from .sections import Column, Facts, Heading, Items, Lines, Paragraph, Section, SideBySide, Table
+from .sections import Code, Column, Facts, Heading, Items, Lines, Paragraph, Section, SideBySide, Table
 from .terminal import aligned
 
 STYLE = """
@@ -33,6 +33,7 @@ STYLE = """
 .glimm table.facts tbody:last-child tr:last-child>*{border-bottom:0}
 .glimm table.side th,.glimm table.side td{min-width:8.5em}
 .glimm table.side thead th,.glimm table.side td.num{text-align:left}
+.glimm pre{overflow-x:auto;margin:.6em 0 .6em 1.2em}
 .glimm .limits{opacity:.72;font-size:.92em}
 """
 
@@ -72,6 +73,8 @@ def of(section: Section) -> str:
             return f"<p>{words(text)}</p>"
         case Items(sentences):
             return "<ul>\n" + "\n".join(f"<li>{words(s)}</li>" for s in sentences) + "\n</ul>" if sentences else ""
+        case Code(text):
+            return f"<pre><code>{words(text)}</code></pre>"
 
 
 def words(text: str) -> str:

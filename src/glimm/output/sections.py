@@ -77,7 +77,14 @@ class Items:
     sentences: tuple[str, ...]
 
 
-Section = Heading | Facts | Lines | Table | SideBySide | Paragraph | Items
+@dataclass(frozen=True, slots=True)
+class Code:
+    """Lines of code, kept as they are."""
+
+    text: str
+
+
+Section = Heading | Facts | Lines | Table | SideBySide | Paragraph | Items | Code
 
 
 def interval_cell(low: str, high: str) -> str:

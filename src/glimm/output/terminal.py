@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .sections import Column, Facts, Heading, Items, Lines, Paragraph, Section, SideBySide, Table
+from .sections import Code, Column, Facts, Heading, Items, Lines, Paragraph, Section, SideBySide, Table
 from .text import broken, labelled, point_aligned, table, wrapped
 
 INDENT = 17
@@ -51,6 +51,8 @@ def lines_of(section: Section, width: int) -> list[list[str]]:
             return [wrapped(text, width)]
         case Items(sentences):
             return [[("- " if k == 0 else "  ") + line for s in sentences for k, line in enumerate(wrapped(s, width - 2))]]
+        case Code(text):
+            return [["    " + line for line in text.split("\n")]]
 
 
 def columns_of(section: Table, width: int) -> list[str]:

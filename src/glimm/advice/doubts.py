@@ -1,0 +1,230 @@
+"""Facts -> what would change the advice: one statement for each trouble that the data show, none for healthy data.
+
+The thresholds are in flags.py and in the sentences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
+
+from ..output.text import counted, figures, listed
+from . import flags
+from .facts import Facts, Group
+from .guess import overdispersed
+from .judge import percent, quoted, ticked
+from .records import Answer, Statement
+
+EVENTS_PER_COEFFICIENT = 10
+ROWS_PER_COEFFICIENT = 10
+SKEWED = 1.0
+LEAST_ROWS = 30
+
+
+def doubts(facts: Facts, answers: tuple[Answer, ...]) -> tuple[Statement, ...]:
+    """Clusters first, then time, then the rest."""
+    models = {answer.model for answer in answers}
+    robust = any("population" in answer.questions and answer.model != "glmm" for answer in answers)
+    found = [*unnamed(facts), *of_clusters(facts, robust), *of_size(facts), *of_predictors(facts), *of_time(facts, models)]
+    return (*found, *of_response(facts, models), *of_rows(facts))
+
+
+def unnamed(facts: Facts) -> Iterator[Statement]:
+    """Columns that look like clusters."""
+    for c in facts.candidates:
+        yield Statement(
+            "looks_clustered",
+            f"Column {c.name} is not in the call and has {c.levels} different values, {c.rows:.3g} rows each on average, whose "
+            f"residuals correlate by {figures(c.correlation, 2)} (z = {figures(c.z, 3)}): if such rows belong together, say "
+            f'groups="{c.name}".',
+            {"column": c.name, "levels": c.levels, "rows": c.rows, "correlation": c.correlation, "z": c.z},
+        )
+
+
+def of_clusters(facts: Facts, robust: bool) -> Iterator[Statement]:
+    """How many there are, and whether they matter. robust : an answer has robust standard errors."""
+    if not facts.groups:
+        return
+    fewest = min(facts.groups, key=lambda g: g.clusters)
+    if fewest.clusters < flags.VARIANCE_CLUSTERS:
+        yield Statement(
+            "few_clusters",
+            f"{fewest.name} has {fewest.clusters} clusters: fewer than {flags.VARIANCE_CLUSTERS} say little about a variance between "
+            f"clusters, and robust standard errors from them are too small; a GLM with C({ticked(fewest.name)}) among the predictors "
+            "compares rows inside these clusters only, and a mixed model averaged, fit.marginal_params(), needs no robust errors.",
+            {"clusters": fewest.clusters},
+        )
+    elif robust and fewest.clusters < flags.ROBUST_CLUSTERS:
+        yield Statement(
+            "few_clusters",
+            f"{fewest.name} has {fewest.clusters} clusters: with fewer than {flags.ROBUST_CLUSTERS} robust standard errors are too small; "
+            'a mixed model averaged over its clusters, fit.marginal_params() or fit.effect(..., target="marginal"), does not rest on them.',
+            {"clusters": fewest.clusters},
+        )
+    for g in facts.groups:
+        if 2 * g.single > g.clusters:
+            yield Statement(
+                "single_row_clusters",
+                f"{g.single} of {g.clusters} clusters of {g.name} have 1 row: what rows of one cluster share is seen in the other "
+                f"{g.clusters - g.single} only.",
+                {"single": g.single, "clusters": g.clusters},
+            )
+        yield from of_dependence(facts, g)
+    if flags.cluster_level_only(facts):
+        names = listed([x.name for x in facts.predictors])
+        fewest = min(facts.outer, key=lambda g: g.clusters)
+        told = "an individual answer rests on the assumed normal random effects; the population's is what the data compare."
+        if facts.link == "identity":
+            told = "the data compare clusters, whatever the question."
+        yield Statement(
+            "cluster_level_only",
+            f"{names} {'does' if len(facts.predictors) == 1 else 'do'} not vary inside any of the {fewest.clusters} clusters of "
+            f"{fewest.name} (0 % of the variation): no cluster is seen under two values, so {told}",
+            {"clusters": fewest.clusters, "within": 0.0},
+        )
+
+
+def of_dependence(facts: Facts, g: Group) -> Iterator[Statement]:
+    """Rows of a cluster that are not alike, or less alike than chance."""
+    if g.apart_z < -flags.CERTAIN:
+        yield Statement(
+            "negative_correlation",
+            f"Residuals of two rows of one {g.name} correlate by {figures(g.correlation, 2)} (z = {figures(g.apart_z, 3)}): rows of a "
+            "cluster are less alike than others, which a random intercept cannot be; a GEE or a GLM with clustered standard errors can.",
+            {"correlation": g.correlation, "z": g.apart_z},
+        )
+    elif abs(g.apart_z) < flags.UNSEEN:
+        labels = [c for c in facts.crossings if g.name in (c.first, c.second)]
+        reused = ""
+        if labels and g.clusters <= flags.VARIANCE_CLUSTERS:
+            other = facts.group(labels[0].first if labels[0].second == g.name else labels[0].second)
+            reused = f" If a label of {g.name} means another thing in each {other.name}, write (1 | {quoted(other)}/{quoted(g)})."
+        yield Statement(
+            "little_dependence",
+            f"Residuals of two rows of one {g.name} correlate by {figures(g.correlation, 2)} over {counted(g.pairs, 'pair')} "
+            f"(z = {figures(g.apart_z, 2)}, no more than chance): without {g.name} the estimates would be nearly the same.{reused}",
+            {"correlation": g.correlation, "z": g.apart_z, "pairs": g.pairs},
+        )
+
+
+def of_size(facts: Facts) -> Iterator[Statement]:
+    """Sizes that go with the outcome."""
+    for g in facts.groups:
+        if flags.informative_size(g) and not flags.dropout_matters(facts):
+            yield Statement(
+                "informative_cluster_size",
+                f"Clusters of {g.name} with more rows have {'higher' if g.size_z > 0 else 'lower'} outcomes (sizes {g.smallest} to "
+                f"{g.largest}; correlation of size and mean residual {figures(g.size_correlation, 2)}, z = {figures(g.size_z, 3)}): an "
+                "average over rows is not one over clusters. Weights of one over the cluster's size give the latter.",
+                {"smallest": g.smallest, "largest": g.largest, "correlation": g.size_correlation, "z": g.size_z},
+            )
+
+
+def of_predictors(facts: Facts) -> Iterator[Statement]:
+    """Predictors that say one thing inside clusters and another between them."""
+    main = facts.main
+    for x in flags.between_and_within(facts):
+        assert main is not None
+        share = x.within[main.name]
+        yield Statement(
+            "between_within",
+            f"{x.name} varies inside {main.name} ({percent(share)}) and between ({percent(1.0 - share)}), and its cluster means tell more "
+            f"than its values (z = {figures(x.context_z, 3)}): one coefficient mixes two effects. Add the cluster means of {x.name} as a "
+            f"predictor; the coefficient of {x.name} is then the one inside clusters.",
+            {"within": share, "z": x.context_z},
+        )
+
+
+def of_time(facts: Facts, models: AbstractSet[str]) -> Iterator[Statement]:
+    """Dropout, and correlation that a random intercept does not have."""
+    d = facts.dropout
+    if d is not None and flags.dropout_matters(facts):
+        yield Statement(
+            "dropout_depends_on_response",
+            f"{d.clusters} clusters end early, with a last residual {figures(abs(d.difference), 3)} "
+            f"{'above' if d.difference > 0 else 'below'} that of the others at the same occasion (z = {figures(d.z, 3)}): a GEE or GLM "
+            "would be biased. If dropout follows what was not observed, no model here is right.",
+            {"clusters": d.clusters, "difference": d.difference, "z": d.z},
+        )
+    t = facts.times
+    if "glmm" in models and t is not None and flags.falling(facts) and not flags.varying_slopes(facts) and not structured(facts):
+        first, last = facts.lags[0], facts.lags[-1]
+        planned = t.equal and t.common and t.occasions <= flags.MOST_OCCASIONS
+        column, group = ticked(t.name), quoted(facts.group(t.group))
+        term = f"ar1(0 + C({column}) | {group})" if planned else f"ou(0 + {column} | {group})"
+        yield Statement(
+            "serial_correlation",
+            f"Residuals of one {t.group} correlate by {figures(first.correlation, 2)} one row apart and {figures(last.correlation, 2)} at "
+            f"{last.lag} rows apart: a random intercept has one correlation for all; {term} lets it fall with time.",
+            {"first": first.correlation, "last": last.correlation, "last_lag": last.lag},
+        )
+
+
+def structured(facts: Facts) -> bool:
+    """Whether the formula has a term whose correlation falls already."""
+    return any(text.startswith(("ar1(", "ou(", "toep(")) for text in facts.bars)
+
+
+def of_response(facts: Facts, models: AbstractSet[str]) -> Iterator[Statement]:
+    """Responses that the family does not fit."""
+    r, df = facts.response, facts.n - facts.p
+    own = facts.families["glmm" if facts.groups else "glm"]
+    count = r.within_dispersion if facts.groups else r.dispersion
+    if facts.given and own == "poisson" and models & {"glm", "glmm"} and overdispersed(count, df):
+        yield Statement(
+            "overdispersed",
+            f"Counts vary {figures(count, 3)} times as much as poisson ones{' inside clusters' if facts.groups else ''}: "
+            'family="negative_binomial" allows it.',
+            {"dispersion": count},
+        )
+    if own != "gaussian" or facts.given or facts.n < LEAST_ROWS:
+        return
+    if r.low > 0.0 and r.high < 1.0:
+        yield Statement(
+            "proportion_response",
+            f'{r.name} lies between {figures(r.low, 3)} and {figures(r.high, 3)}: if it cannot leave 0 to 1, family="beta" keeps it there; '
+            "with known totals write successes / trials.",
+            {"low": r.low, "high": r.high},
+        )
+    elif r.low > 0.0 and r.skewness > SKEWED:
+        yield Statement(
+            "skewed_response",
+            f"{r.name} is positive (from {figures(r.low, 3)}) and its residuals are skewed ({figures(r.skewness, 3)}; 0 is symmetric): "
+            'family="gamma", link="log" has means that multiply and spread that grows with them.',
+            {"low": r.low, "skewness": r.skewness},
+        )
+
+
+def of_rows(facts: Facts) -> Iterator[Statement]:
+    """Too little for the coefficients, columns without a coefficient, separation."""
+    slopes = max(facts.p - 1, 1)
+    fewer = min(facts.response.events, facts.response.failures)
+    if fewer == fewer and fewer < EVENTS_PER_COEFFICIENT * slopes:
+        yield Statement(
+            "few_events",
+            f"{figures(fewer, 3).removesuffix('.0')} {'events' if fewer == facts.response.events else 'non-events'} for "
+            f"{counted(slopes, 'coefficient')} beside the intercept: fewer than {EVENTS_PER_COEFFICIENT} each make estimates uncertain and "
+            "too large; use fewer predictors.",
+            {"events": fewer, "coefficients": slopes},
+        )
+    elif fewer != fewer and facts.n < ROWS_PER_COEFFICIENT * facts.p:
+        yield Statement(
+            "few_rows",
+            f"{facts.n} rows for {counted(facts.p, 'coefficient')}: fewer than {ROWS_PER_COEFFICIENT} each; use fewer predictors.",
+            {"rows": facts.n, "coefficients": facts.p},
+        )
+    if facts.separated:
+        yield Statement(
+            "separated",
+            f"In {facts.separated} of {facts.n} rows a fitted mean runs to its limit: some predictors separate the outcomes, and their "
+            "coefficients have no finite estimate; leave them out, or put levels together.",
+            {"rows": facts.separated},
+        )
+    if facts.dropped:
+        yield Statement(
+            "dropped_columns",
+            f"{counted(len(facts.dropped), 'column')} of {facts.p + len(facts.dropped)} {'has' if len(facts.dropped) == 1 else 'have'} no "
+            f"coefficient of {'its' if len(facts.dropped) == 1 else 'their'} own: "
+            f"{listed([f'{name} {why}' for name, why in facts.dropped.items()])}.",
+            {"columns": len(facts.dropped)},
+        )

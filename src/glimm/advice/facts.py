@@ -1,0 +1,215 @@
+"""What was seen in the data, as numbers: frozen records that every statement of an advice rests on.
+
+r_i = (y_i - mu_i) / sqrt(v(mu_i)), the Pearson residuals of a GLM with the fixed part, stands for what the predictors leave unexplained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..data.records import Missing
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """The response on the rows used.
+
+    kind : "binary", "trials" or "numeric"; event : what a binomial model counts; events, failures : rows (trials) with and without it
+    whole : whole numbers only; dispersion : sum r^2 / (n - p); within_dispersion : the same within clusters, for counts
+    skewness : of the residuals
+    """
+
+    name: str
+    kind: str
+    event: str
+    mean: float
+    low: float
+    high: float
+    distinct: int
+    whole: bool
+    events: float
+    failures: float
+    dispersion: float
+    within_dispersion: float
+    skewness: float
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One grouping of the rows.
+
+    smallest, median, largest : rows per cluster; single : clusters of one row
+    pairs, correlation, z : of residuals of two rows of a cluster, sum r_j r_k / (pairs - p) / dispersion; z tests for independence;
+    apart_z the same, once the means of groupings that cross it are taken away
+    constant : clusters of two rows or more in which the response never changes
+    size_correlation, size_z : between the rows of a cluster and its mean residual
+    within : other groupings whose clusters contain those of this one
+    """
+
+    name: str
+    factors: tuple[str, ...]
+    clusters: int
+    smallest: int
+    median: float
+    largest: int
+    single: int
+    pairs: int
+    correlation: float
+    z: float
+    apart_z: float
+    constant: int
+    size_correlation: float
+    size_z: float
+    within: tuple[str, ...]
+
+    @property
+    def balanced(self) -> bool:
+        """Whether all clusters have as many rows."""
+        return self.smallest == self.largest
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """Two groupings of which neither is inside the other, and how many of their combinations occur."""
+
+    first: str
+    second: str
+    cells: int
+
+
+@dataclass(frozen=True, slots=True)
+class Predictor:
+    """A column of the fixed part.
+
+    within : grouping -> share of its sum of squares that is inside clusters, 0 for a column that only differs between them
+    term : it is a numeric term of its own
+    slopes_f, slopes_p : F and p of the test that its slope is the same in all clusters; NaN where it was not made
+    context_z : z of the cluster means as a further predictor, NaN where the column does not vary both within and between
+    """
+
+    name: str
+    within: Mapping[str, float]
+    term: bool
+    slopes_f: float
+    slopes_p: float
+    context_z: float
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Occasions in clusters of the grouping `group`.
+
+    occasions : different times; common : few enough to be planned ones; smallest_gap, largest_gap : between neighbours in a cluster
+    complete, stopped, gaps : clusters with all occasions, with the first few only, with others; 0 where they are not common
+    """
+
+    name: str
+    group: str
+    occasions: int
+    first: float
+    last: float
+    smallest_gap: float
+    largest_gap: float
+    common: bool
+    complete: int
+    stopped: int
+    gaps: int
+
+    @property
+    def equal(self) -> bool:
+        """Whether all neighbours are equally far apart."""
+        return self.largest_gap - self.smallest_gap <= 1e-9 * self.largest_gap
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """Correlation of residuals `lag` rows apart in a cluster, whose mean distance in time is `gap`."""
+
+    lag: int
+    gap: float
+    pairs: int
+    correlation: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """How well constant and falling correlations describe the lags.
+
+    alpha, rho : the best constant and the best rho^gap; constant, falling : root mean squares that they leave, over pairs; gain : the
+    difference of their sums of squares, on the scale of a chi-square statistic
+    """
+
+    alpha: float
+    rho: float
+    constant: float
+    falling: float
+    gain: float
+
+
+@dataclass(frozen=True, slots=True)
+class Dropout:
+    """Clusters whose last row is before the last occasion, against those that went on.
+
+    difference : mean residual at the last row minus that of the others at the same occasion; z : over its standard error
+    """
+
+    clusters: int
+    difference: float
+    z: float
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A column outside the formula whose codes repeat: levels, rows per level, correlation of residuals inside levels with its z."""
+
+    name: str
+    levels: int
+    rows: float
+    correlation: float
+    z: float
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All numbers. `families` : model -> family; `given` : it was named by the caller; `separated` : rows with fitted means at their bound.
+
+    bars : random terms of the formula, text -> grouping
+    own : groupings with a cluster for every row; double : groupings that make the same clusters as another, and which
+    """
+
+    formula: str
+    bars: Mapping[str, str]
+    families: Mapping[str, str]
+    link: str
+    given: bool
+    n: int
+    p: int
+    response: Response
+    groups: tuple[Group, ...]
+    crossings: tuple[Crossing, ...]
+    own: tuple[str, ...]
+    double: Mapping[str, str]
+    predictors: tuple[Predictor, ...]
+    times: Times | None
+    lags: tuple[Lag, ...]
+    pattern: Pattern | None
+    dropout: Dropout | None
+    candidates: tuple[Candidate, ...]
+    dropped: Mapping[str, str]
+    separated: int
+    missing: Missing
+
+    @property
+    def outer(self) -> tuple[Group, ...]:
+        """Groupings that are not inside another one."""
+        return tuple(g for g in self.groups if not g.within)
+
+    @property
+    def main(self) -> Group | None:
+        """The grouping with most clusters: what a predictor varies within."""
+        return max(self.groups, key=lambda g: g.clusters, default=None)
+
+    def group(self, name: str) -> Group:
+        """A grouping by name."""
+        return next(g for g in self.groups if g.name == name)
