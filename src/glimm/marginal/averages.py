@@ -64,7 +64,10 @@ class Cells:
 
 @dataclass(frozen=True, slots=True)
 class Averages:
-    """values : (S, G); gradient : (S, G, P); where asked for, means : (S, n) of the rows, loads : (S) of (G, E) in the clusters' effects."""
+    """values : (S, G); gradient : (S, G, P).
+
+    Where asked for, means : (S, n) of the rows, and loads : (S) of (G, E), derivatives in the effects of the clusters, sparse.
+    """
 
     values: Floats
     gradient: Floats
