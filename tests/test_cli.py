@@ -77,6 +77,10 @@ FITS = {
         ("y ~ x", "--cluster", "g", "--cluster", "h", "--small"),
         lambda d: glimm.glm("y ~ x", d, vcov={"cluster": ["g", "h"], "small": True}),
     ),
+    "glmm robust": (
+        ("b ~ x + (1 | g)", *LOGIT, "--points", "7", "--cluster", "g"),
+        lambda d: glimm.glmm("b ~ x + (1 | g)", d, family="binomial", points=7, vcov={"cluster": "g", "small": False}),
+    ),
     "lmm": (("y ~ x + (1 | g)",), lambda d: glimm.glmm("y ~ x + (1 | g)", d)),
     "lmm ml": (("y ~ x + (1 | g)", "--ml", "--offset", "t"), lambda d: glimm.glmm("y ~ x + (1 | g)", d, reml=False, offset="t")),
     "glmm": (("b ~ x + (1 | g)", *LOGIT, "--points", "7"), lambda d: glimm.glmm("b ~ x + (1 | g)", d, family="binomial", points=7)),
@@ -138,6 +142,63 @@ def test_compare(run, csv):
         assert said["notes"] == list(expected.notes)
         assert [fit["model"] for fit in said["fits"]] == ["GLM", "GLMM", "GEE"]
         assert said["fits"][1]["llf"] == fits[1].llf
+
+
+EFFECTS = {
+    "glm": (("b ~ x", *LOGIT), lambda d: glimm.glm("b ~ x", d, family="binomial"), {}),
+    "glm ratio": (("b ~ x", *LOGIT, "--contrast", "ratio"), lambda d: glimm.glm("b ~ x", d, family="binomial"), {"contrast": "ratio"}),
+    "glmm": (
+        ("b ~ x + (1 | g)", *LOGIT, "--points", "7", "--contrast", "odds_ratio", "--target", "typical"),
+        lambda d: glimm.glmm("b ~ x + (1 | g)", d, family="binomial", points=7),
+        {"contrast": "odds_ratio", "target": "typical"},
+    ),
+    "gee": (("b ~ x", *LOGIT, "--gee", "--groups", "g"), lambda d: glimm.gee("b ~ x", d, groups="g", family="binomial"), {}),
+    "gaussian": (("y ~ x",), lambda d: glimm.glm("y ~ x", d), {}),
+}
+
+
+@pytest.mark.parametrize("case", EFFECTS)
+def test_effect_gives_the_numbers_of_the_api(case, run, csv):
+    words, api, more = EFFECTS[case]
+    fit = api(glimm.read(csv))
+    expected = fit.effect("x", **more, level=0.9)
+    words = ("fit", words[0], "data", *words[1:], "--effect", "x", "--level", "0.9")
+    said = numbers(run, *words)
+    pd.testing.assert_frame_equal(pd.DataFrame(said["effects"]), expected, check_exact=True)
+    status, out, err = run(*words)
+    assert (status, err) == (0, "")
+    assert out.startswith(f"{fit.summary(level=0.9)}\n\n\nAverage effect of x: ")
+    row = next(line for line in out.partition("Average effect")[2].splitlines() if line.startswith(expected["contrast"].iloc[0]))
+    shown = [float(text) for text in row.removeprefix(expected["contrast"].iloc[0]).replace(" to ", " ").replace("<", "").split()]
+    names = ("estimate", "std_error", "statistic", "p_value", "conf_low", "conf_high", "mean_from", "mean_to")
+    assert shown == pytest.approx(expected[list(names)].to_numpy()[0], abs=0.006)
+    assert "the 60 rows used" in out
+    assert ("on the log scale" in out) == ("contrast" in more)
+    assert ("typical cluster" in out) == (more.get("target") == "typical")
+
+
+def test_effects_side_by_side(run, csv):
+    data = glimm.read(csv)
+    fits = glimm.glm("b ~ x", data, family="binomial"), glimm.glmm("b ~ x + (1 | g)", data, family="binomial", points=5)
+    expected = glimm.compare(*fits, glimm.gee("b ~ x", data, groups="g", family="binomial"), effect="x", contrast="ratio")
+    words = ("compare", "b ~ x", "data", "--groups", "g", "--points", "5", *LOGIT, "--effect", "x", "--contrast", "ratio")
+    assert run(*words) == (0, f"{expected}\n", "")
+    said = numbers(run, *words)
+    pd.testing.assert_frame_equal(pd.DataFrame(said["effects"]), expected.effects, check_exact=True)
+    listed = run("compare", "--help")[1].partition("one object: ")[2].partition(".\n")[0]
+    assert list(said) == re.findall(r"\w+", re.sub(r"\([^)]*\)|\[[^]]*\]", "", listed))
+    assert list(said["effects"][0]) == re.findall(r"\w+", re.search(r"effects \[\{([^}]*)", listed).group(1))
+
+
+def test_what_effects_refuse(run):
+    for words in (("fit", "y ~ x", "data"), ("compare", "y ~ x", "data", "--groups", "g")):
+        status, out, err = run(*words, "--effect", "xx")
+        assert (status, out) == (1, "")
+        assert err == "glimm: effect: no predictor 'xx' in the model: did you mean 'x'? (have: x)\n"
+    assert run("fit", "y ~ x", "data", "--effect", "x", "--contrast", "odds_ratio")[2].startswith(
+        "glimm: effect: an odds ratio needs averages"
+    )
+    assert run("fit", "y ~ x", "data", "--effect", "x", "--target", "marginal")[0] == 0
 
 
 def test_advise(run, csv):
@@ -271,7 +332,12 @@ USAGE = {
     "corr without gee": (("fit", "y ~ x", "data", "--corr", "ar1"), "--corr goes with --gee"),
     "points without bars": (("fit", "y ~ x", "data", "--points", "5"), "--points goes with a mixed model"),
     "ml without bars": (("fit", "y ~ x", "data", "--ml"), "--ml goes with a mixed model"),
-    "cluster of a mixed model": (("fit", "y ~ x + (1 | g)", "data", "--cluster", "g"), "--cluster goes with a GLM"),
+    "cluster of a gee": (("fit", "y ~ x", "data", "--gee", "--groups", "g", "--cluster", "g"), "--cluster is not for a GEE"),
+    "contrast alone": (("fit", "y ~ x", "data", "--contrast", "ratio"), "--contrast goes with --effect VARIABLE"),
+    "contrast alone in compare": (("compare", "y ~ x", "data", "--groups", "g", "--contrast", "ratio"), "--contrast goes with --effect"),
+    "target alone": (("fit", "y ~ x + (1 | g)", "data", "--target", "typical"), "--target goes with --effect VARIABLE"),
+    "target of a glm": (("fit", "y ~ x", "data", "--effect", "x", "--target", "typical"), "--target typical goes with a mixed model"),
+    "no such contrast": (("fit", "y ~ x", "data", "--effect", "x", "--contrast", "odds"), "--contrast: invalid choice: 'odds'"),
     "both": (("fit", "y ~ x", "data", "--cluster", "g", "--vcov", "HC1"), "two answers to one question"),
     "small alone": (("fit", "y ~ x", "data", "--small"), "--small goes with --cluster"),
     "level": (("fit", "y ~ x", "data", "--level", "95"), "--level: must be between 0 and 1, for example 0.95, not '95'"),

@@ -32,12 +32,12 @@ GEE: Final = ("groups", "time", "corr", "moments")
 MIXED: Final = ("reml", "points")
 BELONGS: Final = MappingProxyType(
     {
-        **dict.fromkeys(GEE, ("gee", "goes with --gee")),
-        **dict.fromkeys(MIXED, ("glmm", "goes with a mixed model, a formula such as 'y ~ x + (1 | id)'")),
-        **dict.fromkeys(("cluster", "small"), ("glm", "goes with a GLM; for clustered data see also --gee --groups COLUMN")),
+        **dict.fromkeys(GEE, (("gee",), "goes with --gee")),
+        **dict.fromkeys(MIXED, (("glmm",), "goes with a mixed model, a formula such as 'y ~ x + (1 | id)'")),
+        **dict.fromkeys(("cluster", "small"), (("glm", "glmm"), "is not for a GEE, whose standard errors are robust by its --groups")),
     }
 )
-"""Options of fit that one door has: the door, and what to say at another one."""
+"""Options of fit that not every door has: the doors, and what to say at another one."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -111,12 +111,19 @@ def run_fit(a: argparse.Namespace) -> int:
     from . import api
 
     fit: Fit = getattr(api, door)(a.formula, _data(a.data), control=_control(a), **more)
+    found = None
+    if a.effect is not None:
+        from .output import effects
+
+        found = effects.alone(fit.record, fit.inference, a.effect, a.contrast or "difference", a.target, a.level)
     if a.json:
         from .output.plain import fit_numbers
 
-        _print_json(fit_numbers(fit.record, fit.inference, a.level))
+        _print_json(fit_numbers(fit.record, fit.inference, a.level, found))
     else:
         print(fit.summary(level=a.level))
+        if found is not None:
+            print(f"\n\n{effects.told(fit.record, fit.inference, found, a.contrast or 'difference', a.level)}")
     _write_report(fit, a.report)
     return _status([fit])
 
@@ -132,6 +139,7 @@ def run_compare(a: argparse.Namespace) -> int:
     fixed = " + ".join([f"{formula.response} ~ {formula.fixed}", *(f"offset({text})" for text in formula.offsets)])
     quoted = groups if groups.isidentifier() else f"`{groups}`"
     mixed = a.formula if formula.bars else f"{fixed} + ({a.random or 1} | {quoted})"
+    _check_effect(a)
     _check_report(a.report)
     from . import api
 
@@ -143,7 +151,7 @@ def run_compare(a: argparse.Namespace) -> int:
     with announced("mixed model: "):
         conditional = api.glmm(mixed, data, **shared, **_given(a, *MIXED))
     fits: list[Fit] = [independent, conditional, marginal]
-    comparison = api.compare(*fits)
+    comparison = api.compare(*fits, **_given(a, "effect", "contrast"))
     if a.json:
         from .output.plain import comparison_numbers
 
@@ -198,13 +206,23 @@ def _check_fit(a: argparse.Namespace, door: str, formula: Formula) -> None:
         a.parser.error(f"--gee takes a formula without random effects: leave out {formula.bars[0].text}, or --gee for a mixed model")
     if a.gee and not a.groups:
         a.parser.error("--gee needs the clusters: --groups COLUMN")
-    for name, (home, why) in BELONGS.items():
-        if door != home and getattr(a, name) is not None:
+    for name, (homes, why) in BELONGS.items():
+        if door not in homes and getattr(a, name) is not None:
             a.parser.error(f"--{name if name != 'reml' or a.reml else 'ml'} {why}")
     if a.small and not a.cluster:
         a.parser.error("--small goes with --cluster COLUMN")
     if a.cluster and a.vcov:
         a.parser.error("--vcov and --cluster are two answers to one question: give one of them")
+    _check_effect(a)
+    if a.target not in (None, "marginal") and door != "glmm":
+        a.parser.error(f"--target {a.target} goes with a mixed model: a GLM and a GEE have marginal, the average over the population, only")
+
+
+def _check_effect(a: argparse.Namespace) -> None:
+    """Exit with status 2 for options of an effect where none is asked for."""
+    for name in ("contrast", "target"):
+        if getattr(a, name, None) is not None and a.effect is None:
+            a.parser.error(f"--{name} goes with --effect VARIABLE")
 
 
 def _only_group(formula: Formula) -> str:

@@ -15,6 +15,8 @@ from typing import Any, Final, NoReturn
 from .errors import suggest
 from .version import VERSION
 
+CONTRASTS: Final = ("difference", "ratio", "odds_ratio")
+TARGETS: Final = ("marginal", "typical", "conditional")
 _STATUS: Final = """\
 exit status: 0 done; 1 something in formula, data or options to mend, said in one line; 2 wrong usage; 3 fitted and printed, but not
 converged; 130 interrupted. Results go to standard output, messages and warnings to standard error.
@@ -29,7 +31,7 @@ commands:
 examples:
   glimm fit "resp ~ age * smoke" ohio --family binomial
   glimm fit "resp ~ age * smoke + (1 | id)" ohio --family binomial
-  glimm compare "resp ~ age * smoke" ohio --groups id --family binomial
+  glimm compare "resp ~ age * smoke" ohio --groups id --family binomial --effect smoke
   glimm advise "resp ~ age * smoke" ohio --groups id --question population
   glimm fit --help
 
@@ -41,12 +43,17 @@ examples:
   glimm fit "resp ~ age * smoke" ohio --family binomial --cluster id
   glimm fit "resp ~ age + (1 | id)" ohio --family binomial --points 25
   glimm fit "resp ~ age" ohio --gee --groups id --corr ar1 --family binomial
+  glimm fit "resp ~ age * smoke + (1 | id)" ohio --family binomial --effect smoke --contrast ratio
   glimm fit "count ~ dose" - --family poisson --exposure days --json < trial.csv
+
+--effect VARIABLE prints below the summary what it does on average: everybody is predicted with each of its values (a number: with x + 1
+and x), and the averages are contrasted. A ratio is one of averages.
 
 --json prints one object: model, target, formula, family, link, event, nobs, n_dropped, missing, groups, converged,
 solution {{code, message}}, method, se_kind, level, coefficients [{{term, estimate, std_error, statistic, p_value, conf_low,
 conf_high}}], dropped_terms, df_resid, scale, family_parameters [{{name, estimate, std_error}}], deviance, llf, aic, bic, reml,
-points, varcorr, corr, corr_params, version.
+points, varcorr, corr, corr_params, effects [{{variable, contrast, target, estimate, std_error, statistic, p_value, conf_low,
+conf_high, mean_from, mean_to, rows}}], version.
 What a model does not have is null.
 
 {_STATUS}"""
@@ -56,10 +63,14 @@ effects keeps them in the mixed model, and leaves them out of the other two.
 
 examples:
   glimm compare "resp ~ age * smoke" ohio --groups id --family binomial
+  glimm compare "resp ~ age * smoke" ohio --groups id --family binomial --effect smoke --contrast ratio
   glimm compare "resp ~ age + (1 | id)" ohio --family binomial --corr ar1 --report ohio.html
 
+--effect VARIABLE adds its average effect in all three, over the rows that all used, on the same target.
+
 --json prints one object: fits (as of glimm fit), table [{{fit, model, target, term, estimate, std_error, conf_low, conf_high,
-se_kind}}], notes, version.
+se_kind}}], effects [{{fit, model, target, variable, contrast, estimate, std_error, p_value, conf_low, conf_high, se_kind}}], notes,
+version.
 
 {_STATUS}"""
 _ADVISE: Final = f"""\
@@ -116,10 +127,12 @@ def _add_fit(commands: Any) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = _command(commands, "fit", "Fit one model and print its summary.", _FIT)
     _add_model(parser)
     parser.add_argument("--vcov", metavar="V", help="standard errors: model, HC0 to HC3 (GLM); robust, model (GEE)")
-    parser.add_argument("--cluster", metavar="COLUMN", action="append", help="cluster-robust standard errors of a GLM; twice for two-way")
+    parser.add_argument("--cluster", metavar="COLUMN", action="append", help="cluster-robust standard errors; twice for two-way (GLM)")
     parser.add_argument("--small", action="store_const", const=True, help="with --cluster: the small-sample factor")
     parser.add_argument("--gee", action="store_true", help="fit by generalised estimating equations; needs --groups")
     _add_clustered(parser)
+    _add_effect(parser)
+    parser.add_argument("--target", choices=TARGETS, help="of --effect in a mixed model (default: marginal, the average over clusters)")
     parser.add_argument("--level", type=_level, default=0.95, metavar="P", help="confidence level of the intervals (default: 0.95)")
     parser.set_defaults(parser=parser)
     return parser
@@ -130,6 +143,7 @@ def _add_compare(commands: Any) -> argparse.ArgumentParser:
     _add_model(parser)
     parser.add_argument("--random", metavar="TERMS", help="random effects of --groups in the mixed model, such as '1 + x' (default: 1)")
     _add_clustered(parser)
+    _add_effect(parser)
     parser.set_defaults(parser=parser)
     return parser
 
@@ -204,6 +218,12 @@ def _add_clustered(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--time", metavar="COLUMN", help="occasions inside a cluster, for the GEE")
     parser.add_argument("--corr", metavar="NAME", help="the GEE's working correlation: independence, exchangeable (default), ar1")
     parser.add_argument("--moments", metavar="NAME", help="the GEE's moment rule: standard (default), geepack")
+
+
+def _add_effect(parser: argparse.ArgumentParser) -> None:
+    """The average effect of a predictor."""
+    parser.add_argument("--effect", metavar="VARIABLE", help="show the average effect of this predictor, by g-computation")
+    parser.add_argument("--contrast", choices=CONTRASTS, help="of --effect: difference (default), ratio or odds_ratio of averages")
 
 
 def _level(text: str) -> float:

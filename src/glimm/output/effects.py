@@ -1,11 +1,11 @@
-"""One exposure's average effect in all fits of a comparison, brought to the same target over the same rows.
+"""One exposure's average effect: of one fit, and in all fits of a comparison, brought to the same target over the same rows.
 
 A1 - A0, A1 / A0 or the odds ratio of averages over the population; of mixed models also for a typical cluster, which is another question.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -19,9 +19,18 @@ from ..marginal import effects
 from ..marginal.population import Some, make_wish
 from ..records import MixedRecord, Record
 from . import words
-from .sections import Row, SideBySide
+from .sections import Column as TableColumn
+from .sections import Heading, Paragraph, Row, Section, SideBySide, Table, interval_cell
 from .side_by_side import Column, cell, heads_of
-from .text import decimals, listed
+from .terminal import render
+from .text import decimals, figures, listed, number, p_value
+
+NARROW = 100
+ABOUT = {
+    "marginal": "Means are averaged over the distribution of the clusters too.",
+    "typical": "The random effects are at zero: this is a typical cluster, and no average over clusters.",
+    "conditional": "Each row has the predicted effect of its own cluster.",
+}
 
 
 @final
@@ -100,6 +109,51 @@ def _of(k: int, record: Record, inference: Inference, variable: str, contrast: s
     names = ("estimate", "std_error", "p_value", "conf_low", "conf_high")
     numbers = zip(*(table[name] for name in names), strict=True)
     return [Effect(k, target, label, *(float(v) for v in row)) for label, row in zip(table["contrast"], numbers, strict=True)]
+
+
+def alone(record: Record, inference: Inference, variable: str, contrast: str, target: str | None, level: float) -> effects.Columns:
+    """Columns of the table of one fit's average effects over its rows; raises GlimmError as `fit.effect` does."""
+    wish = make_wish(record, "effect", target, None, "all", "delta", 2, None, level)
+    return effects.effect(record, inference, variable, contrast, None, wish)
+
+
+def told(record: Record, inference: Inference, table: Mapping[str, Any], contrast: str, level: float) -> str:
+    """The effects of one fit as text, to be read below its summary."""
+    return render(single(record, inference, table, contrast, level), NARROW)
+
+
+def single(record: Record, inference: Inference, table: Mapping[str, Any], contrast: str, level: float) -> tuple[Section, ...]:
+    """The effects of one fit, a row for each contrast, with what they are averages of."""
+    places = [decimals(float(se)) for se in table["std_error"]]
+
+    def shown(name: str) -> tuple[str, ...]:
+        return tuple(number(float(v), k) for v, k in zip(table[name], places, strict=True))
+
+    def averages(name: str) -> tuple[str, ...]:
+        return shown(name) if contrast == "difference" else tuple(figures(float(v)) for v in table[name])
+
+    size = record.design.size
+    counted = "" if size is None or np.ptp(size) == 0.0 else " by weights and trials"
+    rows = f"the {table['rows'][0]} rows used"
+    said = f"Everybody in {rows} is predicted with each value, averaged{counted}, and the averages are contrasted (g-computation)."
+    if isinstance(record, MixedRecord) and record.design.mean.link.name != "identity":
+        said += f" {ABOUT[table['target'][0]]}"
+    reference = "normal reference" if inference.df is None else f"t reference with {inference.df:g} degrees of freedom"
+    notes = [f"standard errors: delta method, {inference.label}; {reference}"]
+    if contrast != "difference":
+        notes.append("statistic, p and interval are made on the log scale")
+    columns = (
+        TableColumn("contrast", tuple(table["contrast"])),
+        TableColumn("estimate", shown("estimate"), "number"),
+        TableColumn("std. error", shown("std_error"), "number"),
+        TableColumn("z" if inference.df is None else "t", tuple(number(float(v), 2) for v in table["statistic"]), "number"),
+        TableColumn("p", tuple(p_value(float(v)) for v in table["p_value"]), "right"),
+        TableColumn(f"{100.0 * level:g} % interval", tuple(map(interval_cell, shown("conf_low"), shown("conf_high"))), "interval"),
+        TableColumn("mean from", averages("mean_from"), "number"),
+        TableColumn("mean to", averages("mean_to"), "number"),
+    )
+    heading = Heading(f"Average effect of {table['variable'][0]}: {what(record, contrast)}")
+    return heading, Table("effects", columns, tuple(notes)), Paragraph(said)
 
 
 def what(record: Record, contrast: str) -> str:

@@ -21,8 +21,11 @@ from . import tables, words
 from .compare import Compared
 
 
-def fit_numbers(record: Record, inference: Inference, level: float) -> dict[str, Any]:
-    """One fit: what it is of, its sizes, how it ended, coefficients (the rows of tidy), other parameters, criteria."""
+def fit_numbers(record: Record, inference: Inference, level: float, effects: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """One fit: what it is of, its sizes, how it ended, coefficients (the rows of tidy), other parameters, criteria.
+
+    effects : columns of the table of average effects, where they were asked for
+    """
     design = record.design
     likelihood = {} if isinstance(record, GeeRecord) else criteria(record)
     numbers: dict[str, Any] = plain(
@@ -56,6 +59,7 @@ def fit_numbers(record: Record, inference: Inference, level: float) -> dict[str,
             "varcorr": tables.varcorr(record).to_dict("records") if isinstance(record, MixedRecord) else None,
             "corr": record.corr if isinstance(record, GeeRecord) else None,
             "corr_params": correlations(record),
+            "effects": None if effects is None else [dict(zip(effects, row, strict=True)) for row in zip(*effects.values(), strict=True)],
             "version": record.version,
         }
     )
