@@ -161,7 +161,7 @@ def test_arguments_of_later_releases(data):
 def test_wrong_arguments(data):
     for call, words in [
         (lambda: glimm.glm("y ~ x", data, vcov="HC9"), "HC9"),
-        (lambda: glimm.glmm("y ~ x + (1 | g)", data, vcov="HC0"), "vcov must be 'model' or {'cluster': 'column'} for a mixed model"),
+        (lambda: glimm.glmm("y ~ x + (1 | g)", data, vcov="HC0"), "'model' or {'cluster': 'column'} for a mixed model"),
         (lambda: glimm.glm("y ~ x", data, vcov={"cluster": "nosuch"}), "nosuch"),
         (lambda: glimm.glm("y ~ x", data, missing="ignore"), "missing must be"),
         (lambda: glimm.glm(3, data), "formula must be text"),

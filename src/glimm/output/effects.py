@@ -187,7 +187,8 @@ def sentences(columns: Sequence[Column], e: Effects) -> list[str]:
     """What was averaged over, and which rows may be compared."""
     rows = f"the {e.rows} rows that {'all fits' if e.whole else 'every fit'} used"
     out = [
-        f"Effects of {e.variable}: everybody in {rows} predicted with each value, averaged, and the averages contrasted (g-computation)."
+        f"Effects of {e.variable}: everybody in {rows} is predicted with each value, the predictions are averaged, and the averages "
+        "contrasted (g-computation)."
     ]
     if any(f.target == "typical" for f in e.found):
         out.append(
