@@ -15,6 +15,8 @@ Do children of mothers who smoke wheeze more? 537 children were asked each year 
 (Ware et al. 1984). One child gives four rows, and they resemble each other: a child that wheezed once often wheezes again.
 The same question is asked in three ways, which differ in what they do about that. In the file age is years minus 9.
 """
+EFFECT = """\
+The same question as a number of children: how many in a hundred would wheeze if no mother smoked, and if all did?"""
 PICTURE = """\
 The picture shows the mixed model without the interaction, so that every child has the same slope in log odds:
 one grey curve per child (many children share a curve), in blue the average over the population of children."""
@@ -37,7 +39,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(INTRODUCTION)
     for fit in (independent, mixed, marginal):
         print(fit.summary(), end="\n\n\n")
-    print(glimm.compare(independent, mixed, marginal), end="\n\n")
+    comparison = glimm.compare(independent, mixed, marginal, effect="smoke")
+    print(comparison, end="\n\n")
+    print(EFFECT)
+    for name, fit in (("GLM, rows independent", independent), ("GLMM, averaged over children", mixed), ("GEE", marginal)):
+        row = fit.effect("smoke").iloc[0]
+        more = f"{100 * row.estimate:.1f} more (95 % interval {100 * row.conf_low:.1f} to {100 * row.conf_high:.1f})"
+        print(f"  {name + ':':29} {100 * row.mean_from:.1f} and {100 * row.mean_to:.1f}, {more}")
+    print()
     print(draw(ohio, out))
 
 

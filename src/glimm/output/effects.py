@@ -135,7 +135,8 @@ def single(record: Record, inference: Inference, table: Mapping[str, Any], contr
     size = record.design.size
     counted = "" if size is None or np.ptp(size) == 0.0 else " by weights and trials"
     rows = f"the {table['rows'][0]} rows used"
-    said = f"Everybody in {rows} is predicted with each value, averaged{counted}, and the averages are contrasted (g-computation)."
+    said = f"Everybody in {rows} is predicted with each value, the predictions are averaged{counted}, and the averages contrasted "
+    said += "(g-computation)."
     if isinstance(record, MixedRecord) and record.design.mean.link.name != "identity":
         said += f" {ABOUT[table['target'][0]]}"
     reference = "normal reference" if inference.df is None else f"t reference with {inference.df:g} degrees of freedom"
