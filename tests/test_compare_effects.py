@@ -9,20 +9,6 @@ import pytest
 import glimm
 
 
-@pytest.fixture(scope="module")
-def ohio():
-    return glimm.load_dataset("ohio")
-
-
-@pytest.fixture(scope="module")
-def three(ohio):
-    return (
-        glimm.glm("resp ~ age * smoke", ohio, family="binomial"),
-        glimm.glmm("resp ~ age * smoke + (1 | id)", ohio, family="binomial"),
-        glimm.gee("resp ~ age * smoke", ohio, groups="id", family="binomial"),
-    )
-
-
 def flat(comparison) -> str:
     text = str(comparison)
     assert max(map(len, text.splitlines())) <= 120
