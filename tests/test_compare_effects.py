@@ -102,6 +102,10 @@ def test_the_report_has_the_effect_and_its_picture(three, tmp_path):
     page = glimm.report(glimm.compare(*three, effect="smoke"), tmp_path / "c.html").read_text()
     assert "<h2>Effect of smoke</h2>" in page
     assert "In the population, the risk difference by smoke" in page
+    assert "print(glimm.compare(fit1, fit2, fit3, effect=&quot;smoke&quot;))" in page
+    ratio = glimm.compare(*three, effect="age", contrast="ratio", values=(-2, 1))
+    page = glimm.report(ratio, tmp_path / "d.html").read_text()
+    assert "effect=&quot;age&quot;, contrast=&quot;ratio&quot;, values=(-2, 1)))" in page
 
 
 def test_criteria_that_may_be_compared(three, ohio):
