@@ -9,20 +9,6 @@ import pytest
 import glimm
 
 
-@pytest.fixture(scope="module")
-def ohio():
-    return glimm.load_dataset("ohio")
-
-
-@pytest.fixture(scope="module")
-def three(ohio):
-    return (
-        glimm.glm("resp ~ age * smoke", ohio, family="binomial"),
-        glimm.glmm("resp ~ age * smoke + (1 | id)", ohio, family="binomial"),
-        glimm.gee("resp ~ age * smoke", ohio, groups="id", family="binomial"),
-    )
-
-
 def flat(comparison) -> str:
     text = str(comparison)
     assert max(map(len, text.splitlines())) <= 120
@@ -116,6 +102,10 @@ def test_the_report_has_the_effect_and_its_picture(three, tmp_path):
     page = glimm.report(glimm.compare(*three, effect="smoke"), tmp_path / "c.html").read_text()
     assert "<h2>Effect of smoke</h2>" in page
     assert "In the population, the risk difference by smoke" in page
+    assert "print(glimm.compare(fit1, fit2, fit3, effect=&quot;smoke&quot;))" in page
+    ratio = glimm.compare(*three, effect="age", contrast="ratio", values=(-2, 1))
+    page = glimm.report(ratio, tmp_path / "d.html").read_text()
+    assert "effect=&quot;age&quot;, contrast=&quot;ratio&quot;, values=(-2, 1)))" in page
 
 
 def test_criteria_that_may_be_compared(three, ohio):

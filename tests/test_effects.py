@@ -74,6 +74,11 @@ def test_defaults_by_kind_of_predictor(which, trial, request):
     assert age["estimate"][0] == pytest.approx(by_hand(model, kept, age=kept["age"] + 1.0) - by_hand(model, kept), abs=1e-12)
 
 
+def test_the_reference_is_the_models(trial):
+    fit = glimm.glm("well ~ C(arm, Treatment('placebo')) + age", trial, family="binomial")
+    assert fit.effect("arm")["contrast"].tolist() == ["high - placebo", "low - placebo"]
+
+
 def test_values(fit, trial):
     kept = trial.dropna()
     assert fit.effect("arm", values="pairwise")["contrast"].tolist() == ["low - high", "placebo - high", "placebo - low"]
@@ -207,6 +212,7 @@ def test_frames_come_back_in_the_callers_kind(trial):
         (lambda f: f.slope("age", population="treated"), "is for effects"),
         (lambda f: f.effect("arm", target="typical"), "only target is 'marginal'"),
         (lambda f: f.effect("arm", errors="jackknife"), "errors must be one of"),
+        (lambda f: f.effect("arm", vcov={"cluster": "centre"}), "has not kept clusters of 'centre'"),
         (lambda f: f.effect("arm", errors="bootstrap", draws=1), "draws must be"),
         (lambda f: f.effect("arm", errors="bootstrap", draws=5, seed="x"), "seed must be"),
         (lambda f: f.effect("arm", level=95), "level must be between"),

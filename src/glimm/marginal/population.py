@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..data.columns import as_factor, used_codes
 from ..data.frames import open_frame
-from ..data.records import Variable
+from ..data.records import ARRAY, Variable
 from ..design.clusters import row_codes
 from ..design.replay import Population, moved, read_population, used_population
 from ..errors import GlimmError, GlimmWarning, NotYetError, suggest
@@ -100,6 +100,11 @@ def open_population(record: Record, wish: Wish) -> Population:
         return used_population(design)
     if isinstance(wish.population, Some):
         return some(used_population(design), wish.population.rows)
+    for role, given in (("offset", design.spec.offset), ("exposure", design.spec.exposure)):
+        if given == ARRAY:
+            raise GlimmError(
+                f"{wish.asked}: the fit's {role} was an array, which another population does not have: refit with {role}='column'"
+            )
     found = read_population(design, wish.population)
     frame = open_frame(wish.population)
     more = {name: frame.variable(name) for name in wish.by if name not in found.columns}

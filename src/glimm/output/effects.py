@@ -57,7 +57,7 @@ class Effects:
     """The effects of one variable in a comparison.
 
     contrast : "difference", "ratio" or "odds_ratio"; rows : how many were averaged over; whole : all rows that every fit used
-    notes : fits without the variable
+    notes : fits without the variable; asked : the arguments of the comparison
     """
 
     variable: str
@@ -65,7 +65,8 @@ class Effects:
     found: tuple[Effect, ...]
     rows: int
     whole: bool
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...]
+    asked: Mapping[str, Any]
 
 
 def find(columns: Sequence[Column], variable: Any, contrast: str, values: Any) -> Effects:
@@ -83,7 +84,12 @@ def find(columns: Sequence[Column], variable: Any, contrast: str, values: Any) -
     without = list(dict.fromkeys(f"({c.model.number})" for c, has in zip(columns, known, strict=True) if not has))
     notes = (f"{listed(without)} {'has' if len(without) == 1 else 'have'} no {variable}, so no effect of it.",) if without else ()
     whole = all(len(common) == r.design.n for r, has in zip(records, known, strict=True) if has)
-    return Effects(variable, contrast, tuple(found), len(common), whole, notes)
+    asked: dict[str, Any] = {"effect": variable}
+    if contrast != "difference":
+        asked["contrast"] = contrast
+    if values is not None:
+        asked["values"] = tuple(values.tolist()) if isinstance(values, np.ndarray) else values
+    return Effects(variable, contrast, tuple(found), len(common), whole, notes, asked)
 
 
 def shared_rows(records: Sequence[Record]) -> Ints:
