@@ -179,8 +179,6 @@ def test_wrong_arguments(data):
         (lambda: glimm.glm("y ~ x", data).conf_int(level=95), "between 0 and 1"),
         (lambda: glimm.glm("y ~ x", data).predict(target="conditional"), "no random effects"),
         (lambda: glimm.glm("y ~ x", data).predict(scale="odds"), "scale must be"),
-        (lambda: glimm.glm("y ~ x", data).effect("x", vcov={"cluster": "g"}), "not given the clusters 'g': fit with vcov="),
-        (lambda: glimm.glmm("y ~ x + (1 | g)", data).slope("x", vcov={"cluster": "g"}), "not given the clusters 'g': fit with vcov="),
         (lambda: glimm.glm("y ~ x", data, control=glimm.Control(start={"z": 1})), "start names 'z'"),
     ]:
         with pytest.raises(glimm.GlimmError, match=words):

@@ -6,10 +6,8 @@ Thin faces: each is a question put to the room marginal/.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from typing import Any
 
-from .errors import GlimmError
 from .inference.covariance import Inference, infer
 from .marginal import effects
 from .marginal.coefficients import conditional_coefficients, marginal_coefficients
@@ -153,9 +151,4 @@ class Bridges(ABC):
         return tables.deliver(self.record, tables.marginal(conditional_coefficients(self.record, self.inference, sd), level))
 
     def _errors(self, vcov: Any) -> Inference:
-        if isinstance(vcov, Mapping) and "cluster" in vcov:
-            names = [vcov["cluster"]] if isinstance(vcov["cluster"], str) else list(vcov["cluster"])
-            if unknown := [name for name in names if name not in self.record.design.clusters]:
-                name = repr(unknown[0])
-                raise GlimmError(f"vcov: the fit was not given the clusters {name}: fit with vcov={{'cluster': {name}}}, and ask that fit")
         return self.inference if vcov is None else infer(self.record, vcov)
