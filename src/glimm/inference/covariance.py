@@ -14,7 +14,7 @@ import numpy as np
 from ..covariance.layout import dnamed_theta, slices
 from ..design.clusters import gather, row_codes
 from ..design.coordinates import effects_to_named, to_named
-from ..design.records import Clusters, Part
+from ..design.records import Clusters, Design, Part
 from ..errors import GlimmError, NotYetError
 from ..estimators import gee as gee_estimator
 from ..estimators import glm as glm_estimator
@@ -81,7 +81,7 @@ def mixed_covariance(record: MixedRecord, vcov: Any) -> tuple[Floats, str]:
     """(X'V^-1X)^-1 of an LMM given theta, the inverse Hessian's block of a GLMM; or the sandwich by clusters, sum IF IF'."""
     mean = record.blocks["mean"]
     if vcov != "model":
-        clusters = mixed_clusters(record, vcov)
+        clusters = mixed_clusters(record.design, vcov)
         if_mean = mixed_influence(record, clusters)[:, mean]
         return if_mean.T @ if_mean, f"cluster-robust by {clusters.name}"
     if record.linear:
@@ -89,7 +89,7 @@ def mixed_covariance(record: MixedRecord, vcov: Any) -> tuple[Floats, str]:
     return working_covariance(record)[mean, mean], "model-based, from the full Hessian"
 
 
-def mixed_clusters(record: MixedRecord, vcov: Any) -> Clusters:
+def mixed_clusters(design: Design, vcov: Any) -> Clusters:
     """The independent clusters that a mixed model's robust covariance is by; raises GlimmError where they are not independent."""
     if not (isinstance(vcov, Mapping) and "cluster" in vcov):
         raise GlimmError(f"vcov={vcov!r} is not a covariance of a mixed model: use 'model' or {{'cluster': 'column'}}")
@@ -100,8 +100,8 @@ def mixed_clusters(record: MixedRecord, vcov: Any) -> Clusters:
         name = name[0]
     if vcov.get("small", False):
         raise NotYetError("vcov: 'small' is not there for mixed models yet: leave it out")
-    clusters = record.design.clusters[name]
-    check_clusters(record.design, clusters)
+    clusters = design.clusters[name]
+    check_clusters(design, clusters)
     return clusters
 
 
@@ -127,7 +127,7 @@ def joint_covariance(record: Record, inference: Inference) -> Floats:
         return out
     if inference.vcov == "model":
         return theta_covariance(record)
-    influence = mixed_influence(record, mixed_clusters(record, inference.vcov))
+    influence = mixed_influence(record, mixed_clusters(record.design, inference.vcov))
     return np.asarray(influence.T @ influence)
 
 
