@@ -121,6 +121,24 @@ def fixed(frame: pd.DataFrame) -> np.ndarray:
     return np.column_stack([np.ones(len(frame)), w, x, w * x])
 
 
+def random_covariance(model: Model, theta: np.ndarray, frame: pd.DataFrame) -> np.ndarray:
+    """(n, n) covariance of the random parts of rows."""
+    out = np.zeros((len(frame), len(frame)))
+    for term, v in zip(model.terms, model.parts(theta), strict=True):
+        levels, z = term.levels(frame), term.columns(frame)
+        out += (levels[:, None] == levels) * (z @ v @ z.T)
+    return out
+
+
+def random_columns(model: Model, theta: np.ndarray, frame: pd.DataFrame) -> np.ndarray:
+    """(n, effects) Z times a root of the effects' covariance, by term and level."""
+    parts = []
+    for term, v in zip(model.terms, model.parts(theta), strict=True):
+        levels, columns = term.levels(frame), term.columns(frame) @ np.linalg.cholesky(v)
+        parts += [(levels == level)[:, None] * columns for level in range(levels.max() + 1)]
+    return np.hstack(parts)
+
+
 ITEM = Term("item", "us", "1", (0.7,))
 SITE, ROOM = Term("site", "us", "1", (0.7,)), Term("site:room", "us", "1", (0.6,))
 SLOPES = Term("g", "us", "1x", (0.9, -0.3, 0.7))

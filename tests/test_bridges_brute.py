@@ -176,7 +176,7 @@ def test_closed_form_of_counts():
 
 
 def test_toenail_at_planned_months():
-    """Published: sd 4.016, attenuation 2.565; Hedeker, du Toit, Demirtas and Gibbons' (2018) coefficients and errors by exact integration."""
+    """Published: sd 4.016, attenuation 2.565; the coefficients of Hedeker, du Toit, Demirtas and Gibbons (2018) by exact integration."""
     frame = data("HSAUR3_toenail").assign(trt=lambda d: (d["treatment"] == "terbinafine").astype(int))
     fit = glimm.glmm("y ~ trt * month + (1 | patientID)", frame, family="binomial", points=101)
     assert fit.theta[0] == pytest.approx(4.016, abs=5e-4)
