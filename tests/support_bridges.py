@@ -12,9 +12,10 @@ from functools import cache
 
 import numpy as np
 import pandas as pd
-from scipy import special
+from scipy import special, stats
 
 import glimm
+from support import vector_covariance
 
 MEANS = {
     "logit": special.expit,
@@ -230,3 +231,38 @@ def jacobian(f: Callable[[np.ndarray], np.ndarray], at: np.ndarray, steps: np.nd
         return np.array([(f(at + scale * d) - f(at - scale * d)) / (2.0 * scale * d.sum()) for d in np.diag(steps)]).T
 
     return (4.0 * once(0.5) - once(1.0)) / 3.0
+
+
+def logistic(y, eta, psi):
+    """log f of 0 and 1."""
+    return -np.logaddexp(0.0, np.where(y == 1, -eta, eta))
+
+
+def poisson(y, eta, psi):
+    """log f of a count."""
+    return y * eta - np.exp(eta) - special.gammaln(y + 1.0)
+
+
+def negative_binomial(y, eta, psi):
+    """log f of a count with variance mu + mu^2 / k, psi = log k."""
+    k = np.exp(psi[0])
+    return stats.nbinom.logpmf(y, k, k / (k + np.exp(eta)))
+
+
+def integrated(law, y, weights, base, z, v, psi) -> float:
+    """log E exp(sum_i weight_i log f(y_i | base_i + z_i'b)), b ~ N(0, v), by the trapezoid rule."""
+    steps = np.arange(-8.0, 8.01, 0.1 if len(v) == 1 else 0.2)
+    u = np.stack(np.meshgrid(*[steps] * len(v), indexing="ij"), axis=-1).reshape(-1, len(v))
+    logw = -0.5 * (u**2).sum(axis=1)
+    eta = base[:, None] + z @ np.linalg.cholesky(v) @ u.T
+    return float(special.logsumexp(weights @ law(y[:, None], eta, psi) + logw) - special.logsumexp(logw))
+
+
+def influences(fit: glimm.fit.GlmmFit, by: str, loglik: Callable[[np.ndarray, np.ndarray], float], data: pd.DataFrame) -> np.ndarray:
+    """(K, P) H^-1 s_c on (beta, theta, psi): scores by central differences of loglik(rows of a cluster, vector), at a maximum."""
+    cov = vector_covariance(fit)
+    at = np.concatenate([fit.params, fit.record.vector[len(fit.params) :]])
+    clusters = [np.flatnonzero(data[by] == c) for c in np.unique(data[by])]
+    scores = jacobian(lambda vector: np.array([loglik(rows, vector) for rows in clusters]), at, 0.03 * np.sqrt(np.diag(cov)))
+    assert np.abs(scores.sum(axis=0) * np.sqrt(np.diag(cov))).max() < 1e-3
+    return scores @ cov

@@ -12,12 +12,23 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import special, stats
+from scipy import special
 
 import glimm
 from oracle.dense_mixed import DenseLaplace
-from support import assert_covariance, assert_relative, vector_covariance
-from support_bridges import Model, Term, jacobian, random_columns, random_covariance
+from support import assert_covariance, assert_relative
+from support_bridges import (
+    Model,
+    Term,
+    influences,
+    integrated,
+    jacobian,
+    logistic,
+    negative_binomial,
+    poisson,
+    random_columns,
+    random_covariance,
+)
 
 
 def term(group: str, kind: str = "1", structure: str = "us") -> Term:
@@ -115,28 +126,6 @@ def test_linear_models_against_dense_algebra(name):
     assert fit.inference.label == f"cluster-robust by {by}"
 
 
-def logistic(y, eta, psi):
-    return -np.logaddexp(0.0, np.where(y == 1, -eta, eta))
-
-
-def poisson(y, eta, psi):
-    return y * eta - np.exp(eta) - special.gammaln(y + 1.0)
-
-
-def negative_binomial(y, eta, psi):
-    k = np.exp(psi[0])
-    return stats.nbinom.logpmf(y, k, k / (k + np.exp(eta)))
-
-
-def integrated(law, y, weights, base, z, v, psi) -> float:
-    """log E exp(sum_i weight_i log f(y_i | base_i + z_i'b)), b ~ N(0, v), by the trapezoid rule."""
-    steps = np.arange(-8.0, 8.01, 0.1 if len(v) == 1 else 0.2)
-    u = np.stack(np.meshgrid(*[steps] * len(v), indexing="ij"), axis=-1).reshape(-1, len(v))
-    logw = -0.5 * (u**2).sum(axis=1)
-    eta = base[:, None] + z @ np.linalg.cholesky(v) @ u.T
-    return float(special.logsumexp(weights @ law(y[:, None], eta, psi) + logw) - special.logsumexp(logw))
-
-
 ONE_TERM = {
     "intercepts": ("b", "(1 | room)", term("room"), logistic, "room", {"family": "binomial", "points": 25}),
     "clusters above": ("b", "(1 | room)", term("room"), logistic, "school", {"family": "binomial", "points": 25}),
@@ -148,14 +137,9 @@ ONE_TERM = {
 
 
 def sandwich(fit, by, loglik, data):
-    """Covariance of (beta, theta, psi): scores by central differences of loglik(rows, vector) around the estimates, model-based ends."""
-    cov = vector_covariance(fit)
-    at = np.concatenate([fit.params, fit.record.vector[len(fit.params) :]])
-    steps = 0.03 * np.sqrt(np.diag(cov))
-    clusters = [np.flatnonzero(data[by] == c) for c in np.unique(data[by])]
-    scores = jacobian(lambda vector: np.array([loglik(rows, vector) for rows in clusters]), at, steps)
-    assert np.abs(scores.sum(axis=0) * np.sqrt(np.diag(cov))).max() < 1e-3  # the estimates are a maximum
-    return cov @ scores.T @ scores @ cov
+    """Sum of the squares of the clusters' influences."""
+    found = influences(fit, by, loglik, data)
+    return found.T @ found
 
 
 @pytest.mark.parametrize("name", ONE_TERM)
