@@ -3,14 +3,16 @@
 # make coverage-effects  the same of average effects of GLM, GEE and GLMM, and whether the three agree (20 minutes)
 # make lint   style, types and import layers only                  make bench  speed against other packages (an hour or two, own environment)
 # make docs   runs the code of the pages in docs/ and builds the site into site/
+# make interop   the tests with marginaleffects and maketables, in an environment of their own: what these answer may change with them
 # make bench-scaling   time and memory against rows and levels, as a table and a picture
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+OUTSIDE := .venv-interop/bin
 STAMP := $(VENV)/.installed
 SOURCES := $(wildcard native/*.cpp native/*.hpp) CMakeLists.txt pyproject.toml $(shell find src -name '*.py' -o -name '*.csv')
 
-.PHONY: demo test lint bench bench-scaling coverage coverage-effects docs clean
+.PHONY: demo test lint interop bench bench-scaling coverage coverage-effects docs clean
 
 demo: $(STAMP)
 	$(BIN)/python -m glimm demo
@@ -24,6 +26,12 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check src tests benchmarks docs
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+interop:
+	test -x $(OUTSIDE)/python || $(PYTHON) -m venv .venv-interop
+	$(OUTSIDE)/python -m pip install --quiet --upgrade pip
+	$(OUTSIDE)/python -m pip install --quiet . --group interop
+	$(OUTSIDE)/python -m pytest tests/test_interop.py
 
 bench:
 	$(PYTHON) -m benchmarks.run
@@ -51,4 +59,4 @@ $(STAMP): $(SOURCES)
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist demo site
+	rm -rf $(VENV) .venv-interop build dist demo site

@@ -17,7 +17,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 VENV = HERE / ".venv"
 PYTHON = VENV / "bin" / "python"
-PEERS = ("statsmodels", "glum", "glmm==0.6.2", "gpboost", "mixedlm-rs", "mixedlm")
+PEERS = ("statsmodels", "glum", "glmm==0.6.2", "gpboost", "mixedlm-rs", "mixedlm", "marginaleffects", "polars<2")
 TOOLS = ("pyarrow", "py-spy", "matplotlib")
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "RAYON_NUM_THREADS", "POLARS_MAX_THREADS")
 # Where distributions keep them, the wanted one first; OpenBLAS has LAPACK in it.

@@ -37,6 +37,11 @@ def logistic(n: int) -> Any:
     return frame
 
 
+def logistic_fewer(n: int) -> Any:
+    """The same of another number of rows, beside it."""
+    return logistic(n)
+
+
 def linear_groups(n: int) -> Any:
     """Gaussian response, random intercept of n / 10 groups of unequal size, in random order."""
     import numpy as np
@@ -237,7 +242,18 @@ def factor(letter: str, codes: Any) -> Any:
 MAKERS: dict[str, Callable[[int], Any]] = {
     f.__name__: f
     for f in (
-        *(logistic, linear_groups, linear_slopes, logistic_groups, logistic_slopes, logistic_serial, crossed, crossed_slopes, nested),
+        *(
+            logistic,
+            logistic_fewer,
+            linear_groups,
+            linear_slopes,
+            logistic_groups,
+            logistic_slopes,
+            logistic_serial,
+            crossed,
+            crossed_slopes,
+            nested,
+        ),
         *(dyestuff, sleepstudy, contraception, toenail, ohio, insteval, verbagg, grouseticks),
     )
 }

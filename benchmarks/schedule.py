@@ -151,7 +151,7 @@ def judge(task: Task, rows: list[Row], short: bool) -> None:
             row.verdict = "ok" if abs(row.off) <= LOGLIK_TOLERANCE else "higher" if row.off > 0 else "WRONG"
         elif row.coef_off is not None and task.bootstrap:
             row.verdict = "ok" if same_distribution(task.bootstrap, reference, row) else "differs"
-        elif row.coef_off is not None and task.kind == "gee":
+        elif row.coef_off is not None and (task.kind == "gee" or task.ask):
             row.verdict = "ok" if row.coef_off <= COEF_TOLERANCE else "differs"
     timed = [row for row in rows if row.cpu]
     glimm = next((row for row in timed if row.peer == "glimm"), None)

@@ -22,6 +22,7 @@ class Task:
 
     random : pairs (effects, group), each what varies over the levels of a group, correlated ("1": an intercept; "a:b": pairs of levels)
     clusters : the column of a GEE
+    ask : "effect x" (everybody at x = 1 against x = 0) or "slope x": the call asks this of the model fitted before the clock started
     refit, bootstrap : the call refits the model fitted before the clock started: to the same response, or to that many simulated ones
     rows : name of a maker in MAKERS; size : rows of a simulated set (0 for public data); short : rows in the short form
     calls : fits in one timed call (more than 1 for fits of milliseconds); heavy : a call may take the larger of the two limits
@@ -40,6 +41,7 @@ class Task:
     clusters: str = ""
     refit: bool = False
     bootstrap: int = 0
+    ask: str = ""
     reml: bool = False
     points: int | str = 1
     corr: str = ""
@@ -125,6 +127,13 @@ TASKS = (
          corr="exchangeable", size=200_000, short=1_000),
     Task("E2", "GEE, 2e5 rows, 2e4 clusters, AR(1)", "gee", "logistic_serial", "y", "x1 + x2 + x3 + x4", clusters="g",
          corr="ar1", size=200_000, short=1_000, trusted=("statsmodels", "geepack")),  # geepack's moment is another: see README
+    Task("A1", "average effect in a fitted logistic GLM, 1e5 rows, 10 numeric + 50 levels", "glm", "logistic_fewer", "y",
+         " + ".join((*TEN, "f")), ask="effect x1", size=100_000, short=2_000, peers=("glimm", "marginaleffects"),
+         trusted=("marginaleffects",)),
+    Task("A2", "average slope in the same fit", "glm", "logistic_fewer", "y", " + ".join((*TEN, "f")), ask="slope x1", size=100_000,
+         short=2_000, peers=("glimm", "marginaleffects", "statsmodels"), trusted=("statsmodels", "marginaleffects")),
+    Task("A3", "risk difference in a fitted GLM, ohio (2,148 rows)", "glm", "ohio", "resp", "age * smoke", ask="effect smoke", calls=10,
+         peers=("glimm", "marginaleffects"), trusted=("marginaleffects",)),
     Task("F1g", "ohio (2,148 rows), GLM", "glm", "ohio", "resp", "age * smoke",
          numeric=("age", "smoke", "age_smoke"), calls=10, loglik=-909.740013),
     Task("F1e", "ohio, GEE exchangeable", "gee", "ohio", "resp", "age * smoke", clusters="id", corr="exchangeable", calls=10),

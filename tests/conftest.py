@@ -1,4 +1,4 @@
-"""Fits that the tests of pictures share."""
+"""Fits that tests share."""
 
 from __future__ import annotations
 
@@ -12,6 +12,15 @@ import glimm
 @pytest.fixture(scope="module")
 def ohio():
     return glimm.load_dataset("ohio")
+
+
+@pytest.fixture(scope="module")
+def three(ohio):
+    return (
+        glimm.glm("resp ~ age * smoke", ohio, family="binomial"),
+        glimm.glmm("resp ~ age * smoke + (1 | id)", ohio, family="binomial"),
+        glimm.gee("resp ~ age * smoke", ohio, groups="id", family="binomial"),
+    )
 
 
 @pytest.fixture(scope="module")

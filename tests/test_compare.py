@@ -12,20 +12,6 @@ from glimm.marginal.attenuation import LOGIT_C, attenuate
 
 
 @pytest.fixture(scope="module")
-def ohio():
-    return glimm.load_dataset("ohio")
-
-
-@pytest.fixture(scope="module")
-def three(ohio):
-    return (
-        glimm.glm("resp ~ age * smoke", ohio, family="binomial"),
-        glimm.glmm("resp ~ age * smoke + (1 | id)", ohio, family="binomial"),
-        glimm.gee("resp ~ age * smoke", ohio, groups="id", family="binomial"),
-    )
-
-
-@pytest.fixture(scope="module")
 def visits():
     rng = np.random.default_rng(7)
     data = pd.DataFrame(

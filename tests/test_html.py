@@ -64,11 +64,6 @@ def flat(text: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def ohio():
-    return glimm.load_dataset("ohio")
-
-
-@pytest.fixture(scope="module")
 def three(ohio):
     return (
         glimm.glm("resp ~ age * smoke", ohio, family="binomial"),

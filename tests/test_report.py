@@ -116,7 +116,7 @@ def test_averages_are_over_the_rows_that_all_fits_used():
     data.loc[:19, "z"] = np.nan
     small, large = glimm.glmm("y ~ x + (1 | g)", data), glimm.gee("y ~ x + z", data, groups="g")
     comparison = glimm.compare(small, large)
-    found, notes = gallery.averages([(m.name, m.record, comparison.inference_of(m)) for m in comparison.models])
+    found, notes = gallery.averages([(m.name, m.record, comparison.record.inference_of(m)) for m in comparison.models])
     assert not notes
     assert [a.axis.variable for a in found] == ["x"]
     assert found[0].rows == 100

@@ -372,7 +372,7 @@ def test_comparison_with_nested_groupings():
     sd = np.sqrt(np.sum(fit.theta**2))
     assert f"With normal random intercepts of sd {sd:.4g} together" in text
     assert "sd of school:cl Intercept" in text
-    assert "school: 6 clusters of 120 rows each; school:cl: 18 clusters" in comparison.sections[1].groups[3][2][1][2]
+    assert "school: 6 clusters of 120 rows each; school:cl: 18 clusters" in comparison.record.sections[1].groups[4][2][1][2]
 
 
 def test_comparison_with_crossed_groupings():

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-PYTHON_PEERS = ("glimm", "statsmodels", "glum", "glmm", "gpboost", "mixedlm_rs", "mixedlm")
+PYTHON_PEERS = ("glimm", "statsmodels", "glum", "glmm", "gpboost", "mixedlm_rs", "mixedlm", "marginaleffects")
 R_PEERS = ("glm", "lme4", "glmmTMB", "geepack")
 
 # Which peers are asked for which kind of model.

@@ -19,7 +19,9 @@ def prepare(task: Any, rows: Any) -> Call:
             return glimm.glmm(task.formula, rows, reml=task.reml)
         return glimm.glmm(task.formula, rows, family=task.family, points=task.points)
 
-    first = whole() if task.refit or task.bootstrap else None
+    first = whole() if task.refit or task.bootstrap or task.ask else None
+    if task.ask:
+        return question(task, first)
     if task.bootstrap:
         return bootstrap(task, first)
     y = rows[task.response].to_numpy()
@@ -36,6 +38,15 @@ def prepare(task: Any, rows: Any) -> Call:
         return Answer(llf, params.tolist(), bse.tolist(), note)
 
     return Call(glimm.__version__, fit, read)
+
+
+def question(task: Any, first: Any) -> Call:
+    what, variable = task.ask.split()
+
+    def read(table: Any) -> Answer:
+        return Answer(None, table["estimate"].tolist(), table["std_error"].tolist())
+
+    return Call(glimm.__version__, lambda: first.effect(variable, values=(0, 1)) if what == "effect" else first.slope(variable), read)
 
 
 def bootstrap(task: Any, first: Any) -> Call:

@@ -19,6 +19,8 @@ def prepare(task: Any, rows: Any) -> Call:
         raise NotOffered("no GLMM by maximum likelihood")
     if task.refit or task.bootstrap:
         raise NotOffered("no refit")
+    if task.ask:
+        return slope(task, smf.logit(formula, rows).fit(disp=False, tol=1e-10))
     if task.kind == "lmm" and task.single is None:
         raise NotOffered("several random terms only as dense blocks")
 
@@ -41,3 +43,16 @@ def prepare(task: Any, rows: Any) -> Call:
         return Answer(loglik, params.tolist(), bse.tolist())
 
     return Call(statsmodels.__version__, fit, read)
+
+
+def slope(task: Any, model: Any) -> Call:
+    """get_margeff gives the slopes of all variables at once; the one asked for is read."""
+    what, variable = task.ask.split()
+    if what != "slope":
+        raise NotOffered("no averages at two values of a number")
+
+    def read(found: Any) -> Answer:
+        row = found.summary_frame().loc[variable]
+        return Answer(None, [float(row["dy/dx"])], [float(row["Std. Err."])])
+
+    return Call(statsmodels.__version__, lambda: model.get_margeff(at="overall"), read)

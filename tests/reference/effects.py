@@ -7,7 +7,7 @@ over the rows asked for (a subgroup; weighted by trials where it says so) are a 
     difference  a - c;   ratio  a / c;   lnratio  log(a / c);   lnor  logit a - logit c;   oddsratio  exp of that
     slope  mean of dm/dx, 6th order differences in x;   means  a itself
     se = sqrt(g' V g), g by the chain rule; a ratio is of averages, not an average of ratios
-"fits" says the model and V; "asked" the questions: "high" and "low" are the value given to everybody, or "+1": x + 1 against x (not
+"fits" says the model and V (statsmodels' sandwiches have the observed Hessian, so robust ones are asked of canonical links only); "asked" the questions: "high" and "low" are the value given to everybody, or "+1": x + 1 against x (not
 centred), "+sd": x + sd against x (n - 1), "centred": x + 1/2 against x - 1/2. "rows": only those rows; "by": one answer per value.
 Where marginaleffects can be asked the same, its answer stands beside ours (not with an offset, which it leaves out, nor for means weighted over all rows, which it leaves unweighted) and is asserted to be equal:
 estimates to 1e-7 of a standard error (slopes 1e-3), standard errors to 2e-6 (2e-5): its derivatives are coarser differences.
@@ -49,7 +49,7 @@ FAMILY = {"binomial": sm.families.Binomial, "poisson": sm.families.Poisson, "gam
 SMLINK = {"logit": "Logit", "probit": "Probit", "log": "Log", "identity": "Identity"}
 FITS = {  # formula as glimm reads it, for statsmodels where it differs; data; vcov of the fit
     "ohio": {"formula": "resp ~ age * smoke", "data": "geepack_ohio", "family": "binomial", "link": "logit", "vcov": "model"},
-    "ohio_probit": {"formula": "resp ~ age * smoke", "data": "geepack_ohio", "family": "binomial", "link": "probit", "vcov": {"cluster": "id"}},
+    "ohio_probit": {"formula": "resp ~ age * smoke", "data": "geepack_ohio", "family": "binomial", "link": "probit", "vcov": "model"},
     "contraception": {"formula": "y ~ age + I(age**2) + urban + age:urban + livch", "data": "mlmRev_Contraception", "family": "binomial", "link": "logit", "vcov": {"cluster": "district"}},
     "epil": {"formula": "y ~ trt * np.log(base) + age", "data": "MASS_epil", "family": "poisson", "link": "log", "vcov": {"cluster": "subject"}},
     "seizure": {"formula": "y ~ post * trt + age", "data": "seizure_long", "family": "poisson", "link": "log", "exposure": "weeks", "vcov": {"cluster": "id"}},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -147,6 +147,7 @@ class Encoding:
     offset, exposure : the column's name; ARRAY when it was given as an array; None when there was none
     offsets : replayable specifications of offset(...) in the formula
     frame : the caller's kind of frame: "pandas", "polars", "pyarrow" or "dict"
+    aliases : position left out for rank -> what it equals, one coefficient per kept column
     """
 
     formula: Formula
@@ -159,3 +160,4 @@ class Encoding:
     exposure: Any
     frame: Literal["pandas", "polars", "pyarrow", "dict"]
     offsets: tuple[Any, ...] = ()
+    aliases: Mapping[int, Floats] = field(default_factory=dict)

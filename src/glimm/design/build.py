@@ -50,7 +50,7 @@ def build_design(spec: Spec, data: Any) -> Design:
     offset, offsets = total_offset(formula, inputs, rows)
     residual = spec.family.support == "real" and spec.link.name == "identity"
     random = random_terms(formula.bars, inputs, rows, residual)
-    part, keep = mean_part(fixed, spec, offset, random)
+    part, decided = mean_part(fixed, spec, offset, random)
     needed = _needed(fixed, offsets, random, spec)
     return Design(
         y=y,
@@ -66,13 +66,14 @@ def build_design(spec: Spec, data: Any) -> Design:
             formula=formula,
             fixed=fixed.spec,
             names=fixed.spec.names,
-            keep=keep,
+            keep=tuple(int(j) for j in decided.keep),
             factors=fixed.factors,
             variables=needed,
             offset=_as_given(spec.offset),
             exposure=_as_given(spec.exposure),
             frame=frame.kind,
             offsets=offsets,
+            aliases=decided.dropped,
         ),
         labels=frame.labels(rows),
         columns={name: inputs.column(name) for name in needed},
@@ -94,8 +95,8 @@ def check_door(spec: Spec, formula: Formula) -> None:
         )
 
 
-def mean_part(fixed: Fixed, spec: Spec, offset: Floats | None, random: tuple[Any, ...]) -> tuple[Part, tuple[int, ...]]:
-    """The mean model with the columns that are kept, and their positions among all columns."""
+def mean_part(fixed: Fixed, spec: Spec, offset: Floats | None, random: tuple[Any, ...]) -> tuple[Part, rank.Rank]:
+    """The mean model with the columns that are kept, and what was decided of the others."""
     names = fixed.spec.names
     if not names:
         raise GlimmError(f"the formula {spec.formula!r} has no coefficients: write '~ 1' for a constant, or add a predictor")
@@ -118,7 +119,7 @@ def mean_part(fixed: Fixed, spec: Spec, offset: Floats | None, random: tuple[Any
         link=spec.link,
         random=random,
     )
-    return part, tuple(int(j) for j in keep)
+    return part, decided
 
 
 def total_offset(formula: Formula, inputs: Inputs, rows: Ints | None) -> tuple[Floats | None, tuple[FactorSpec, ...]]:

@@ -167,6 +167,7 @@ class NewRows:
     complete : (n,) bool; rows with a missing predictor are False and hold zeros in matrix
     refs : per random term, (n,) int32 level, -1 for a level that the fit has not seen (or missing)
     places : per random term, (n,) int32 row of its effects, -1 where there is none; refs, but for cells
+    told : (n,) bool, False where a column left out for rank does not equal what it did in the fit: the mean is not determined; None: all
     weights, trials : (n,) of the rows used, or trials read for new responses; None where all are 1
     """
 
@@ -178,3 +179,4 @@ class NewRows:
     places: tuple[Codes, ...] = ()
     weights: Floats | None = None
     trials: Floats | None = None
+    told: NDArray[np.bool_] | None = None

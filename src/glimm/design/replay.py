@@ -24,6 +24,8 @@ from .records import Design, NewRows, RandomTerm
 from .response import count_trials, trials_variables
 from .structured import cell_of
 
+ALIKE = 1e-6
+
 
 @dataclass(frozen=True, slots=True)
 class Population:
@@ -149,7 +151,18 @@ def moved(design: Design, population: Population, changes: Mapping[str, Variable
         columns, at = _random(term, refs, variables, n, effects)
         z.append(columns)
         places.append(at)
-    return NewRows(kept, total, complete, population.refs, tuple(z) if effects else (), tuple(places))
+    told = determined(spec, matrix, kept)
+    return NewRows(kept, total, complete, population.refs, tuple(z) if effects else (), tuple(places), told=told)
+
+
+def determined(spec: Encoding, matrix: Matrix, kept: Matrix) -> Bools | None:
+    """(n,) rows in which every column left out for rank equals what it equalled in the fit; None where all do."""
+    told = np.ones(matrix.n, dtype=np.bool_)
+    for position, coefficients in spec.aliases.items():
+        column = matrix.select(np.array([position], dtype=np.int64)).times(np.ones(1))
+        equals = kept.times(coefficients)
+        told &= np.abs(column - equals) <= ALIKE * (1.0 + np.abs(column) + np.abs(equals))
+    return None if told.all() else told
 
 
 def _needed(spec: Encoding) -> tuple[str, ...]:

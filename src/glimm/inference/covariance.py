@@ -100,7 +100,7 @@ def mixed_clusters(design: Design, vcov: Any) -> Clusters:
         name = name[0]
     if vcov.get("small", False):
         raise NotYetError("vcov: 'small' is not there for mixed models yet: leave it out")
-    clusters = design.clusters[name]
+    clusters = known_clusters(design, name)
     check_clusters(design, clusters)
     return clusters
 
@@ -174,12 +174,20 @@ def glm_covariance(record: GlmRecord, vcov: Any) -> tuple[Floats, str]:
         return _heteroscedastic(record, vcov), f"heteroscedasticity-robust ({vcov})"
     if isinstance(vcov, Mapping) and "cluster" in vcov:
         names = [vcov["cluster"]] if isinstance(vcov["cluster"], str) else list(vcov["cluster"])
-        clusters = [record.design.clusters[name] for name in names]
+        clusters = [known_clusters(record.design, name) for name in names]
         small = bool(vcov.get("small", False))
         cov, repaired = _by_clusters(record, clusters, small)
         label = f"cluster-robust by {' and '.join(names)}" + (" (small-sample factor)" if small else "")
         return cov, label + ("; negative eigenvalues set to zero" if repaired else "")
     raise GlimmError(f"vcov={vcov!r} is not a covariance of a GLM: use 'model', 'HC0', 'HC1', 'HC2', 'HC3' or {{'cluster': 'column'}}")
+
+
+def known_clusters(design: Design, name: Any) -> Clusters:
+    """The clusters of a column that was named at the door; raises GlimmError for another."""
+    if name not in design.clusters:
+        given = repr(name) if isinstance(name, str) else type(name).__name__
+        raise GlimmError(f"vcov: the fit has not kept clusters of {given}: name the column at the door, vcov={{'cluster': 'column'}}")
+    return design.clusters[name]
 
 
 def _known(vcov: Any) -> bool:

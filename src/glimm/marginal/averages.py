@@ -67,12 +67,14 @@ class Averages:
     """values : (S, G); gradient : (S, G, P).
 
     Where asked for, means : (S, n) of the rows, and loads : (S) of (G, E), derivatives in the effects of the clusters, sparse.
+    untold : rows whose mean the fit does not determine, in the setting with most of them
     """
 
     values: Floats
     gradient: Floats
     means: Floats = field(default_factory=lambda: np.zeros((0, 0)))
     loads: tuple[Any, ...] = ()
+    untold: int = 0
 
 
 class Means(NamedTuple):
@@ -101,13 +103,15 @@ def averages(
         np.zeros((size, cells.count, parameters(record))),
         np.zeros((size, population.n)) if means else np.zeros((0, 0)),
     )
-    loads = []
+    loads, untold = [], 0
     for s, quantity in enumerate(quantities):
         load: Any = 0
         for changes, weight in quantity:
             new = moved(record.design, population, changes, target != "typical")
             found = row_means(record, new, target)
             w = share if weight is None else share * weight
+            if new.told is not None:
+                untold = max(untold, int(np.sum(~new.told & (cells.of >= 0))))
             product = np.where(w == 0.0, 0.0, w * found.m)
             out.values[s] += _sums(product, order, starts)
             out.gradient[s] += gradient(record, new, found, w, order, starts)
@@ -116,7 +120,7 @@ def averages(
             if known is not None and isinstance(record, MixedRecord):
                 load = load + _gathered(cells, np.where(w == 0.0, 0.0, w * found.by_eta)) @ known.columns(record, new)
         loads.append(load)
-    return replace(out, loads=tuple(loads)) if known is not None else out
+    return replace(out, loads=tuple(loads) if known is not None else (), untold=untold)
 
 
 def row_means(record: Record, new: NewRows, target: str) -> Means:

@@ -7,6 +7,7 @@ Source: Robins (1986), Math. Modelling 7, 1393-1512; Norton, Dowd and Maciejewsk
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..design.replay import Population
-from ..errors import GlimmError
+from ..errors import GlimmError, GlimmWarning
 from ..inference.covariance import Inference, joint_covariance
 from ..inference.influence import row_influence
 from ..inference.known_clusters import Joint, joint
@@ -26,6 +27,7 @@ from ..records import MixedRecord, Record
 from .averages import Averages, Cells, Quantity, averages, influence
 from .intervals import carried
 from .population import Groups, Wish, group_rows, observed, open_population
+from .predict import untold_words
 from .resample import resampled
 from .settings import Contrast, Value, contrasts, derivative, grid, moved_to
 
@@ -51,7 +53,7 @@ def effect(record: Record, inference: Inference, variable: str, contrast: str, v
         raise GlimmError(f"effect: contrast must be one of {', '.join(CONTRASTS)}, not {contrast!r}")
     if not isinstance(variable, str):
         raise GlimmError(f"effect: the variable must be the name of a predictor, not {type(variable).__name__}")
-    population = open_population(record, wish, "effect")
+    population = open_population(record, wish)
     asked = contrasts(record.design, population, variable, values)
     groups, picked = _cells(record, population, asked, variable, wish)
     places: dict[str, int] = {}
@@ -82,8 +84,8 @@ def effect(record: Record, inference: Inference, variable: str, contrast: str, v
 
 def slope(record: Record, inference: Inference, variable: str, wish: Wish) -> Columns:
     """Columns of the table of average derivatives of the mean."""
-    population = open_population(record, wish, "slope")
-    groups = group_rows(record, population, wish, "slope")
+    population = open_population(record, wish)
+    groups = group_rows(record, population, wish)
     quantity = derivative(record.design, population, variable)
     found = estimate(record, inference, population, [quantity], groups.cells, wish)
     count = groups.cells.count
@@ -99,8 +101,8 @@ def slope(record: Record, inference: Inference, variable: str, wish: Wish) -> Co
 
 def means(record: Record, inference: Inference, asked: Mapping[str, Any], wish: Wish) -> Columns:
     """Columns of the table of averages, at every combination of the values asked for; at the rows' own values where none are."""
-    population = open_population(record, wish, "means")
-    groups = group_rows(record, population, wish, "means")
+    population = open_population(record, wish)
+    groups = group_rows(record, population, wish)
     combinations = grid(record.design, population, asked)
     found = estimate(record, inference, population, [quantity for _, quantity in combinations], groups.cells, wish)
     count = groups.cells.count
@@ -138,23 +140,23 @@ def estimate(
     record: Record, inference: Inference, population: Population, quantities: Sequence[Quantity], cells: Cells, wish: Wish
 ) -> Estimated:
     """The averages with the errors that are asked for."""
+    known = joint(record) if wish.target == "conditional" and isinstance(record, MixedRecord) else None
+    found = averages(record, population, quantities, cells, wish.target, means=wish.errors == "sampled", known=known)
+    draws = None
     if wish.errors == "bootstrap":
-        found = averages(record, population, quantities, cells, wish.target)
         draws = resampled(record, inference, population, quantities, cells, wish)
         left = draws - draws.mean(axis=0)
-        return Estimated(found.values, np.einsum("bsg,btg->gst", left, left) / (len(draws) - 1.0), draws)
-    if wish.errors == "sampled":
-        found = averages(record, population, quantities, cells, wish.target, means=True)
-        clusters, estimates = row_influence(record, inference)
-        each = influence(found, cells, clusters, estimates)
-        return Estimated(found.values, np.einsum("sgk,tgk->gst", each, each))
-    if wish.target == "conditional" and isinstance(record, MixedRecord):
-        known = joint(record)
-        found = averages(record, population, quantities, cells, wish.target, known=known)
-        return Estimated(found.values, of_known(record, inference, found, known))
-    found = averages(record, population, quantities, cells, wish.target)
-    cov = joint_covariance(record, inference)
-    return Estimated(found.values, np.einsum("sgp,pq,tgq->gst", found.gradient, cov, found.gradient, optimize=True))
+        cov = np.einsum("bsg,btg->gst", left, left) / (len(draws) - 1.0)
+    elif wish.errors == "sampled":
+        each = influence(found, cells, *row_influence(record, inference))
+        cov = np.einsum("sgk,tgk->gst", each, each)
+    elif known is not None and isinstance(record, MixedRecord):
+        cov = of_known(record, inference, found, known)
+    else:
+        cov = np.einsum("sgp,pq,tgq->gst", found.gradient, joint_covariance(record, inference), found.gradient, optimize=True)
+    if found.untold:
+        warnings.warn(f"{wish.asked}: {untold_words(record, found.untold)}", GlimmWarning, stacklevel=4)
+    return Estimated(found.values, cov, draws)
 
 
 def of_known(record: MixedRecord, inference: Inference, found: Averages, known: Joint) -> Floats:
@@ -255,14 +257,14 @@ def _cells(
 ) -> tuple[Groups, list[Sequence[int]]]:
     """Groups of rows, and those that each contrast is averaged over: all of them, or those whose own value it starts from or goes to."""
     if not isinstance(wish.population, str) or wish.population == "all":
-        groups = group_rows(record, population, wish, "effect")
+        groups = group_rows(record, population, wish)
         return groups, [range(groups.cells.count)] * len(asked)
     if any(c.new.value is None for c in asked):
         raise GlimmError(
             f"effect: population={wish.population!r} needs levels of {variable!r} to be treated with: give a pair, values=(from, to)"
         )
     codes, levels = observed(population, variable)
-    groups = group_rows(record, population, wish, "effect", (codes, len(levels)))
+    groups = group_rows(record, population, wish, (codes, len(levels)))
     side = [c.new.value if wish.population == "treated" else c.old.value for c in asked]
     of = codes[groups.first]
     return groups, [[g for g in range(groups.cells.count) if levels[of[g]] == value] for value in side]

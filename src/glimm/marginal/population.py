@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..data.columns import as_factor, used_codes
 from ..data.frames import open_frame
-from ..data.records import Variable
+from ..data.records import ARRAY, Variable
 from ..design.clusters import row_codes
 from ..design.replay import Population, moved, read_population, used_population
 from ..errors import GlimmError, GlimmWarning, NotYetError, suggest
@@ -37,11 +37,13 @@ class Some:
 class Wish:
     """How averages are wanted.
 
+    asked : the question's name, for messages
     target : "marginal", "typical" or "conditional"; by : columns of subgroups
     population : "all", "treated", "untreated", Some rows, or a frame
     errors : "delta", "sampled" or "bootstrap" with draws and seed; level : of the intervals
     """
 
+    asked: str
     target: str
     by: tuple[str, ...]
     population: Any
@@ -88,41 +90,48 @@ def make_wish(
     names = (by,) if isinstance(by, str) else tuple(by or ())
     if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
         raise GlimmError(f"{asked}: by must name a column, or several different ones in a list, not {by!r}")
-    return Wish(chosen, names, population, errors, int(draws), seed, level)
+    return Wish(asked, chosen, names, population, errors, int(draws), seed, level)
 
 
-def open_population(record: Record, wish: Wish, asked: str) -> Population:
+def open_population(record: Record, wish: Wish) -> Population:
     """The rows to average over; those of another table with a missing predictor are left out, with a warning that counts them."""
     design = record.design
     if isinstance(wish.population, str):
         return used_population(design)
     if isinstance(wish.population, Some):
         return some(used_population(design), wish.population.rows)
+    for role, given in (("offset", design.spec.offset), ("exposure", design.spec.exposure)):
+        if given == ARRAY:
+            raise GlimmError(
+                f"{wish.asked}: the fit's {role} was an array, which another population does not have: refit with {role}='column'"
+            )
     found = read_population(design, wish.population)
     frame = open_frame(wish.population)
     more = {name: frame.variable(name) for name in wish.by if name not in found.columns}
     whole, lost = complete(record, replace(found, columns={**found.columns, **more}), wish.target)
     if whole.n == 0:
-        raise GlimmError(f"{asked}: every row of population has a missing predictor")
+        raise GlimmError(f"{wish.asked}: every row of population has a missing predictor")
     if lost:
         warnings.warn(
-            f"{asked}: {lost} of {lost + whole.n} rows of population have a missing predictor and are left out", GlimmWarning, stacklevel=4
+            f"{wish.asked}: {lost} of {lost + whole.n} rows of population have a missing predictor and are left out",
+            GlimmWarning,
+            stacklevel=4,
         )
     if wish.target == "conditional" and isinstance(record, MixedRecord):
         unknown, _ = strangers(record, moved(design, whole, {}))
         for name, count in unknown.items():
-            message = f"{asked}: {count} rows of population have no {name} that the fit knows; its effect is taken as zero"
+            message = f"{wish.asked}: {count} rows of population have no {name} that the fit knows; its effect is taken as zero"
             warnings.warn(message, GlimmWarning, stacklevel=4)
     return whole
 
 
-def group_rows(record: Record, population: Population, wish: Wish, asked: str, more: tuple[Codes, int] | None = None) -> Groups:
+def group_rows(record: Record, population: Population, wish: Wish, more: tuple[Codes, int] | None = None) -> Groups:
     """The subgroups, and `more` codes beside them."""
-    found = [_codes(record, population, name, isinstance(wish.population, str), asked) for name in wish.by]
+    found = [_codes(record, population, name, isinstance(wish.population, str), wish.asked) for name in wish.by]
     columns = [(codes, len(levels)) for codes, levels in found]
     of, first = cross_codes([*columns, *([more] if more is not None else [])], population.n)
     if (lost := int(np.sum(of < 0))) > 0:
-        warnings.warn(f"{asked}: {lost} rows have no value of {', '.join(wish.by)} and are left out", GlimmWarning, stacklevel=4)
+        warnings.warn(f"{wish.asked}: {lost} rows have no value of {', '.join(wish.by)} and are left out", GlimmWarning, stacklevel=4)
     values = tuple(tuple(levels[codes[row]] for row in first) for codes, levels in found)
     weight = record.design.size if isinstance(wish.population, str | Some) else None
     if weight is not None and isinstance(wish.population, Some):

@@ -34,6 +34,7 @@ class Prediction:
 
     estimate : (n,), NaN where a predictor is missing; std_error and limits (n,), if an interval was asked for
     unknown : by grouping, the rows of clusters that the fit has not seen, where there are any; unmet : the same for times under ou
+    untold : complete rows whose mean is not determined, because a column was left out for rank
     """
 
     estimate: Floats
@@ -42,6 +43,7 @@ class Prediction:
     conf_high: Floats | None = None
     unknown: Mapping[str, int] = field(default_factory=dict)
     unmet: Mapping[str, int] = field(default_factory=dict)
+    untold: int = 0
 
 
 def check(record: Record, scale: str, target: str | None, interval: str | None) -> str:
@@ -97,8 +99,9 @@ def predict(record: Record, inference: Inference, new: NewRows, scale: str, targ
     else:
         estimate, by_eta = mean(link.kernel, eta)[:2]
     estimate = np.where(new.complete, estimate, np.nan)
+    untold = 0 if new.told is None else int(np.sum(new.complete & ~new.told))
     if interval is None:
-        return Prediction(estimate, unknown=unknown, unmet=unmet)
+        return Prediction(estimate, unknown=unknown, unmet=unmet, untold=untold)
     q = quantile(level, inference.df)
     if interval == "confidence" and by_sd is not None and isinstance(record, MixedRecord):
         limits = of_average(record, joint_covariance(record, inference), new, (estimate, by_eta, by_sd), q)
@@ -112,7 +115,7 @@ def predict(record: Record, inference: Inference, new: NewRows, scale: str, targ
         else:
             limits = of_mean(link, scale, eta, by_eta, np.sqrt(s2), q)
     se, low, high = (np.where(new.complete, a, np.nan) for a in limits)
-    return Prediction(estimate, se, low, high, unknown, unmet)
+    return Prediction(estimate, se, low, high, unknown, unmet, untold)
 
 
 def eta_variance(record: Record, inference: Inference, new: NewRows, target: str) -> Floats:
@@ -166,6 +169,17 @@ def strangers(record: MixedRecord, new: NewRows) -> tuple[dict[str, int], dict[s
             if count:
                 found[term.group] = max(count, found.get(term.group, 0))
     return unknown, unmet
+
+
+def untold_words(record: Record, count: int) -> str:
+    """Rows whose mean the fit does not determine."""
+    names = [record.design.spec.names[j] for j in record.design.spec.aliases]
+    listed = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+    rows = "1 row has" if count == 1 else f"{count} rows have"
+    return (
+        f"{rows} a combination of predictors that no row of the fit has ({listed} left out for rank, see fit.dropped): "
+        "the data do not determine these means, and they are made as if the coefficients left out were zero"
+    )
 
 
 def spread(record: MixedRecord, new: NewRows) -> Floats:

@@ -5,7 +5,7 @@ A1 - A0, A1 / A0 or the odds ratio of averages over the population; of mixed mod
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -48,7 +48,7 @@ class Effects:
     """The effects of one variable in a comparison.
 
     contrast : "difference", "ratio" or "odds_ratio"; rows : how many were averaged over; whole : all rows that every fit used
-    notes : fits without the variable
+    notes : fits without the variable; asked : the arguments of the comparison
     """
 
     variable: str
@@ -56,7 +56,8 @@ class Effects:
     found: tuple[Effect, ...]
     rows: int
     whole: bool
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...]
+    asked: Mapping[str, Any]
 
 
 def find(columns: Sequence[Column], variable: Any, contrast: str, values: Any) -> Effects:
@@ -74,7 +75,12 @@ def find(columns: Sequence[Column], variable: Any, contrast: str, values: Any) -
     without = list(dict.fromkeys(f"({c.model.number})" for c, has in zip(columns, known, strict=True) if not has))
     notes = (f"{listed(without)} {'has' if len(without) == 1 else 'have'} no {variable}, so no effect of it.",) if without else ()
     whole = all(len(common) == r.design.n for r, has in zip(records, known, strict=True) if has)
-    return Effects(variable, contrast, tuple(found), len(common), whole, notes)
+    asked: dict[str, Any] = {"effect": variable}
+    if contrast != "difference":
+        asked["contrast"] = contrast
+    if values is not None:
+        asked["values"] = tuple(values.tolist()) if isinstance(values, np.ndarray) else values
+    return Effects(variable, contrast, tuple(found), len(common), whole, notes, asked)
 
 
 def shared_rows(records: Sequence[Record]) -> Ints:
@@ -133,7 +139,8 @@ def sentences(columns: Sequence[Column], e: Effects) -> list[str]:
     """What was averaged over, and which rows may be compared."""
     rows = f"the {e.rows} rows that {'all fits' if e.whole else 'every fit'} used"
     out = [
-        f"Effects of {e.variable}: everybody in {rows} predicted with each value, averaged, and the averages contrasted (g-computation)."
+        f"Effects of {e.variable}: everybody in {rows} is predicted with each value, the predictions are averaged, and the averages "
+        "contrasted (g-computation)."
     ]
     if any(f.target == "typical" for f in e.found):
         out.append(

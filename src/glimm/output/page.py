@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from html import escape
@@ -147,7 +147,8 @@ def comparison_page(comparison: Compared, averages: Sequence[Table], shown: Show
     title = getattr(heading, "text", "Comparison").partition(":")[0]
     named = [(f"({m.number}) {m.name}", m.record) for m in comparison.models]
     event = records[0].design.response.event
-    return page(title, named, f"{event[0].upper()}{event[1:]}." if event else "", [*chapters, *ending(records)])
+    asked = None if comparison.effect is None else comparison.effect.asked
+    return page(title, named, f"{event[0].upper()}{event[1:]}." if event else "", [*chapters, *ending(records, asked)])
 
 
 def averages(variable: str, places: tuple[Sequence[str], Floats], fits: Sequence[str], values: Floats, note: str) -> Table:
@@ -162,12 +163,12 @@ def averages(variable: str, places: tuple[Sequence[str], Floats], fits: Sequence
     return Table(f"population averages over {variable}", (column, *columns), (note,))
 
 
-def ending(records: Sequence[Record]) -> list[Chapter]:
-    """How to do it again."""
+def ending(records: Sequence[Record], asked: Mapping[str, Any] | None = None) -> list[Chapter]:
+    """How to do it again; asked : further arguments of a comparison."""
     held = all(record.call.door for record in records)
     if not held:
         return [Chapter("How to reproduce it in Python", (Paragraph("The call was not kept with this fit: fit it with a door of glimm."),))]
-    return [Chapter("How to reproduce it in Python", html=f'<pre tabindex="0"><code>{escape(code(records))}</code></pre>')]
+    return [Chapter("How to reproduce it in Python", html=f'<pre tabindex="0"><code>{escape(code(records, asked))}</code></pre>')]
 
 
 def pictures(shown: Shown) -> str:

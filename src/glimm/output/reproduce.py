@@ -66,6 +66,8 @@ def source(value: Any) -> str | None:
         return "{" + ", ".join(f"{source(k)}: {source(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
         return "[" + ", ".join(map(string, value)) + "]"
+    if isinstance(value, tuple):
+        return "(" + ", ".join(str(source(item)) for item in value) + ")"
     if callable(value):
         name = getattr(value, "__name__", "")
         return name if name.isidentifier() else "..."
@@ -75,15 +77,16 @@ def source(value: Any) -> str | None:
     return None
 
 
-def code(records: Sequence[Record]) -> str:
-    """A script that fits these again, from the data on."""
+def code(records: Sequence[Record], asked: Mapping[str, Any] | None = None) -> str:
+    """A script that fits these again, from the data on; asked : further arguments of the comparison."""
     lines = ["import glimm", "", f"data = ...  # {data_words(records)}"]
     arrays = dict.fromkeys(name for record in records for name in record.call.arrays)
     lines += [f"{name} = ...  # an array was given: one value for each row of data" for name in arrays]
     lines.append("")
     names = ["fit"] if len(records) == 1 else [f"fit{k}" for k in range(1, len(records) + 1)]
     lines += [f"{name} = {call(record.call)}" for name, record in zip(names, records, strict=True)]
-    lines.append("print(fit.summary())" if len(records) == 1 else f"print(glimm.compare({', '.join(names)}))")
+    more = [f"{name}={source(value)}" for name, value in (asked or {}).items()]
+    lines.append("print(fit.summary())" if len(records) == 1 else f"print(glimm.compare({', '.join([*names, *more])}))")
     return "\n".join(lines)
 
 

@@ -12,18 +12,21 @@ from typing import final
 
 from ..covariance.correlated import CORRELATED
 from ..covariance.working import working
+from ..errors import GlimmError
 from ..inference.comparable import Criteria, compared
 from ..inference.covariance import Inference
 from ..inference.parameters import family_parameters
 from ..inference.random import covariances
 from ..inference.wald import interval
 from ..marginal.attenuation import Attenuated, attenuate, intercept_sd
+from ..marginal.coefficients import marginal_coefficients
 from ..records import GeeRecord, GlmRecord, MixedRecord, Record
 from . import tables, words
 from .sections import Heading, Row, SideBySide
 from .text import decimals, figures, listed, number
 
 WIDTH = 120
+MOST_TERMS = 8
 
 
 @final
@@ -221,7 +224,11 @@ def _clusters_lost(column: Column) -> str:
 
 def explanations(models: Sequence[Model], columns: Sequence[Column]) -> list[str]:
     """Why the numbers differ, what a wrong working correlation does, what happens to missing values."""
-    out = [sentence for m in models if isinstance(m.record, MixedRecord) for sentence in _why_different(m, m.record, models)]
+    out = []
+    for m in models:
+        if isinstance(m.record, MixedRecord) and (why := _why_different(m, m.record, models)):
+            inference = next(c.inference for c in reversed(columns) if c.model is m)
+            out += [*why, *_integrated(m, m.record, inference)]
     gee = [c for c in columns if isinstance(c.model.record, GeeRecord)]
     if gee:
         out.append("GEE estimates stay consistent if the working correlation is wrong, as long as the model of the mean is right.")
@@ -288,6 +295,22 @@ def _attenuated(mixed: Model, record: MixedRecord, found: Attenuated) -> list[st
         f"{figures(found.factor)} are {result}.",
         f"{mixed.name} coefficients on the marginal scale ({how}): {values}",
     ]
+
+
+def _integrated(mixed: Model, record: MixedRecord, inference: Inference) -> list[str]:
+    """The coefficients on the marginal scale with their intervals, where no closed form is exact."""
+    found = attenuate(record)
+    if record.design.mean.link.name == "identity" or (found is not None and found.exact):
+        return []
+    try:
+        marginal = marginal_coefficients(record, inference).inference
+    except GlimmError as error:
+        return [f"{mixed.name} coefficients have no marginal scale here: {error}."]
+    low, high = interval(marginal, 0.95)
+    each = zip(marginal.names, marginal.params, marginal.bse, low, high, strict=True)
+    shown = [f"{name} {cell((b, se, a, c), decimals(se))}".replace("\n", " ") for name, b, se, a, c in list(each)[:MOST_TERMS]]
+    more = f" and {len(marginal.names) - MOST_TERMS} more" if len(marginal.names) > MOST_TERMS else ""
+    return [f"{mixed.name} coefficients on the marginal scale by integration, with 95 % intervals: {', '.join(shown)}{more}"]
 
 
 def _intercepts(record: MixedRecord) -> str:

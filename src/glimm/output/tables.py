@@ -23,7 +23,7 @@ from ..inference.random import correlation_at, covariances
 from ..inference.wald import interval, p_values
 from ..kernels.matrix import Floats
 from ..marginal.coefficients import Marginal
-from ..marginal.predict import Prediction
+from ..marginal.predict import Prediction, untold_words
 from ..records import GeeRecord, MixedRecord, Record
 
 if TYPE_CHECKING:
@@ -236,6 +236,8 @@ def prediction(record: Record, p: Prediction, interval: str | None) -> Any:
         said.append(f"the interval of one 0/1 response is nearly always 0 to 1 and says little: use {better}")
     for words in said:
         warnings.warn(f"predict: {words}", GlimmWarning, stacklevel=3)
+    if p.untold:
+        warnings.warn(f"predict: {untold_words(record, p.untold)}", GlimmWarning, stacklevel=3)
     if interval is None:
         return p.estimate
     columns = {"estimate": p.estimate, "std_error": p.std_error, "conf_low": p.conf_low, "conf_high": p.conf_high}
