@@ -15,7 +15,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
@@ -124,35 +124,44 @@ def names(name: str) -> list[str]:
     return [*fit.params.index, *fit.theta_names]
 
 
-def run(name: str, count: int, processes: int, low: float, high: float) -> bool:
-    """Print the coverage of one study; whether all of it lies between low and high."""
-    began, parts = time.perf_counter(), 2 * processes
-    labels = names(name)
+def pooled(one: Callable[[str, int, int], np.ndarray], name: str, count: int, processes: int) -> np.ndarray:
+    """`count` replicates of a study from several processes: one(name, count, seed)."""
+    parts = 2 * processes
     with ProcessPoolExecutor(processes) as pool:
-        futures = [pool.submit(replicates, name, count // parts + (k < count % parts), k) for k in range(parts)]
-        hits = np.concatenate([future.result() for future in futures])
+        futures = [pool.submit(one, name, count // parts + (k < count % parts), k) for k in range(parts)]
+        return np.concatenate([future.result() for future in futures])
+
+
+def stated(hits: np.ndarray, ends: tuple[float, float] | None) -> tuple[str, bool]:
+    """Coverage with its Monte-Carlo error in words, and whether it lies between the ends; None asks for nothing."""
+    c = hits.mean()
+    inside = ends is None or bool(ends[0] <= c <= ends[1])
+    outside = "" if inside else f"   OUTSIDE {100 * ends[0]:g} to {100 * ends[1]:g} %"
+    return f"{100 * c:5.1f} %  +- {100 * np.sqrt(c * (1.0 - c) / len(hits)):.1f}{outside}", inside
+
+
+def run(name: str, count: int, processes: int, ends: tuple[float, float]) -> bool:
+    """Print the coverage of one study; whether all of it lies between the ends."""
+    began = time.perf_counter()
+    labels, hits = names(name), pooled(replicates, name, count, processes)
     study = STUDIES[name]()
     print(f"{name}: {study.formula}, {len(study.columns['x'])} rows, {len(hits)} replicates, {time.perf_counter() - began:.0f} s")
-    good = True
-    for label, c in zip(labels, hits.mean(axis=0), strict=True):
-        error, inside = np.sqrt(c * (1.0 - c) / len(hits)), low <= c <= high
-        good &= bool(inside)
-        print(f"  {label:<24} {100 * c:5.1f} %  +- {100 * error:.1f}{'' if inside else f'   OUTSIDE {100 * low:g} to {100 * high:g} %'}")
-    return good
+    found = [stated(column, ends) for column in hits.T]
+    for label, (words, _) in zip(labels, found, strict=True):
+        print(f"  {label:<24} {words}")
+    return all(inside for _, inside in found)
 
 
-def main() -> int:
+def main(about: str, studies: Sequence[str], one: Callable[[str, int, int, tuple[float, float]], bool], count: int) -> int:
     """The exit status: 1 where a coverage lies outside."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("studies", nargs="*", default=[], help=f"of {', '.join(STUDIES)}; default all")
-    parser.add_argument("--replicates", type=int, default=10_000)
+    parser = argparse.ArgumentParser(description=about.splitlines()[0])
+    parser.add_argument("studies", nargs="*", default=[], help=f"of {', '.join(studies)}; default all")
+    parser.add_argument("--replicates", type=int, default=count)
     parser.add_argument("--processes", type=int, default=min(2, os.cpu_count() or 1))
     given = parser.parse_args()
-    good = True
-    for name in given.studies or STUDIES:
-        good &= run(name, given.replicates, given.processes, 0.93, 0.97)
-    return 0 if good else 1
+    found = [one(name, given.replicates, given.processes, (0.93, 0.97)) for name in given.studies or studies]
+    return 0 if all(found) else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__doc__, tuple(STUDIES), run, 10_000))

@@ -25,7 +25,7 @@ from .estimators.glmm import fit_glmm
 from .estimators.lmm import fit_lmm
 from .family import resolve
 from .fit import Fit, GeeFit, GlmFit, GlmmFit
-from .inference.covariance import HC
+from .inference.covariance import HC, mixed_clusters
 from .output.reproduce import keep
 
 if TYPE_CHECKING:
@@ -134,6 +134,8 @@ def glmm(
             "control: start has no meaning for a linear mixed model, whose coefficients are solved for and not searched: leave it out"
         )
     design = build_design(spec, data)
+    if clusters:
+        mixed_clusters(design, vcov)
     if linear:
         return _announced(GlmmFit(replace(fit_lmm(design, spec.family, reml is None or bool(reml), control), call=keep(glmm, given)), vcov))
     return _announced(GlmmFit(replace(fit_glmm(design, spec.family, points, control), call=keep(glmm, given)), vcov))

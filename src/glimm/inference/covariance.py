@@ -14,7 +14,7 @@ import numpy as np
 from ..covariance.layout import dnamed_theta, slices
 from ..design.clusters import gather, row_codes
 from ..design.coordinates import effects_to_named, to_named
-from ..design.records import Clusters, Part
+from ..design.records import Clusters, Design, Part
 from ..errors import GlimmError, NotYetError
 from ..estimators import gee as gee_estimator
 from ..estimators import glm as glm_estimator
@@ -81,7 +81,7 @@ def mixed_covariance(record: MixedRecord, vcov: Any) -> tuple[Floats, str]:
     """(X'V^-1X)^-1 of an LMM given theta, the inverse Hessian's block of a GLMM; or the sandwich by clusters, sum IF IF'."""
     mean = record.blocks["mean"]
     if vcov != "model":
-        clusters = mixed_clusters(record, vcov)
+        clusters = mixed_clusters(record.design, vcov)
         if_mean = mixed_influence(record, clusters)[:, mean]
         return if_mean.T @ if_mean, f"cluster-robust by {clusters.name}"
     if record.linear:
@@ -89,7 +89,7 @@ def mixed_covariance(record: MixedRecord, vcov: Any) -> tuple[Floats, str]:
     return working_covariance(record)[mean, mean], "model-based, from the full Hessian"
 
 
-def mixed_clusters(record: MixedRecord, vcov: Any) -> Clusters:
+def mixed_clusters(design: Design, vcov: Any) -> Clusters:
     """The independent clusters that a mixed model's robust covariance is by; raises GlimmError where they are not independent."""
     if not (isinstance(vcov, Mapping) and "cluster" in vcov):
         raise GlimmError(f"vcov={vcov!r} is not a covariance of a mixed model: use 'model' or {{'cluster': 'column'}}")
@@ -100,8 +100,8 @@ def mixed_clusters(record: MixedRecord, vcov: Any) -> Clusters:
         name = name[0]
     if vcov.get("small", False):
         raise NotYetError("vcov: 'small' is not there for mixed models yet: leave it out")
-    clusters = known_clusters(record, name)
-    check_clusters(record.design, clusters)
+    clusters = known_clusters(design, name)
+    check_clusters(design, clusters)
     return clusters
 
 
@@ -127,7 +127,7 @@ def joint_covariance(record: Record, inference: Inference) -> Floats:
         return out
     if inference.vcov == "model":
         return theta_covariance(record)
-    influence = mixed_influence(record, mixed_clusters(record, inference.vcov))
+    influence = mixed_influence(record, mixed_clusters(record.design, inference.vcov))
     return np.asarray(influence.T @ influence)
 
 
@@ -174,7 +174,7 @@ def glm_covariance(record: GlmRecord, vcov: Any) -> tuple[Floats, str]:
         return _heteroscedastic(record, vcov), f"heteroscedasticity-robust ({vcov})"
     if isinstance(vcov, Mapping) and "cluster" in vcov:
         names = [vcov["cluster"]] if isinstance(vcov["cluster"], str) else list(vcov["cluster"])
-        clusters = [known_clusters(record, name) for name in names]
+        clusters = [known_clusters(record.design, name) for name in names]
         small = bool(vcov.get("small", False))
         cov, repaired = _by_clusters(record, clusters, small)
         label = f"cluster-robust by {' and '.join(names)}" + (" (small-sample factor)" if small else "")
@@ -182,12 +182,12 @@ def glm_covariance(record: GlmRecord, vcov: Any) -> tuple[Floats, str]:
     raise GlimmError(f"vcov={vcov!r} is not a covariance of a GLM: use 'model', 'HC0', 'HC1', 'HC2', 'HC3' or {{'cluster': 'column'}}")
 
 
-def known_clusters(record: Record, name: Any) -> Clusters:
+def known_clusters(design: Design, name: Any) -> Clusters:
     """The clusters of a column that was named at the door; raises GlimmError for another."""
-    if name not in record.design.clusters:
+    if name not in design.clusters:
         given = repr(name) if isinstance(name, str) else type(name).__name__
         raise GlimmError(f"vcov: the fit has not kept clusters of {given}: name the column at the door, vcov={{'cluster': 'column'}}")
-    return record.design.clusters[name]
+    return design.clusters[name]
 
 
 def _known(vcov: Any) -> bool:

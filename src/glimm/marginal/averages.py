@@ -196,6 +196,12 @@ def some(population: Population, rows: Ints) -> Population:
     )
 
 
+def some_of(setting: Setting, rows: Ints) -> Setting:
+    """A setting of some rows of a population."""
+    changes = {name: take(column, rows) for name, column in setting.changes.items()}
+    return Setting(changes, None if setting.weight is None else setting.weight[rows])
+
+
 def cross_codes(columns: Iterable[tuple[Codes, int]], n: int) -> tuple[Codes, Ints]:
     """(cell of each row, one row of each cell) for the combinations that occur, the first column changing slowest; -1 stays out."""
     key, inside = np.zeros(n, dtype=np.int64), np.ones(n, dtype=np.bool_)

@@ -25,7 +25,7 @@ from ..inference.simulate import generator
 from ..kernels.matrix import Floats, Ints
 from ..progress import Progress
 from ..records import GeeRecord, GlmRecord, Record
-from .averages import Cells, Quantity, averages, some
+from .averages import Cells, Quantity, averages, some, some_of
 from .population import Wish
 
 MOST_LOST = 0.2
@@ -82,7 +82,8 @@ def _one(
         return None
     if again.solution.code not in ("converged", "boundary") or not np.isfinite(again.vector).all():
         return None
-    return averages(again, some(population, rows), quantities, own, target).values
+    drawn = [tuple(some_of(setting, rows) for setting in quantity) for quantity in quantities]
+    return averages(again, some(population, rows), drawn, own, target).values
 
 
 def refitted(record: Record, design: Design) -> Record:
