@@ -142,3 +142,17 @@ def test_criteria_that_may_not_be_compared():
     assert "none here: REML against ML" in text
     assert "none here: REML with other terms" in flat(glimm.compare(reml, other))
     assert "none here: other rows" in flat(glimm.compare(gamma, rows))
+
+
+def test_a_contrast_without_an_effect_is_refused(three):
+    with pytest.raises(glimm.GlimmError, match="contrast and values are of an effect"):
+        glimm.compare(*three, contrast="ratio")
+
+
+def test_own_families_of_one_name_are_not_of_one_density():
+    rng = np.random.default_rng(9)
+    data = {"y": rng.exponential(size=60), "x": rng.normal(size=60)}
+    one = glimm.CustomFamily("mine", lambda y, mu: -y / mu - np.log(mu), link="log")
+    two = glimm.CustomFamily("mine", lambda y, mu: -y / mu - np.log(mu) + 7.0, link="log")
+    a, b, c = (glimm.glm("y ~ x", data, family=family) for family in (one, two, one))
+    assert glimm.compare(a, b, c).criteria["compare_with"].tolist() == ["3", "", "1"]

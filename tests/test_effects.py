@@ -216,6 +216,12 @@ def test_frames_come_back_in_the_callers_kind(trial):
         (lambda f: f.effect("arm", errors="bootstrap", draws=1), "draws must be"),
         (lambda f: f.effect("arm", errors="bootstrap", draws=5, seed="x"), "seed must be"),
         (lambda f: f.effect("arm", level=95), "level must be between"),
+        (lambda f: f.effect("arm", level="a"), "level must be between"),
+        (lambda f: f.effect("arm", by=5), "by must name a column"),
+        (lambda f: f.effect("arm", draws=None), "draws must be"),
+        (lambda f: f.effect("arm", vcov=np.eye(2)), "as at the door"),
+        (lambda f: f.effect("arm", target="typical"), "^effect: "),
+        (lambda f: f.conditional_params(1e200), "at most 1000"),
         (lambda f: f.slope("arm"), r"no slope: use effect\('arm'\)"),
         (lambda f: f.slope("stage"), "takes as levels"),
         (lambda f: f.means("age"), "say at which"),
@@ -276,3 +282,104 @@ def test_rows_that_a_fit_does_not_determine():
         fit.predict()
         collinear = glimm.glm("y ~ f + f2", data.assign(f2=data["f"].map({"a": "u", "b": "v"})))
         collinear.predict(data.assign(f2=data["f"].map({"a": "u", "b": "v"})))
+
+
+def test_values_that_print_alike_are_told_apart():
+    rng = np.random.default_rng(1)
+    day = rng.choice([20190101, 20190102], 200)
+    fit = glimm.glm("y ~ C(day)", {"day": day, "y": 2.0 * (day == 20190102) + rng.normal(size=200)})
+    table = fit.effect("day")
+    assert table["contrast"][0] == "20190102 - 20190101"
+    assert table["estimate"][0] == pytest.approx(fit.params.iloc[1], abs=1e-12)
+
+
+def test_columns_called_like_those_of_the_table():
+    rng = np.random.default_rng(2)
+    data = pd.DataFrame({"x": rng.normal(size=90), "rows": rng.integers(0, 2, 90), "p_value": rng.choice(["a", "b"], 90)})
+    data["y"] = data["x"] + data["rows"] + rng.normal(size=90)
+    fit = glimm.glm("y ~ x * p_value + rows", data)
+    assert fit.means("rows")["rows_"].tolist() == [0, 1]
+    assert fit.means("rows")["rows"].tolist() == [90, 90]
+    table = fit.effect("x", by="p_value")
+    assert table["p_value_"].tolist() == ["a", "b"]
+    assert ((table["p_value"] >= 0.0) & (table["p_value"] <= 1.0)).all()
+
+
+def test_slopes_of_skewed_predictors():
+    """Exact derivatives: of b log(v) the mean of b / v, of b / v that of -b / v^2, of b sqrt(v) that of b / (2 sqrt(v))."""
+    rng = np.random.default_rng(3)
+    v = np.exp(2.0 * rng.normal(size=600))
+    data = {"v": v, "y": np.log(v) + rng.normal(size=600)}
+    for term, slope in (("np.log(v)", 1.0 / v), ("I(1 / v)", -1.0 / v**2), ("np.sqrt(v)", 0.5 / np.sqrt(v))):
+        fit = glimm.glm(f"y ~ {term}", data)
+        table = fit.slope("v")
+        assert table["estimate"][0] == pytest.approx(fit.params.iloc[1] * slope.mean(), rel=1e-7), term
+        assert table["std_error"][0] == pytest.approx(fit.bse.iloc[1] * abs(slope.mean()), rel=1e-7), term
+
+
+@pytest.mark.parametrize("term", ["I(x > 0)", "np.floor(x)", "np.where(x > 0.3, 1.0, x)", "x + np.sign(x - 0.2)"])
+def test_a_mean_that_jumps_has_no_slope(term):
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=300)
+    fit = glimm.glm(f"y ~ {term}", {"x": x, "y": x + rng.normal(size=300)})
+    with pytest.raises(glimm.GlimmError, match=r"the mean jumps where 'x' passes .* use effect\('x', values="):
+        fit.slope("x")
+
+
+def test_a_mean_that_bends_has_one():
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=300)
+    fit = glimm.glm("y ~ x + np.where(x > 0.5, x - 0.5, 0)", {"x": x, "y": np.abs(x) + rng.normal(size=300)})
+    b = fit.params.to_numpy()
+    assert fit.slope("x")["estimate"][0] == pytest.approx(float(np.mean(b[1] + b[2] * (x > 0.5))), rel=1e-8)
+
+
+def test_bootstrap_keeps_draws_in_which_an_outcome_is_separated():
+    """Of 15 rows 13 are events: some draws have no other, whose average is 1. The plain bootstrap of two proportions by NumPy."""
+    rng = np.random.default_rng(6)
+    y = np.concatenate([rng.integers(0, 2, 185), np.repeat([1, 0], [13, 2])])
+    c = np.repeat(["a", "c"], [185, 15])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        table = glimm.glm("y ~ c", {"y": y, "c": c}, family="binomial").effect("c", errors="bootstrap", draws=1500, seed=1)
+    picks = rng.integers(0, 200, (20_000, 200))
+    late = picks >= 185
+    drawn = (y[picks] * late).sum(axis=1) / late.sum(axis=1) - (y[picks] * ~late).sum(axis=1) / (~late).sum(axis=1)
+    assert table["std_error"][0] == pytest.approx(drawn.std(), rel=0.08)  # four Monte Carlo errors
+    assert table["conf_high"][0] == pytest.approx(np.quantile(drawn, 0.975), abs=0.02)
+
+
+def test_rows_without_a_subgroup_are_counted(fit, trial):
+    table = trial.dropna().assign(ward=None)
+    table.loc[table.index[:100], "ward"] = "w"
+    with pytest.warns(glimm.GlimmWarning, match="rows without a value of ward are left out: 499"):
+        found = fit.effect("male", by="ward", population=table)
+    assert found["rows"].tolist() == [100]
+
+
+def test_a_fit_that_is_not_to_be_used_says_so_again():
+    x = np.random.default_rng(7).normal(size=100)
+    with pytest.warns(glimm.GlimmWarning, match="separates"):
+        fit = glimm.glm("y ~ x", {"x": x, "y": (x > 0.0).astype(int)}, family="binomial")
+    for ask in (lambda: fit.effect("x"), lambda: fit.slope("x"), lambda: fit.means(), fit.marginal_params):
+        with pytest.warns(glimm.GlimmWarning, match="not to be used as it is: .*separates"):
+            ask()
+
+
+def test_random_effects_without_a_coefficient():
+    rng = np.random.default_rng(8)
+    g = np.repeat(np.arange(30), 8)
+    data = {"y": rng.normal(size=240) + rng.normal(size=30)[g], "x": rng.normal(size=240), "k": np.tile([1, 2], 120), "g": g}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", glimm.GlimmWarning)
+        fit = glimm.glmm("y ~ x + (0 + C(k) | g)", data)
+    with pytest.raises(glimm.GlimmError, match="'k' has random effects but no coefficient"):
+        fit.effect("k")
+
+
+def test_intervals_of_an_average_are_the_same_by_predict_and_by_means(mixed):
+    row = {"arm": ["low"], "age": [25.0], "male": [True], "stage": [3]}
+    by_predict = mixed.predict(row, target="marginal", interval="confidence")
+    by_means = mixed.means(population=pd.DataFrame(row))
+    for name in ("estimate", "std_error", "conf_low", "conf_high"):
+        assert by_predict[name][0] == pytest.approx(by_means[name][0], rel=1e-10)

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import integrate, stats
+from scipy import integrate, special, stats
 
 import glimm
 from glimm.family import LINKS
@@ -123,8 +123,10 @@ def test_marginal_intervals_include_the_uncertainty_of_theta(glmm, ohio):
     v, h = glmm.record.vector, 1e-4
     jacobian = np.column_stack([(means(v + d) - means(v - d)) / (2 * h) for d in np.eye(5) * h])
     np.testing.assert_allclose(table["std_error"], np.sqrt(np.einsum("ij,jk,ik->i", jacobian, cov, jacobian)), rtol=1e-6)
-    half = stats.norm.ppf(0.975) * table["std_error"]
-    np.testing.assert_allclose(table["conf_high"] - table["estimate"], half, rtol=1e-9)
+    m, q = table["estimate"], stats.norm.ppf(0.975)
+    half = q * table["std_error"] / (m * (1.0 - m))  # of the logit of the average, carried back
+    for name, side in (("conf_low", -1.0), ("conf_high", 1.0)):
+        np.testing.assert_allclose(table[name], special.expit(special.logit(m) + side * half), rtol=1e-9)
 
 
 @pytest.mark.parametrize("link", ["logit", "probit", "cloglog"])

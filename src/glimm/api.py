@@ -214,6 +214,8 @@ def compare(*fits: Fit, effect: Any = None, contrast: str = "difference", values
     from .comparison import Comparison
     from .output.compare import build
 
+    if effect is None and (contrast != "difference" or values is not None):
+        raise GlimmError("compare: contrast and values are of an effect: name it, effect='variable'")
     if len(fits) < 2:
         raise GlimmError("compare takes two or more fits, for example glimm.compare(glm_fit, glmm_fit, gee_fit)")
     for fit in fits:

@@ -5,9 +5,12 @@ Thin faces: each is a question put to the room marginal/.
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
+from .errors import GlimmError, GlimmWarning
 from .inference.covariance import Inference, infer
 from .marginal import effects
 from .marginal.coefficients import conditional_coefficients, marginal_coefficients
@@ -52,7 +55,8 @@ class Bridges(ABC):
         population : "all" rows used; "treated", those with the value gone to; "untreated", the value come from; or a table of other people
         Rows count by their weights and trials; those of a table count alike.
         vcov : errors of the estimates, by default as at the door. errors : "delta", the rows as they are; "sampled", they are a sample of
-        independent clusters (robust); "bootstrap", clusters drawn again `draws` times (percentile limits), with this seed
+        independent clusters (robust, without small-sample factors); "bootstrap", clusters drawn again `draws` times (percentile limits),
+        with this seed
 
         Returns variable, contrast, target, subgroups, estimate, std_error, statistic, p_value, conf_low, conf_high, mean_from, mean_to,
         rows. Ratios have statistic and limits on the log scale. Raises GlimmError for what is no predictor, levels without rows,
@@ -65,7 +69,7 @@ class Bridges(ABC):
         [['1 - 0', 0.0358, 0.0241]]
         """
         wish = make_wish(self.record, "effect", target, by, population, errors, draws, seed, level)
-        return tables.from_columns(self.record, effects.effect(self.record, self._errors(vcov), variable, contrast, values, wish))
+        return tables.from_columns(self.record, effects.effect(self.record, self._errors(vcov, "effect"), variable, contrast, values, wish))
 
     def slope(
         self,
@@ -91,7 +95,7 @@ class Bridges(ABC):
         [-0.01454]
         """
         wish = make_wish(self.record, "slope", target, by, population, errors, draws, seed, level)
-        return tables.from_columns(self.record, effects.slope(self.record, self._errors(vcov), variable, wish))
+        return tables.from_columns(self.record, effects.slope(self.record, self._errors(vcov, "slope"), variable, wish))
 
     def means(
         self,
@@ -118,7 +122,7 @@ class Bridges(ABC):
         [0.1393, 0.1751]
         """
         wish = make_wish(self.record, "means", target, by, population, errors, draws, seed, level)
-        return tables.from_columns(self.record, effects.means(self.record, self._errors(vcov), effects.asked_of(variables), wish))
+        return tables.from_columns(self.record, effects.means(self.record, self._errors(vcov, "means"), effects.asked_of(variables), wish))
 
     def marginal_params(self, *, level: float = 0.95) -> Any:
         """Coefficients on the scale of averages over clusters: term, estimate, std_error, statistic, p_value, conf_low, conf_high, and
@@ -133,7 +137,9 @@ class Bridges(ABC):
         >>> fit.marginal_params()["estimate"].round(2).tolist()
         [-1.89, -0.14, 0.3, 0.07]
         """
-        return tables.deliver(self.record, tables.marginal(marginal_coefficients(self.record, self.inference), level))
+        return tables.deliver(
+            self.record, tables.marginal(marginal_coefficients(self.record, self._errors(None, "marginal_params")), level)
+        )
 
     def conditional_params(self, sd: float, *, level: float = 0.95) -> Any:
         """The way back: coefficients for one cluster that the averages imply if clusters had normal intercepts of this standard deviation.
@@ -148,7 +154,15 @@ class Bridges(ABC):
         >>> fit.conditional_params(2.0)["estimate"].round(3).tolist()
         [-2.993, -0.206, 0.461, 0.1]
         """
-        return tables.deliver(self.record, tables.marginal(conditional_coefficients(self.record, self.inference, sd), level))
+        return tables.deliver(
+            self.record, tables.marginal(conditional_coefficients(self.record, self._errors(None, "conditional_params"), sd), level)
+        )
 
-    def _errors(self, vcov: Any) -> Inference:
+    def _errors(self, vcov: Any, asked: str) -> Inference:
+        """The errors to use, after a warning where the fit itself did not end well."""
+        solution = self.record.solution
+        if solution.code in ("not_converged", "separated"):
+            warnings.warn(f"{asked}: of a fit that is not to be used as it is: {solution.message}", GlimmWarning, stacklevel=3)
+        if not (vcov is None or isinstance(vcov, str | Mapping)):
+            raise GlimmError(f"{asked}: vcov must be as at the door, such as 'model' or {{'cluster': 'column'}}, not {type(vcov).__name__}")
         return self.inference if vcov is None else infer(self.record, vcov)

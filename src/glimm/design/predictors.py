@@ -19,14 +19,22 @@ def as_levels(design: Design) -> set[str]:
 
 def predictors_of(design: Design) -> tuple[str, ...]:
     """The predictors that can be moved, in the formula's order: those with a coefficient that was kept or a random slope."""
-    spec, fixed = design.spec, design.spec.fixed
     moving = (term.spec for term in design.mean.random if term.spec is not None and term.times is None)
-    found = {name for random in moving for name in random.variables}
+    found = with_coefficient(design) | {name for random in moving for name in random.variables}
+    return tuple(name for name in design.spec.variables if name in found and not constant(design, name))
+
+
+def with_coefficient(design: Design) -> set[str]:
+    """Columns of the fixed terms of which a coefficient was kept."""
+    spec, fixed = design.spec, design.spec.fixed
     kept = set(spec.keep)
-    for term, (_, first, last) in zip(parse_terms(fixed.text)[0], fixed.terms, strict=True):
-        if kept & set(range(first, last)):
-            found.update(name for factor in term.factors for name in fixed.factors[factor].variables)
-    return tuple(name for name in spec.variables if name in found and not constant(design, name))
+    return {
+        name
+        for term, (_, first, last) in zip(parse_terms(fixed.text)[0], fixed.terms, strict=True)
+        if kept & set(range(first, last))
+        for factor in term.factors
+        for name in fixed.factors[factor].variables
+    }
 
 
 def constant(design: Design, name: str) -> bool:
@@ -46,6 +54,16 @@ def check_predictor(design: Design, variable: Any, asked: str) -> None:
         raise GlimmError(f"{asked}: {given}: {suggest('', known) if known else 'this model has none'}")
     if variable not in known:
         _refuse(design, variable, known, asked)
+
+
+def check_coefficient(design: Design, variable: Any, asked: str) -> None:
+    """The same, and for a predictor that has random effects but no coefficient of its own: its mean effect was taken to be zero."""
+    check_predictor(design, variable, asked)
+    if variable not in with_coefficient(design):
+        raise GlimmError(
+            f"{asked}: {variable!r} has random effects but no coefficient, so the model takes its mean effect to be zero: "
+            "add it to the fixed part of the formula"
+        )
 
 
 def _refuse(design: Design, variable: str, known: tuple[str, ...], asked: str) -> NoReturn:

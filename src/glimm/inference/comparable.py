@@ -58,7 +58,7 @@ def differs(a: Record, b: Record) -> str:
         return "other rows"
     if not same(a.design.weights, b.design.weights):
         return "other weights"
-    if measure(a) != measure(b):
+    if measure(a) != measure(b) or not same_functions(a, b):
         return "densities in other units"
     if reml(a) != reml(b):
         return "REML against ML"
@@ -81,6 +81,12 @@ def measure(record: Record) -> str:
         return f"family {record.family.name}"
     support = record.family.support
     return "counts" if support in ("binomial", "count") else "zero and numbers" if support == "nonnegative" else "numbers"
+
+
+def same_functions(a: Record, b: Record) -> bool:
+    """Whether users' own densities are one and the same; built-in ones are."""
+    mine, theirs = (getattr(record.family.kernel, "given", None) for record in (a, b))
+    return mine is theirs or mine == theirs
 
 
 def reml(record: Record) -> bool:

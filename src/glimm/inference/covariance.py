@@ -164,7 +164,7 @@ def glm_covariance(record: GlmRecord, vcov: Any) -> tuple[Floats, str]:
     """Model-based, heteroscedasticity-consistent (MacKinnon and White 1985) or cluster-robust covariance of a GLM."""
     if vcov == "model":
         return record.scale * record.bread, "model-based"
-    if not record.family.orthogonal and vcov != "model" and _known(vcov):
+    if not record.family.orthogonal and _known(vcov):
         own = f" and {', '.join(record.family.estimated)}" if record.family.free else ""
         raise NotYetError(
             f"vcov={vcov!r} is not there for family {record.family.name!r}, whose coefficients{own} are estimated together: "

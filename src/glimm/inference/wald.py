@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 from statistics import NormalDist
 
 import numpy as np
@@ -18,7 +19,7 @@ def quantile(level: float, df: float | None) -> float:
     >>> round(quantile(0.95, None), 6)
     1.959964
     """
-    if not 0.0 < level < 1.0:
+    if isinstance(level, bool) or not isinstance(level, Real) or not 0.0 < level < 1.0:
         raise GlimmError(f"level must be between 0 and 1, for example 0.95, not {level!r}")
     upper = 0.5 + 0.5 * level
     if df is None:

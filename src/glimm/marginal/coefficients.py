@@ -20,7 +20,7 @@ from ..inference.covariance import Inference, joint_covariance, named
 from ..kernels.matrix import Floats
 from ..records import MixedRecord, Record
 from .attenuation import attenuate, attenuated
-from .average import average_inverse, average_on_link
+from .average import WIDEST, average_inverse, average_on_link
 from .predict import dspread, spread
 
 LABEL = "delta method, with the uncertainty of the random effects' covariance"
@@ -51,8 +51,8 @@ def conditional_coefficients(record: Record, inference: Inference, sd: float) ->
     """
     if isinstance(record, MixedRecord):
         raise GlimmError("conditional_params: a mixed model's coefficients are conditional on its clusters already: fit.params")
-    if isinstance(sd, bool) or not isinstance(sd, Real) or not 0.0 <= float(sd) < np.inf:
-        raise GlimmError(f"conditional_params: sd must be a standard deviation, a number of at least 0, not {sd!r}")
+    if isinstance(sd, bool) or not isinstance(sd, Real) or not 0.0 <= float(sd) <= WIDEST:
+        raise GlimmError(f"conditional_params: sd must be a standard deviation, a number of at least 0 and at most {WIDEST:g}, not {sd!r}")
     part = record.design.mean
     offset = np.zeros(record.design.n) if part.offset is None else part.offset
     spread_of = np.full(record.design.n, float(sd))

@@ -20,12 +20,10 @@ from ..inference.covariance import Inference, joint_covariance
 from ..inference.influence import row_influence
 from ..inference.known_clusters import Joint, joint
 from ..inference.wald import p_values, quantile
-from ..kernels import link as link_eta
-from ..kernels import mean
 from ..kernels.matrix import Floats
 from ..records import MixedRecord, Record
 from .averages import Averages, Cells, Quantity, averages, influence
-from .intervals import carried
+from .intervals import around
 from .population import Groups, Wish, group_rows, observed, open_population
 from .predict import untold_words
 from .resample import resampled
@@ -51,35 +49,32 @@ def effect(record: Record, inference: Inference, variable: str, contrast: str, v
     """Columns of the table of average effects; raises GlimmError for what cannot be asked."""
     if contrast not in CONTRASTS:
         raise GlimmError(f"effect: contrast must be one of {', '.join(CONTRASTS)}, not {contrast!r}")
-    if not isinstance(variable, str):
-        raise GlimmError(f"effect: the variable must be the name of a predictor, not {type(variable).__name__}")
     population = open_population(record, wish)
     asked = contrasts(record.design, population, variable, values)
     groups, picked = _cells(record, population, asked, variable, wish)
-    places: dict[str, int] = {}
+    places: dict[Any, int] = {}
     quantities: list[Quantity] = []
     for value in (v for c in asked for v in (c.old, c.new)):
-        if value.label not in places:
-            places[value.label] = len(quantities)
+        if value.key not in places:
+            places[value.key] = len(quantities)
             quantities.append(moved_to(variable, value))
     found = estimate(record, inference, population, quantities, groups.cells, wish)
     rows = []
     for c, cells in zip(asked, picked, strict=True):
-        rows += [(c, g, places[c.old.label], places[c.new.label]) for g in cells]
+        rows += [(c, g, places[c.old.key], places[c.new.key]) for g in cells]
     if not rows:
         raise GlimmError(f"effect: no row has the value of {variable!r} that population={wish.population!r} asks for")
     cell, before, after = (np.array([row[k] for row in rows]) for k in (1, 2, 3))
     made = contrasted(found, (cell, before, after), contrast, inference.df, wish.level)
-    return {
-        "variable": [variable] * len(rows),
-        "contrast": [named(c, contrast) for c, _, _, _ in rows],
-        "target": [wish.target] * len(rows),
-        **groups.columns(cell.tolist()),
+    about = [named(c, contrast) for c, _, _, _ in rows]
+    first = {"variable": [variable] * len(rows), "contrast": about, "target": [wish.target] * len(rows)}
+    rest = {
         **made,
         "mean_from": found.values[before, cell],
         "mean_to": found.values[after, cell],
         "rows": groups.cells.rows[cell],
     }
+    return {**first, **renamed(groups.columns(cell.tolist()), {*first, *rest}), **rest}
 
 
 def slope(record: Record, inference: Inference, variable: str, wish: Wish) -> Columns:
@@ -89,14 +84,12 @@ def slope(record: Record, inference: Inference, variable: str, wish: Wish) -> Co
     quantity = derivative(record.design, population, variable)
     found = estimate(record, inference, population, [quantity], groups.cells, wish)
     count = groups.cells.count
-    return {
-        "variable": [variable] * count,
-        "contrast": [f"d mean / d {variable}"] * count,
-        "target": [wish.target] * count,
-        **groups.columns(range(count)),
+    first = {"variable": [variable] * count, "contrast": [f"d mean / d {variable}"] * count, "target": [wish.target] * count}
+    rest = {
         **tested(found.values[0], errors_of(found)[0], None if found.draws is None else found.draws[:, 0], inference.df, wish.level),
         "rows": groups.cells.rows,
     }
+    return {**first, **renamed(groups.columns(range(count)), {*first, *rest}), **rest}
 
 
 def means(record: Record, inference: Inference, asked: Mapping[str, Any], wish: Wish) -> Columns:
@@ -109,13 +102,27 @@ def means(record: Record, inference: Inference, asked: Mapping[str, Any], wish: 
     draws = None if found.draws is None else found.draws.reshape(len(found.draws), -1)
     places = [(values, g) for values, _ in combinations for g in range(count)]
     named_values = {name: [values[j].value for values, _ in places] for j, name in enumerate(asked)}
-    return {
-        **named_values,
-        "target": [wish.target] * len(places),
-        **groups.columns([g for _, g in places], taken=tuple(asked)),
+    rest = {
         **on_link(record, found.values.ravel(), errors_of(found).ravel(), draws, quantile(wish.level, inference.df), wish.level),
         "rows": groups.cells.rows[[g for _, g in places]],
     }
+    own = renamed(named_values, {"target", *rest})
+    by = renamed(groups.columns([g for _, g in places]), {"target", *own, *rest})
+    return {**own, "target": [wish.target] * len(places), **by, **rest}
+
+
+def renamed(columns: Columns, taken: set[str]) -> Columns:
+    """Columns called as before, with underscores at the end of a name that is taken.
+
+    >>> list(renamed({"rows": [1], "age": [2], "rows_": [3]}, {"rows"}))
+    ['rows_', 'age', 'rows__']
+    """
+    out: Columns = {}
+    for name, values in columns.items():
+        while name in taken or name in out:
+            name += "_"
+        out[name] = values
+    return out
 
 
 def errors_of(found: Estimated) -> Floats:
@@ -196,9 +203,11 @@ def contrasted(found: Estimated, which: tuple[Any, Any, Any], contrast: str, df:
     variance = g**2 * own + h**2 * other + 2.0 * g * h * both
     se = np.sqrt(np.where(variance > -1e-12 * (g**2 * own + h**2 * other), np.maximum(variance, 0.0), np.nan))
     middle = to_scale(a, c)
-    draws = None if found.draws is None else to_scale(found.draws[:, new, cell], found.draws[:, old, cell])
-    if draws is not None:
-        se = draws.std(axis=0, ddof=1)
+    draws = None
+    if found.draws is not None:
+        with np.errstate(divide="ignore", invalid="ignore"):  # a drawn average of 0 has no log: its ratio is without end
+            draws = to_scale(found.draws[:, new, cell], found.draws[:, old, cell])
+            se = draws.std(axis=0, ddof=1)
     made = tested(middle, se, draws, df, level)
     if contrast == "difference":
         return made
@@ -229,7 +238,7 @@ def _scale(contrast: str, a: Floats, c: Floats) -> tuple[Callable[[Floats, Float
         return lambda x, y: x - y, (np.ones_like(a), -np.ones_like(c))
     if contrast == "ratio":
         _positive(a, c, np.inf, "a ratio of averages", "averages above zero")
-        return lambda x, y: np.log(x / y), (1.0 / a, -1.0 / c)
+        return lambda x, y: np.log(x) - np.log(y), (1.0 / a, -1.0 / c)
     _positive(a, c, 1.0, "an odds ratio", "averages between 0 and 1")
     return lambda x, y: np.log(x / (1.0 - x)) - np.log(y / (1.0 - y)), (1.0 / (a * (1.0 - a)), -1.0 / (c * (1.0 - c)))
 
@@ -242,13 +251,7 @@ def _positive(a: Floats, c: Floats, top: float, what: str, needs: str) -> None:
 
 def on_link(record: Record, estimate: Floats, se: Floats, draws: Floats | None, q: float, level: float) -> Columns:
     """Averages of means, with the interval of g(average), which stays where means are."""
-    kernel = record.design.mean.link.kernel
-    if draws is not None:
-        low, high = percentiles(draws, level)
-    else:
-        eta = link_eta(kernel, estimate)
-        by_eta = np.abs(mean(kernel, eta)[1])
-        low, high = carried(record.design.mean.link, eta, q * np.divide(se, by_eta, out=np.full(len(se), np.nan), where=by_eta > 0.0))
+    low, high = around(record.design.mean.link, estimate, q * se) if draws is None else percentiles(draws, level)
     return {"estimate": estimate, "std_error": se, "conf_low": low, "conf_high": high}
 
 

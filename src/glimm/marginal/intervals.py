@@ -15,6 +15,7 @@ from ..errors import GlimmError
 from ..family import Link
 from ..family.own import Functions
 from ..inference.distributions import distribution, parameter_values
+from ..kernels import link as link_eta
 from ..kernels import mean
 from ..kernels.matrix import Floats
 from ..records import GeeRecord, MixedRecord, Record
@@ -69,6 +70,15 @@ def carried(link: Link, eta: Floats, half: Floats) -> tuple[Floats, Floats]:
     if np.isnan(ends).any():
         ends[np.isnan(ends)] = 0.0 if mean(link.kernel, np.array([1e-200]))[0][0] < 1.0 else np.inf
     return ends.min(axis=0), ends.max(axis=0)
+
+
+def around(link: Link, m: Floats, half: Floats) -> tuple[Floats, Floats]:
+    """The interval of g(m), m -+ half to first order, carried back to where means are; m -+ half itself where g has no end."""
+    eta = link_eta(link.kernel, m)
+    slope = np.abs(mean(link.kernel, eta)[1])
+    known = np.isfinite(eta) & (slope > 0.0)
+    low, high = carried(link, np.where(known, eta, 0.0), np.divide(half, slope, out=np.zeros(len(m)), where=known))
+    return np.where(known, low, m - half), np.where(known, high, m + half)
 
 
 def of_clusters(link: Link, scale: str, eta: Floats, sd: Floats, q: float) -> Limits:

@@ -16,6 +16,7 @@ from ..data.records import ARRAY, Variable
 from ..design.clusters import row_codes
 from ..design.replay import Population, moved, read_population, used_population
 from ..errors import GlimmError, GlimmWarning, NotYetError, suggest
+from ..inference.wald import quantile
 from ..kernels.matrix import Codes, Ints
 from ..records import MixedRecord, Record
 from .averages import Cells, complete, cross_codes, some
@@ -62,19 +63,17 @@ class Groups:
     values: tuple[tuple[Any, ...], ...]
     first: Ints
 
-    def columns(self, which: Sequence[int], taken: tuple[str, ...] = ()) -> dict[str, list[Any]]:
-        """The subgroups' values as columns, called like the variables, with an underscore where the name is taken."""
-        used = {*taken, "variable", "contrast", "target", "estimate", "rows"}
-        return {
-            (f"{name}_" if name in used else name): [values[g] for g in which] for name, values in zip(self.names, self.values, strict=True)
-        }
+    def columns(self, which: Sequence[int]) -> dict[str, list[Any]]:
+        """The subgroups' values as columns."""
+        return {name: [values[g] for g in which] for name, values in zip(self.names, self.values, strict=True)}
 
 
 def make_wish(
     record: Record, asked: str, target: str | None, by: Any, population: Any, errors: str, draws: int, seed: Any, level: float
 ) -> Wish:
     """The wish, checked."""
-    chosen = check(record, "response", target or "marginal", None)
+    chosen = check(record, "response", target or "marginal", None, asked)
+    quantile(level, None)
     if errors not in ERRORS:
         raise GlimmError(f"{asked}: errors must be one of {', '.join(ERRORS)}, not {errors!r}")
     if isinstance(population, str) and population not in POPULATIONS:
@@ -85,9 +84,9 @@ def make_wish(
         raise GlimmError(f"{asked}: errors={errors!r} needs the rows of the fit, and population is another table: use errors='delta'")
     if errors != "delta" and chosen == "conditional":
         raise NotYetError(f"{asked}: errors={errors!r} with target='conditional' is not there: use errors='delta', or another target")
-    if errors == "bootstrap" and (isinstance(draws, bool) or not isinstance(draws, int | np.integer) or draws < 2):
+    if isinstance(draws, bool) or not isinstance(draws, int | np.integer) or draws < 2:
         raise GlimmError(f"{asked}: draws must be a whole number of at least 2, not {draws!r}")
-    names = (by,) if isinstance(by, str) else tuple(by or ())
+    names = () if by is None else tuple(by) if isinstance(by, tuple | list) else (by,)
     if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
         raise GlimmError(f"{asked}: by must name a column, or several different ones in a list, not {by!r}")
     return Wish(asked, chosen, names, population, errors, int(draws), seed, level)
@@ -131,7 +130,7 @@ def group_rows(record: Record, population: Population, wish: Wish, more: tuple[C
     columns = [(codes, len(levels)) for codes, levels in found]
     of, first = cross_codes([*columns, *([more] if more is not None else [])], population.n)
     if (lost := int(np.sum(of < 0))) > 0:
-        warnings.warn(f"{wish.asked}: {lost} rows have no value of {', '.join(wish.by)} and are left out", GlimmWarning, stacklevel=4)
+        warnings.warn(f"{wish.asked}: rows without a value of {', '.join(wish.by)} are left out: {lost}", GlimmWarning, stacklevel=4)
     values = tuple(tuple(levels[codes[row]] for row in first) for codes, levels in found)
     weight = record.design.size if isinstance(wish.population, str | Some) else None
     if weight is not None and isinstance(wish.population, Some):
@@ -140,15 +139,20 @@ def group_rows(record: Record, population: Population, wish: Wish, more: tuple[C
 
 
 def observed(population: Population, variable: str) -> tuple[Codes, tuple[Any, ...]]:
-    """The rows' own values as codes."""
-    return used_codes(population.columns[variable], None)
+    """The rows' own values as codes, -1 where one is missing."""
+    column: Variable = as_factor(population.columns[variable])
+    if column.missing is None:
+        return used_codes(column, None)
+    rows = np.flatnonzero(~column.missing)
+    codes = np.full(population.n, -1, dtype=np.int32)
+    codes[rows], levels = used_codes(column, rows)
+    return codes, levels
 
 
 def _codes(record: Record, population: Population, name: str, own: bool, asked: str) -> tuple[Codes, tuple[Any, ...]]:
     """Codes of a subgroup variable: a predictor, a column of another table, or a grouping of the fit."""
     if name in population.columns:
-        column: Variable = as_factor(population.columns[name])
-        codes, levels = used_codes(column, None)
+        codes, levels = observed(population, name)
         if population.columns[name].kind == "numeric" and len(levels) > MOST_GROUPS:
             raise GlimmError(f"{asked}: by={name!r} holds {len(levels)} different numbers: cut it into at most {MOST_GROUPS} groups")
         return codes, levels

@@ -22,7 +22,7 @@ from ..kernels import mean
 from ..kernels.matrix import Floats
 from ..records import MixedRecord, Record
 from .average import average
-from .intervals import Limits, carried, check_cluster, check_prediction, of_clusters, of_responses
+from .intervals import Limits, around, carried, check_cluster, check_prediction, of_clusters, of_responses
 
 TARGETS = ("conditional", "typical", "marginal")
 INTERVALS = ("confidence", "cluster", "prediction")
@@ -46,8 +46,8 @@ class Prediction:
     untold: int = 0
 
 
-def check(record: Record, scale: str, target: str | None, interval: str | None) -> str:
-    """The target to use; raises GlimmError for what cannot be asked of this record."""
+def check(record: Record, scale: str, target: str | None, interval: str | None, asked: str = "predict") -> str:
+    """The target to use; raises GlimmError for what cannot be asked of this record; asked : the question's name."""
     if scale not in ("response", "link"):
         raise GlimmError(f"predict: scale must be 'response' or 'link', not {scale!r}")
     mixed = isinstance(record, MixedRecord)
@@ -55,10 +55,10 @@ def check(record: Record, scale: str, target: str | None, interval: str | None) 
         target = "conditional" if interval != "cluster" else "marginal" if scale == "response" else "typical"
     target = target or "marginal"
     if target not in TARGETS:
-        raise GlimmError(f"predict: target must be one of {', '.join(TARGETS)}, not {target!r}")
+        raise GlimmError(f"{asked}: target must be one of {', '.join(TARGETS)}, not {target!r}")
     if not mixed and target != "marginal":
         raise GlimmError(
-            f"predict: this model has no random effects, so its only target is 'marginal', not {target!r}; glimm.glmm has the others"
+            f"{asked}: this model has no random effects, so its only target is 'marginal', not {target!r}; glimm.glmm has the others"
         )
     if scale == "link" and target == "marginal" and mixed and record.design.mean.link.name != "identity":
         raise GlimmError("predict: a marginal mean is an average on the scale of the response: use scale='response', or target='typical'")
@@ -137,7 +137,7 @@ def of_mean(link: Link, scale: str, eta: Floats, by_eta: Floats, se: Floats, q: 
 
 
 def of_average(record: MixedRecord, cov: Floats, new: NewRows, found: tuple[Floats, Floats, Floats], q: float) -> Limits:
-    """The interval of a mean over clusters, by its derivatives in beta and in theta.
+    """The interval of g(mean over clusters), carried back, by its derivatives in beta and in theta.
 
     cov : (P, P) of (working beta, theta, psi); found : the mean, its derivatives in eta and in the spread
     """
@@ -147,7 +147,7 @@ def of_average(record: MixedRecord, cov: Floats, new: NewRows, found: tuple[Floa
     rest[:, : record.blocks["theta"].stop - record.blocks["theta"].start] = by_sd[:, None] * dspread(record, new)
     jacobian = np.hstack([jacobian, rest])
     se = np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", jacobian, cov, jacobian), 0.0))
-    return Limits(se, estimate - q * se, estimate + q * se)
+    return Limits(se, *around(part.link, estimate, q * se))
 
 
 def random_part(record: MixedRecord, new: NewRows) -> Floats:

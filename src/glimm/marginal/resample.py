@@ -80,7 +80,7 @@ def _one(
         again = refitted(record, take_rows(record.design, rows, copy))
     except (GlimmError, np.linalg.LinAlgError):
         return None
-    if again.solution.code not in ("converged", "boundary") or not np.isfinite(again.vector).all():
+    if again.solution.code == "not_converged" or not np.isfinite(again.vector).all():
         return None
     drawn = [tuple(some_of(setting, rows) for setting in quantity) for quantity in quantities]
     return averages(again, some(population, rows), drawn, own, target).values

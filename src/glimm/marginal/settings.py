@@ -16,17 +16,18 @@ import numpy as np
 
 from ..data.columns import used_codes
 from ..data.records import Variable
-from ..design.predictors import as_levels, check_predictor
+from ..design.predictors import as_levels, check_coefficient
 from ..design.records import Design
 from ..design.replay import Population
 from ..errors import GlimmError, suggest
 from ..kernels.matrix import Floats
 from .averages import Quantity, Setting
+from .steps import refuse_steps
 
 MOST_LEVELS = 40
-STEP = 1e-3
+STEP, LEAST_STEP = 1e-3, 1e-7
 SCHEMES = ("reference", "pairwise", "sequential")
-_STEP = re.compile(r"\+\s*([0-9.]+(?:[eE][-+]?[0-9]+)?)\s*$")
+_STEP = re.compile(r"([+-]\s*[0-9.]+(?:[eE][-+]?[0-9]+)?)\s*$")
 
 
 class Value(NamedTuple):
@@ -35,6 +36,11 @@ class Value(NamedTuple):
     label: str
     column: Variable
     value: Any = None
+
+    @property
+    def key(self) -> Any:
+        """The same for the same values alone."""
+        return self.label if self.value is None else (type(self.value), self.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +57,7 @@ def contrasts(design: Design, population: Population, variable: str, values: Any
     values : None is each level against the reference (two numbers: the larger against the smaller), or x + 1 for a number;
     a pair (from, to); "+5" or "sd" for x + 5 or x + its standard deviation; "reference", "pairwise" or "sequential" for levels
     """
-    check_predictor(design, variable, "effect")
+    check_coefficient(design, variable, "effect")
     column = design.columns[variable]
     if isinstance(values, tuple | list | np.ndarray):
         if len(values) != 2:
@@ -116,7 +122,7 @@ def at(design: Design, population: Population, variable: str, value: Any, asked:
             known = used_codes(column, design.rows)[1]
             raise GlimmError(f"{asked}: {variable!r} has no level {value!r} in the fit: {suggest(str(value), map(str, known))}")
         shown = int(number) if column.integer and number.is_integer() else number
-        return Value(f"{number:g}", replace(column, values=np.full(n, number), missing=None), shown)
+        return Value(f"{number:.15g}", replace(column, values=np.full(n, number), missing=None), shown)
     levels = used_codes(column, design.rows)[1]
     if value not in levels:
         raise GlimmError(f"{asked}: {variable!r} has no level {value!r} in the fit: {suggest(str(value), map(str, levels))}")
@@ -145,7 +151,7 @@ def _step(design: Design, population: Population, variable: str, values: Any) ->
         label = f"{variable} + sd ({d:.4g})"
     else:
         match = _STEP.match(values) if isinstance(values, str) else None
-        d = 1.0 if values is None else float(match.group(1) if match else values)
+        d = 1.0 if values is None else float(match.group(1).replace(" ", "") if match else values)
         label = f"{variable} + {d:g}" if d >= 0.0 else f"{variable} - {-d:g}"
     if d == 0.0 or not np.isfinite(d):
         raise GlimmError(f"effect: values={values!r} moves {variable!r} by {d:g}: give another step")
@@ -155,18 +161,24 @@ def _step(design: Design, population: Population, variable: str, values: Any) ->
 
 
 def derivative(design: Design, population: Population, variable: str) -> Quantity:
-    """d mean / dx of each row, by five points that stay inside the range of the fit's rows, which a spline may not leave."""
-    check_predictor(design, variable, "slope")
+    """d mean / dx of each row, by five points that stay inside the range of the fit's rows, which a spline may not leave.
+
+    They are apart by a thousandth of x, or of its standard deviation where that is less: log(x) bends within a share of x.
+    Raises GlimmError for levels, and for a predictor in a term with steps.
+    """
+    check_coefficient(design, variable, "slope")
     column = design.columns[variable]
     if column.values is None or variable in as_levels(design):
         kind = "levels, which have" if column.values is None else "numbers that the model takes as levels, which have"
         raise GlimmError(f"slope: {variable!r} holds {kind} no slope: use effect({variable!r})")
+    refuse_steps(design, population, variable)
     used = column.values[design.rows]
-    low, high, h = float(used.min()), float(used.max()), STEP * spread_of(design, variable)
+    low, high, sd = float(used.min()), float(used.max()), spread_of(design, variable)
     own = own_numbers(population, variable)
-    center = np.clip(own, min(low + 2.0 * h, 0.5 * (low + high)), max(high - 2.0 * h, 0.5 * (low + high)))
-    inside = (own >= low) & (own <= high)
-    center = np.where(inside, center, own)
+    h = np.where(own == 0.0, STEP * sd, np.clip(STEP * np.abs(own), LEAST_STEP * sd, STEP * sd))
+    middle = 0.5 * (low + high)
+    center = np.clip(own, np.minimum(low + 2.0 * h, middle), np.maximum(high - 2.0 * h, middle))
+    center = np.where((own >= low) & (own <= high), center, own)
     weights = stencil((own - center) / h) / h
     fresh = replace(column, missing=None, integer=False)
     return tuple(Setting({variable: replace(fresh, values=center + k * h)}, weights[k + 2]) for k in range(-2, 3))
@@ -196,7 +208,7 @@ def grid(design: Design, population: Population, asked: Mapping[str, Any]) -> li
     """All combinations of the values of several predictors, the first changing slowest."""
     out: list[tuple[tuple[Value, ...], dict[str, Variable]]] = [((), {})]
     for variable, values in asked.items():
-        check_predictor(design, variable, "means")
+        check_coefficient(design, variable, "means")
         if values is None:
             column = design.columns[variable]
             if column.values is not None and variable not in as_levels(design) and not two_valued(design, variable):

@@ -5,7 +5,9 @@ A1 - A0, A1 / A0 or the odds ratio of averages over the population; of mixed mod
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -77,10 +79,11 @@ def find(columns: Sequence[Column], variable: Any, contrast: str, values: Any) -
     if not len(common):
         raise GlimmError("compare: the fits have no row in common, so there is no population to average over")
     found: list[Effect] = []
-    for k, (column, has) in enumerate(zip(columns, known, strict=True)):
-        if has or not any(known):  # the first fit's error names the predictors there are
-            for target in targets(column.model.record):
-                found += _of(k, column.model.record, column.inference, variable, contrast, values, target, common)
+    with once_each():
+        for k, (column, has) in enumerate(zip(columns, known, strict=True)):
+            if has or not any(known):  # the first fit's error names the predictors there are
+                for target in targets(column.model.record):
+                    found += _of(k, column.model.record, column.inference, variable, contrast, values, target, common)
     without = list(dict.fromkeys(f"({c.model.number})" for c, has in zip(columns, known, strict=True) if not has))
     notes = (f"{listed(without)} {'has' if len(without) == 1 else 'have'} no {variable}, so no effect of it.",) if without else ()
     whole = all(len(common) == r.design.n for r, has in zip(records, known, strict=True) if has)
@@ -90,6 +93,16 @@ def find(columns: Sequence[Column], variable: Any, contrast: str, values: Any) -
     if values is not None:
         asked["values"] = tuple(values.tolist()) if isinstance(values, np.ndarray) else values
     return Effects(variable, contrast, tuple(found), len(common), whole, notes, asked)
+
+
+@contextmanager
+def once_each() -> Iterator[None]:
+    """Warnings that several columns have in common, once, as if the caller of `compare` had been told."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for message, category in dict.fromkeys((str(w.message), w.category) for w in caught):
+        warnings.warn(message, category, stacklevel=6)
 
 
 def shared_rows(records: Sequence[Record]) -> Ints:

@@ -114,15 +114,15 @@ def wrapped(text: str, width: int) -> list[str]:
 
 
 def broken(name: str, width: int) -> str:
-    """A long name over several lines, broken after a colon where there is one.
+    """A long name over several lines, broken after a colon or a blank where there is one.
 
     >>> broken("treatment[T.new]:visit", 18)
     'treatment[T.new]:\\nvisit'
     """
     lines = []
     while len(name) > width:
-        cut = name.rfind(":", 0, width) + 1 or width
-        lines.append(name[:cut])
+        cut = name.rfind(":", 0, width) + 1 or name.rfind(" ", 0, width) + 1 or width
+        lines.append(name[:cut].rstrip())
         name = name[cut:]
     return "\n".join([*lines, name])
 

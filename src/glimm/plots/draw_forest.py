@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 OCHRE = "#b87300"
-ROW, GAP, FOOT = 0.42, 0.16, 0.62
+ROW, GAP, FOOT, NAMES = 0.42, 0.16, 0.78, 2.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +36,18 @@ def draw(bars: Sequence[Bar], title: str, detail: str, axis: str, null: float) -
     with own_style():
         figure = Picture(figsize=(WIDTH, 4.0), dpi=DPI, facecolor="white")
         FigureCanvasAgg(figure)
-        numbers = [_numbers(bar) for bar in bars]
+        numbers = _numbers(bars)
         listed = "; ".join(f"{bar.name} ({bar.about}) {text}" for bar, text in zip(bars, numbers, strict=True))
         figure.alt = f"{title}. {detail} {listed}."
-        left = max(max(size_of(figure, bar.name, WORDS, "normal")[0], size_of(figure, bar.about, SMALL, "normal")[0]) for bar in bars)
+        names = ["\n".join(lines_of(figure, bar.name, WORDS, "normal", NAMES)) for bar in bars]
+        row = ROW + 0.16 * max(name.count("\n") for name in names)
+        left = max(
+            max(size_of(figure, name, WORDS, "normal")[0], size_of(figure, bar.about, SMALL, "normal")[0])
+            for bar, name in zip(bars, names, strict=True)
+        )
         right = max(size_of(figure, text, WORDS - 0.5, "normal")[0] for text in numbers)
-        places = [-ROW * k - GAP * (not bar.average) for k, bar in enumerate(bars)]
-        axes = _axes(figure, (title, detail), places, (left + 0.3, right + 0.3))
+        places = [-row * k - GAP * (not bar.average) for k, bar in enumerate(bars)]
+        axes = _axes(figure, (title, detail), places, (left + 0.3, right + 0.3), row)
         width = WIDTH - left - right - 0.6
         if null == 1.0:
             axes.set_xscale("log")
@@ -50,28 +55,29 @@ def draw(bars: Sequence[Bar], title: str, detail: str, axis: str, null: float) -
             axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axes.xaxis.set_minor_formatter(NullFormatter())
         axes.axvline(null, color=DARK, linewidth=1.0, linestyle=(0, (4.0, 3.0)), zorder=1)
-        for bar, y, text in zip(bars, places, numbers, strict=True):
+        for bar, name, y, text in zip(bars, names, places, numbers, strict=True):
             _bar(axes, bar, y)
-            _words(axes, -0.15 / width, y + 0.01, bar.name, (WORDS, PLAIN, "right", "bottom"))
+            _words(axes, -0.15 / width, y + 0.01, name, (WORDS, PLAIN, "right", "bottom"))
             _words(axes, -0.15 / width, y - 0.01, bar.about, (SMALL, DARK, "right", "top"))
             _words(axes, 1.0 + 0.12 / width, y, text, (WORDS - 0.5, PLAIN, "left", "center"))
-        axes.set_xlabel(axis, fontsize=WORDS, parse_math=False)
+        label = "\n".join(lines_of(figure, axis, WORDS, "normal", max(width, 3.0)))
+        axes.set_xlabel(label, fontsize=WORDS, parse_math=False)
     return figure
 
 
-def _axes(figure: Picture, words: tuple[str, str], places: Sequence[float], margins: tuple[float, float]) -> Axes:
+def _axes(figure: Picture, words: tuple[str, str], places: Sequence[float], margins: tuple[float, float], row: float) -> Axes:
     """Title and sentences at the top, then axes that are as high as the rows need."""
     shown, size = title_of(figure, words[0])
     said = "\n".join(lines_of(figure, words[1], SMALL, "normal", WIDTH - 0.3))
     under = 0.22 + size_of(figure, shown, size, "bold")[1]
     head = under + size_of(figure, said, SMALL, "normal")[1] + 0.2
-    height = head - places[-1] + ROW + FOOT
+    height = head - places[-1] + row + FOOT
     figure.set_size_inches(WIDTH, height)
     figure.text(0.15 / WIDTH, 1.0 - 0.12 / height, shown, fontsize=size, fontweight="bold", color=INK, va="top", parse_math=False)
     figure.text(0.15 / WIDTH, 1.0 - under / height, said, fontsize=SMALL, color=DARK, va="top", linespacing=1.15, parse_math=False)
     left, right = margins
     axes = figure.add_axes((left / WIDTH, FOOT / height, 1.0 - (left + right) / WIDTH, 1.0 - (head + FOOT) / height))
-    axes.set_ylim(places[-1] - 0.6 * ROW, 0.6 * ROW)
+    axes.set_ylim(places[-1] - 0.6 * row, 0.6 * row)
     axes.set_yticks([])
     axes.tick_params(labelsize=SMALL, color=DARK, labelcolor=INK)
     for side in ("top", "right", "left"):
@@ -95,10 +101,13 @@ def _words(axes: Axes, x: float, y: float, text: str, style: tuple[float, str, s
     axes.text(x, y, text, transform=axes.get_yaxis_transform(), ha=ha, va=va, fontsize=size, color=color, parse_math=False)
 
 
-def _numbers(bar: Bar) -> str:
-    """Estimate and interval with two significant figures of its half width."""
-    half = 0.5 * (bar.high - bar.low)
-    places = int(np.clip(1 - np.floor(np.log10(half)), 0, 6)) if np.isfinite(half) and half > 0.0 else 3
-    if not (np.isfinite(bar.low) and np.isfinite(bar.high)):
-        return f"{bar.estimate:.{places}f}"
-    return f"{bar.estimate:.{places}f} ({bar.low:.{places}f}, {bar.high:.{places}f})"
+def _numbers(bars: Sequence[Bar]) -> list[str]:
+    """Estimate and interval of each, all with the decimals that the narrowest interval needs."""
+    halves = [0.5 * (bar.high - bar.low) for bar in bars]
+    known = [half for half in halves if np.isfinite(half) and half > 0.0]
+    places = int(np.clip(1 - np.floor(np.log10(min(known))), 0, 6)) if known else 3
+    out = []
+    for bar in bars:
+        shown = [f"{v:.{places}f}" if abs(v) < 1e6 else f"{v:.3g}" for v in (bar.estimate, bar.low, bar.high)]
+        out.append(f"{shown[0]} ({shown[1]}, {shown[2]})" if np.isfinite(bar.low) and np.isfinite(bar.high) else shown[0])
+    return out

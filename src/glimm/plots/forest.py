@@ -32,7 +32,7 @@ def forest(what: str, detail: str, rows: Sequence[tuple[str, str, Any]], null: f
         Bar(name, about, effect.estimate, effect.low, effect.high, effect.target == "marginal")
         for (name, about), (_, _, effect) in zip(names, rows, strict=True)
     ]
-    return draw(bars, title(what, rows, labels), detail, what if len(labels) > 1 else f"{what}", null)
+    return draw(bars, title(what, rows, labels), detail, what, null)
 
 
 def title(what: str, rows: Sequence[tuple[str, str, Any]], labels: set[str]) -> str:
@@ -48,5 +48,5 @@ def title(what: str, rows: Sequence[tuple[str, str, Any]], labels: set[str]) -> 
     estimates = [effect.estimate for _, _, effect in rows if effect.target == "marginal"]
     low, high = min(estimates), max(estimates)
     places = int(np.clip(2 - np.floor(np.log10(max(abs(low), abs(high), 1e-12))), 0, 6))
-    ends = list(dict.fromkeys(f"{v:.{places}f}" for v in (low, high)))
+    ends = list(dict.fromkeys(f"{v:.{places}f}" if abs(v) < 1e6 else f"{v:.3g}" for v in (low, high)))
     return f"In the population, the {what} ({next(iter(labels))}) is {' to '.join(ends)}"
