@@ -17,12 +17,12 @@ from ..errors import GlimmError
 from ..kernels.matrix import Codes, Floats
 from . import measure
 from .facts import Candidate
+from .flags import CERTAIN
 
 MOST_READ = 50
 MOST_NAMED = 3
 FEWEST_LEVELS = 6
 FEWEST_ROWS, MOST_ROWS = 1.5, 12.0
-CERTAIN = 3.0
 TOGETHER = 0.9
 
 

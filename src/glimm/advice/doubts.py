@@ -12,8 +12,8 @@ from ..output.text import counted, figures, listed
 from . import flags
 from .facts import Facts, Group
 from .guess import overdispersed
-from .judge import percent, quoted, ticked
 from .records import Answer, Statement
+from .words import dropped_out, exact, percent, quoted, separated, ticked, unchanged
 
 EVENTS_PER_COEFFICIENT = 10
 ROWS_PER_COEFFICIENT = 10
@@ -22,11 +22,63 @@ LEAST_ROWS = 30
 
 
 def doubts(facts: Facts, answers: tuple[Answer, ...]) -> tuple[Statement, ...]:
-    """Clusters first, then time, then the rest."""
+    """What leaves no estimate first, then clusters, time, the rest."""
+    if facts.exact:
+        return (*of_fit(facts), *of_rows(facts))
     models = {answer.model for answer in answers}
     robust = any("population" in answer.questions and answer.model != "glmm" for answer in answers)
-    found = [*unnamed(facts), *of_clusters(facts, robust), *of_size(facts), *of_predictors(facts), *of_time(facts, models)]
+    found = [
+        *of_fit(facts),
+        *unnamed(facts),
+        *of_changes(facts),
+        *of_clusters(facts, robust),
+        *of_size(facts),
+        *of_predictors(facts),
+        *of_time(facts, models),
+    ]
     return (*found, *of_response(facts, models), *of_rows(facts))
+
+
+def of_fit(facts: Facts) -> Iterator[Statement]:
+    """Outcomes that the predictors give away."""
+    if facts.separated:
+        text, evidence = separated(facts)
+        yield Statement(
+            "separated",
+            f"{text}, and their coefficients have no finite estimate in any model; leave them out, or put levels together.",
+            evidence,
+        )
+    elif facts.exact:
+        text, evidence = exact(facts)
+        yield Statement(
+            "perfect_fit",
+            f"{text}. Its standard errors say nothing, and a mixed model or a GEE has nothing to add. Check that {facts.response.name} "
+            "is not computed from the predictors, and that there are more rows than coefficients.",
+            evidence,
+        )
+
+
+def of_changes(facts: Facts) -> Iterator[Statement]:
+    """Clusters in which the response stays the same."""
+    for g in flags.unchanging(facts):
+        text, evidence = unchanged(facts, g)
+        ends = {
+            "binary": "; the likelihood of a mixed model rises with the variance between clusters for ever",
+            "numeric": "; a linear mixed model has no residual" if flags.linear(facts) else "",
+        }.get(facts.response.kind, "")
+        yield Statement(
+            "nothing_inside",
+            f"{text}: no cluster tells of an effect inside it{ends}. If {facts.response.name} belongs to the whole {g.name}, keep one row "
+            "of each, with the means of the predictors, and fit a GLM.",
+            evidence,
+        )
+    for g in flags.hardly_changing(facts):
+        text, evidence = unchanged(facts, g)
+        yield Statement(
+            "little_inside",
+            f"{text}: these alone tell of an effect inside a cluster, and a mixed model's variance between clusters is hardly bounded.",
+            evidence,
+        )
 
 
 def unnamed(facts: Facts) -> Iterator[Statement]:
@@ -45,22 +97,7 @@ def of_clusters(facts: Facts, robust: bool) -> Iterator[Statement]:
     """How many there are, and whether they matter. robust : an answer has robust standard errors."""
     if not facts.groups:
         return
-    fewest = min(facts.groups, key=lambda g: g.clusters)
-    if fewest.clusters < flags.VARIANCE_CLUSTERS:
-        yield Statement(
-            "few_clusters",
-            f"{fewest.name} has {fewest.clusters} clusters: fewer than {flags.VARIANCE_CLUSTERS} say little about a variance between "
-            f"clusters, and robust standard errors from them are too small; a GLM with C({ticked(fewest.name)}) among the predictors "
-            "compares rows inside these clusters only, and a mixed model averaged, fit.marginal_params(), needs no robust errors.",
-            {"clusters": fewest.clusters},
-        )
-    elif robust and fewest.clusters < flags.ROBUST_CLUSTERS:
-        yield Statement(
-            "few_clusters",
-            f"{fewest.name} has {fewest.clusters} clusters: with fewer than {flags.ROBUST_CLUSTERS} robust standard errors are too small; "
-            'a mixed model averaged over its clusters, fit.marginal_params() or fit.effect(..., target="marginal"), does not rest on them.',
-            {"clusters": fewest.clusters},
-        )
+    yield from of_few(facts, robust)
     for g in facts.groups:
         if 2 * g.single > g.clusters:
             yield Statement(
@@ -74,7 +111,7 @@ def of_clusters(facts: Facts, robust: bool) -> Iterator[Statement]:
         names = listed([x.name for x in facts.predictors])
         fewest = min(facts.outer, key=lambda g: g.clusters)
         told = "an individual answer rests on the assumed normal random effects; the population's is what the data compare."
-        if facts.link == "identity":
+        if facts.link in ("identity", "log") or flags.unchanging(facts):
             told = "the data compare clusters, whatever the question."
         yield Statement(
             "cluster_level_only",
@@ -84,26 +121,58 @@ def of_clusters(facts: Facts, robust: bool) -> Iterator[Statement]:
         )
 
 
+def of_few(facts: Facts, robust: bool) -> Iterator[Statement]:
+    """Too few clusters for a variance, or for robust standard errors, and what does not rest on their number."""
+    fewest = min(facts.groups, key=lambda g: g.clusters)
+    mixed = not flags.unchanging(facts)
+    if fewest.clusters < flags.VARIANCE_CLUSTERS:
+        inside = [x.name for x in facts.predictors if x.within[fewest.name] > 0.0]
+        rest = [x.name for x in facts.predictors if x.within[fewest.name] == 0.0]
+        ways = []
+        if inside and mixed:
+            about = f" (of {listed(inside)}; {listed(rest)} {'does' if len(rest) == 1 else 'do'} not vary there)" if rest else ""
+            ways.append(f"a GLM with C({ticked(fewest.name)}) among the predictors compares rows inside these clusters only{about}")
+        if mixed:
+            ways.append("a mixed model averaged, fit.marginal_params(), needs no robust errors")
+        yield Statement(
+            "few_clusters",
+            f"{fewest.name} has {fewest.clusters} clusters: fewer than {flags.VARIANCE_CLUSTERS} say little about a variance between "
+            f"clusters, and robust standard errors from them are too small{'; ' if ways else ''}{', and '.join(ways)}.",
+            {"clusters": fewest.clusters},
+        )
+    elif robust and fewest.clusters < flags.ROBUST_CLUSTERS:
+        way = (
+            '; a mixed model averaged over its clusters, fit.marginal_params() or fit.effect(..., target="marginal"), does not rest on them'
+        )
+        yield Statement(
+            "few_clusters",
+            f"{fewest.name} has {fewest.clusters} clusters: with fewer than {flags.ROBUST_CLUSTERS} robust standard errors are too small"
+            f"{way if mixed else ''}.",
+            {"clusters": fewest.clusters},
+        )
+
+
 def of_dependence(facts: Facts, g: Group) -> Iterator[Statement]:
     """Rows of a cluster that are not alike, or less alike than chance."""
+    crossing = [c.first if c.second == g.name else c.second for c in facts.crossings if g.name in (c.first, c.second)]
+    less = f", less the means of each {' and '.join(crossing)}," if crossing else ""
     if g.apart_z < -flags.CERTAIN:
         yield Statement(
             "negative_correlation",
-            f"Residuals of two rows of one {g.name} correlate by {figures(g.correlation, 2)} (z = {figures(g.apart_z, 3)}): rows of a "
+            f"Residuals of two rows of one {g.name}{less} correlate by {figures(g.apart, 2)} (z = {figures(g.apart_z, 3)}): rows of a "
             "cluster are less alike than others, which a random intercept cannot be; a GEE or a GLM with clustered standard errors can.",
-            {"correlation": g.correlation, "z": g.apart_z},
+            {"correlation": g.apart, "z": g.apart_z},
         )
-    elif abs(g.apart_z) < flags.UNSEEN:
-        labels = [c for c in facts.crossings if g.name in (c.first, c.second)]
+    elif abs(g.apart_z) < flags.UNSEEN and all(g is not steep for _, steep in flags.varying_slopes(facts)):
         reused = ""
-        if labels and g.clusters <= flags.VARIANCE_CLUSTERS:
-            other = facts.group(labels[0].first if labels[0].second == g.name else labels[0].second)
+        if crossing and g.clusters <= flags.VARIANCE_CLUSTERS:
+            other = facts.group(crossing[0])
             reused = f" If a label of {g.name} means another thing in each {other.name}, write (1 | {quoted(other)}/{quoted(g)})."
         yield Statement(
             "little_dependence",
-            f"Residuals of two rows of one {g.name} correlate by {figures(g.correlation, 2)} over {counted(g.pairs, 'pair')} "
+            f"Residuals of two rows of one {g.name}{less} correlate by {figures(g.apart, 2)} over {counted(g.pairs, 'pair')} "
             f"(z = {figures(g.apart_z, 2)}, no more than chance): without {g.name} the estimates would be nearly the same.{reused}",
-            {"correlation": g.correlation, "z": g.apart_z, "pairs": g.pairs},
+            {"correlation": g.apart, "z": g.apart_z, "pairs": g.pairs},
         )
 
 
@@ -139,17 +208,16 @@ def of_time(facts: Facts, models: AbstractSet[str]) -> Iterator[Statement]:
     """Dropout, and correlation that a random intercept does not have."""
     d = facts.dropout
     if d is not None and flags.dropout_matters(facts):
+        text, evidence = dropped_out(d)
         yield Statement(
             "dropout_depends_on_response",
-            f"{d.clusters} clusters end early, with a last residual {figures(abs(d.difference), 3)} "
-            f"{'above' if d.difference > 0 else 'below'} that of the others at the same occasion (z = {figures(d.z, 3)}): a GEE or GLM "
-            "would be biased. If dropout follows what was not observed, no model here is right.",
-            {"clusters": d.clusters, "difference": d.difference, "z": d.z},
+            f"{text}: a GEE or GLM is biased by that. If dropout follows what was not observed, no model here is right.",
+            evidence,
         )
     t = facts.times
     if "glmm" in models and t is not None and flags.falling(facts) and not flags.varying_slopes(facts) and not structured(facts):
         first, last = facts.lags[0], facts.lags[-1]
-        planned = t.equal and t.common and t.occasions <= flags.MOST_OCCASIONS
+        planned = t.equal and t.common and t.occasions <= flags.AR1_OCCASIONS
         column, group = ticked(t.name), quoted(facts.group(t.group))
         term = f"ar1(0 + C({column}) | {group})" if planned else f"ou(0 + {column} | {group})"
         yield Statement(
@@ -196,7 +264,7 @@ def of_response(facts: Facts, models: AbstractSet[str]) -> Iterator[Statement]:
 
 
 def of_rows(facts: Facts) -> Iterator[Statement]:
-    """Too little for the coefficients, columns without a coefficient, separation."""
+    """Too little for the coefficients, columns without a coefficient."""
     slopes = max(facts.p - 1, 1)
     fewer = min(facts.response.events, facts.response.failures)
     if fewer == fewer and fewer < EVENTS_PER_COEFFICIENT * slopes:
@@ -212,13 +280,6 @@ def of_rows(facts: Facts) -> Iterator[Statement]:
             "few_rows",
             f"{facts.n} rows for {counted(facts.p, 'coefficient')}: fewer than {ROWS_PER_COEFFICIENT} each; use fewer predictors.",
             {"rows": facts.n, "coefficients": facts.p},
-        )
-    if facts.separated:
-        yield Statement(
-            "separated",
-            f"In {facts.separated} of {facts.n} rows a fitted mean runs to its limit: some predictors separate the outcomes, and their "
-            "coefficients have no finite estimate; leave them out, or put levels together.",
-            {"rows": facts.separated},
         )
     if facts.dropped:
         yield Statement(

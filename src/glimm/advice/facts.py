@@ -40,8 +40,8 @@ class Group:
     """One grouping of the rows.
 
     smallest, median, largest : rows per cluster; single : clusters of one row
-    pairs, correlation, z : of residuals of two rows of a cluster, sum r_j r_k / (pairs - p) / dispersion; z tests for independence;
-    apart_z the same, once the means of groupings that cross it are taken away
+    pairs, correlation, z : of residuals of two rows of a cluster, sum r_j r_k / (pairs - p) / dispersion; z tests for independence
+    apart, apart_z : correlation and z once the means of the groupings that cross it are taken away
     constant : clusters of two rows or more in which the response never changes
     size_correlation, size_z : between the rows of a cluster and its mean residual
     within : other groupings whose clusters contain those of this one
@@ -57,6 +57,7 @@ class Group:
     pairs: int
     correlation: float
     z: float
+    apart: float
     apart_z: float
     constant: int
     size_correlation: float
@@ -80,19 +81,19 @@ class Crossing:
 
 @dataclass(frozen=True, slots=True)
 class Predictor:
-    """A column of the fixed part.
+    """A column of the fixed part that varies and has a coefficient.
 
     within : grouping -> share of its sum of squares that is inside clusters, 0 for a column that only differs between them
     term : it is a numeric term of its own
-    slopes_f, slopes_p : F and p of the test that its slope is the same in all clusters; NaN where it was not made
+    slopes : grouping -> F and p of the test that its slope is the same in all clusters, where it was made; of a grouping inside another
+    one: the same in all clusters of one outer cluster
     context_z : z of the cluster means as a further predictor, NaN where the column does not vary both within and between
     """
 
     name: str
     within: Mapping[str, float]
     term: bool
-    slopes_f: float
-    slopes_p: float
+    slopes: Mapping[str, tuple[float, float]]
     context_z: float
 
 
@@ -102,6 +103,7 @@ class Times:
 
     occasions : different times; common : few enough to be planned ones; smallest_gap, largest_gap : between neighbours in a cluster
     complete, stopped, gaps : clusters with all occasions, with the first few only, with others; 0 where they are not common
+    missing : rows used whose time is missing, on which nothing here rests
     """
 
     name: str
@@ -115,6 +117,7 @@ class Times:
     complete: int
     stopped: int
     gaps: int
+    missing: int
 
     @property
     def equal(self) -> bool:
@@ -174,8 +177,10 @@ class Candidate:
 class Facts:
     """All numbers. `families` : model -> family; `given` : it was named by the caller; `separated` : rows with fitted means at their bound.
 
+    unexplained : share of the response's variation that the GLM leaves; exact : that is rounding, and no residual is left to look at
     bars : random terms of the formula, text -> grouping
     own : groupings with a cluster for every row; double : groupings that make the same clusters as another, and which
+    fixed : groupings whose clusters have coefficients of their own, and the term that gives them
     """
 
     formula: str
@@ -190,6 +195,7 @@ class Facts:
     crossings: tuple[Crossing, ...]
     own: tuple[str, ...]
     double: Mapping[str, str]
+    fixed: Mapping[str, str]
     predictors: tuple[Predictor, ...]
     times: Times | None
     lags: tuple[Lag, ...]
@@ -198,6 +204,8 @@ class Facts:
     candidates: tuple[Candidate, ...]
     dropped: Mapping[str, str]
     separated: int
+    unexplained: float
+    exact: bool
     missing: Missing
 
     @property

@@ -5,6 +5,8 @@ A z statistic counts from 3 on (1 in 370 by chance), and is shown.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from .facts import Facts, Group, Predictor
 
 CERTAIN = 3.0
@@ -16,7 +18,8 @@ CLEARLY_BETTER = 4.0
 SLOPES_P = 0.01
 ROWS_FOR_SLOPES = 5.0
 VARIES = 0.05
-MOST_OCCASIONS = 20
+PLANNED_OCCASIONS = 100
+AR1_OCCASIONS = 20
 
 
 def linear(facts: Facts) -> bool:
@@ -40,11 +43,24 @@ def falling(facts: Facts) -> bool:
     return p is not None and facts.lags[0].correlation > 0.0 and p.gain > CLEARLY_BETTER
 
 
-def varying_slopes(facts: Facts) -> tuple[Predictor, ...]:
-    """Predictors whose slopes differ between clusters, the most certain first; looked for with one grouping only."""
-    tested = [x for x in facts.predictors if x.slopes_p == x.slopes_p]
-    found = [x for x in tested if x.slopes_p < SLOPES_P / len(tested)]
-    return tuple(sorted(found, key=lambda x: (x.slopes_p, -x.slopes_f))) if len(facts.groups) == 1 else ()
+def varying_slopes(facts: Facts) -> tuple[tuple[Predictor, Group], ...]:
+    """Predictors whose slopes differ between the clusters of a grouping, the most certain first."""
+    tested = [(x, name, f, p) for x in facts.predictors for name, (f, p) in x.slopes.items()]
+    found = [test for test in tested if test[3] < SLOPES_P / len(tested)]
+    return tuple((x, facts.group(name)) for x, name, _, _ in sorted(found, key=lambda test: (test[3], -test[2])))
+
+
+def unchanging(facts: Facts) -> tuple[Group, ...]:
+    """Groupings in none of whose clusters the response changes."""
+    return tuple(g for g in facts.groups if g.constant == g.clusters - g.single > 0)
+
+
+def hardly_changing(facts: Facts) -> Iterator[Group]:
+    """Groupings in few of whose clusters a binary response changes."""
+    for g in facts.groups:
+        several = g.clusters - g.single
+        if facts.response.kind == "binary" and 0 < several - g.constant < min(CLUSTERS_FOR_Z, VARIES * several):
+            yield g
 
 
 def between_and_within(facts: Facts) -> tuple[Predictor, ...]:

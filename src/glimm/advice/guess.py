@@ -14,11 +14,11 @@ from ..data.records import Formula
 from ..data.text import plain_name
 from ..kernels.matrix import Floats
 from .facts import Response
+from .flags import CERTAIN
 
 LEAST_COUNT = 10.0
 LEAST_DISPERSION = 0.7
 OVERDISPERSED = 1.5
-CERTAIN = 3.0
 
 
 def first_guess(formula: Formula, frame: Frame) -> str:

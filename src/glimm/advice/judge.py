@@ -14,21 +14,39 @@ from ..records import Call
 from . import flags
 from .facts import Facts, Group, Predictor
 from .look import Asked
+from .random_terms import only_intercepts, random_terms
 from .records import Answer, Question, Statement
+from .words import dropped_out, percent, unchanged
 
 AVERAGED = "fit.marginal_params()"
 
 
 def answers(facts: Facts, asked: Asked, questions: tuple[Question, ...]) -> tuple[Answer, ...]:
     """One answer per question; one for all of them where rows are independent."""
-    if not facts.groups:
+    if not facts.groups or facts.exact:
         return (independent(facts, asked, questions),)
+    if flags.unchanging(facts) and (found := robustly(facts, asked)) is not None:
+        return (replace(found, questions=questions, reasons=(nothing_inside(facts), *found.reasons)),)
     return tuple(individual(facts, asked) if question == "individual" else population(facts, asked) for question in questions)
 
 
 def independent(facts: Facts, asked: Asked, questions: tuple[Question, ...]) -> Answer:
     """A GLM."""
-    if facts.own:
+    if facts.exact:
+        why = Statement(
+            "nothing_left",
+            f"None of the {facts.n} rows has a residual to tell of a random effect or a correlation: this GLM is the least that shows it.",
+            {"rows": facts.n, "unexplained": facts.unexplained},
+        )
+    elif facts.fixed:
+        name, term = next(iter(facts.fixed.items()))
+        why = Statement(
+            "fixed_clusters",
+            f"{term} gives each {name} a coefficient of its own, among the {facts.p} here: a random effect of {name} has nothing left to "
+            "explain, and the other coefficients compare rows of one cluster, taken as independent given its coefficient.",
+            {"coefficients": facts.p},
+        )
+    elif facts.own:
         why = Statement(
             "row_per_cluster",
             f"Each of the {facts.n} rows has a {listed(list(facts.own))} of its own ({facts.n} clusters of 1 row), so no rows belong "
@@ -48,40 +66,34 @@ def independent(facts: Facts, asked: Asked, questions: tuple[Question, ...]) -> 
 
 def individual(facts: Facts, asked: Asked) -> Answer:
     """A mixed model: random intercepts, and a slope that the data show to differ between clusters."""
-    groups = facts.groups
-    slopes = flags.varying_slopes(facts)
-    kept = [text for text, name in facts.bars.items() if name not in facts.own and name not in facts.double]
-    reasons = [within(facts, x) for x in facts.predictors]
-    if kept:
-        terms = [*kept, *(f"(1 | {quoted(g)})" for g in groups if g.name not in facts.bars.values())]
-        reasons.append(
-            Statement(
-                "random_effects_given",
-                f"The formula has random effects of its own, {listed(kept)}, with {levels_of(groups)}: they are kept.",
-                {g.name: g.clusters for g in groups},
-            )
-        )
-    elif slopes:
-        terms = [f"(1 + {ticked(slopes[0].name)} | {quoted(groups[0])})"]
-        reasons.append(random_slope(slopes[0], groups[0]))
-    else:
-        terms = [f"(1 | {quoted(g)})" for g in groups]
-        reasons.append(random_intercepts(facts))
-    reasons += candidates_for_slopes(facts, () if kept else slopes)
+    terms, words, reasons = random_terms(facts)
     kind = "a linear mixed model (LMM)" if flags.linear(facts) else "a generalised linear mixed model (GLMM)"
-    what = listed([f"{'random slopes' if slopes else 'a random intercept'} of {g.name}" for g in groups])
-    name = f"{kind} with {listed(terms) if kept else what}"
-    whole = len(terms) == len(facts.bars) == len(kept)
+    whole = sorted(terms) == sorted(facts.bars)
     formula = asked.formula if whole else " + ".join([facts.formula, *terms])
-    reasons.append(averages(facts))
-    return Answer(("individual",), "glmm", name, written("glmm", facts, asked, formula), "", tuple(reasons))
+    told = (*(within(x) for x in facts.predictors), *reasons, averages(facts, only_intercepts(terms)))
+    return Answer(("individual",), "glmm", f"{kind} with {listed(words)}", written("glmm", facts, asked, formula), "", told)
 
 
 def population(facts: Facts, asked: Asked) -> Answer:
     """A GEE with a working correlation from the residuals; another model where the clusters or the missing rows forbid it."""
-    outer = facts.outer
     if flags.dropout_matters(facts):
         return averaged(facts, asked, dropout_reason(facts))
+    if (found := robustly(facts, asked)) is not None:
+        return found
+    outer = facts.outer
+    what = "are no column of the data" if len(outer) == 1 else "cross"
+    why = Statement(
+        "no_single_cluster",
+        f"The clusters {listed([f'{g.name} ({g.clusters})' for g in outer])} {what}, and a GEE takes one column whose clusters are "
+        "independent: the mixed model, averaged over its random effects, has the population's answer.",
+        {g.name: g.clusters for g in outer},
+    )
+    return averaged(facts, asked, why)
+
+
+def robustly(facts: Facts, asked: Asked) -> Answer | None:
+    """Models with robust errors: a GEE, a GLM where two groupings cross, None where neither allows for the clusters."""
+    outer = facts.outer
     if len(outer) == 1 and len(outer[0].factors) == 1:
         return gee(facts, asked, outer[0])
     names = [g.name for g in outer]
@@ -99,14 +111,18 @@ def population(facts: Facts, asked: Asked) -> Answer:
         return Answer(
             ("population",), "glm", f"a GLM with standard errors clustered by {names[0]} and {names[1]}", text, "", (why, *effective(facts))
         )
-    what = "are no column of the data" if len(outer) == 1 else "cross"
-    why = Statement(
-        "no_single_cluster",
-        f"The clusters {listed([f'{g.name} ({g.clusters})' for g in outer])} {what}, and a GEE takes one column whose clusters are "
-        "independent: the mixed model, averaged over its random effects, has the population's answer.",
-        {g.name: g.clusters for g in outer},
+    return None
+
+
+def nothing_inside(facts: Facts) -> Statement:
+    """Why the individual question has no answer."""
+    text, evidence = unchanged(facts, flags.unchanging(facts)[0])
+    return Statement(
+        "nothing_inside",
+        f"{text}: the data do not tell what a predictor does for one cluster, and a mixed model would take it from its assumptions; this "
+        "answers for the average over the population.",
+        evidence,
     )
-    return averaged(facts, asked, why)
 
 
 def averaged(facts: Facts, asked: Asked, why: Statement) -> Answer:
@@ -121,7 +137,7 @@ def gee(facts: Facts, asked: Asked, g: Group) -> Answer:
     corr, why = working_correlation(facts, g)
     more = {"time": facts.times.name} if corr == "ar1" and facts.times is not None else {}
     arguments = {"groups": g.name, **more, **({} if corr == "exchangeable" else {"corr": corr})}
-    reasons = [why, robust(facts, g), *effective(facts)]
+    reasons = [why, robust(g), *effective(facts)]
     inner = [other for other in facts.groups if g.name in other.within]
     if inner:
         reasons.append(
@@ -138,6 +154,14 @@ def gee(facts: Facts, asked: Asked, g: Group) -> Answer:
 
 def working_correlation(facts: Facts, g: Group) -> tuple[str, Statement]:
     """The name and the reason."""
+    if g in flags.unchanging(facts):
+        text, evidence = unchanged(facts, g)
+        return "independence", Statement(
+            "independence_for_unchanged",
+            f"{text}: rows are as alike as can be, and the more correlation a GEE assumes, the more it looks at changes inside clusters, "
+            "of which there are none: working independence.",
+            evidence,
+        )
     if flags.informative_size(g):
         return "independence", Statement(
             "independence_for_size",
@@ -181,14 +205,15 @@ def working_correlation(facts: Facts, g: Group) -> tuple[str, Statement]:
     )
 
 
-def robust(facts: Facts, g: Group) -> Statement:
+def robust(g: Group) -> Statement:
     """What the standard errors rest on."""
-    many = g.clusters >= flags.ROBUST_CLUSTERS
+    limit = flags.ROBUST_CLUSTERS
+    many = g.clusters >= limit
     return Statement(
         "robust_errors",
         f"With the right model of the mean the estimates hold even if the working correlation is wrong; so do the robust standard errors, "
         f"given many clusters: {g.clusters} are "
-        + ("enough (40 or more)." if many else "few (fewer than 40), and the errors come out too small."),
+        + (f"enough ({limit} or more)." if many else f"few (fewer than {limit}), and the errors come out too small."),
         {"clusters": g.clusters},
     )
 
@@ -208,7 +233,7 @@ def effective(facts: Facts) -> tuple[Statement, ...]:
     )
 
 
-def within(facts: Facts, x: Predictor) -> Statement:
+def within(x: Predictor) -> Statement:
     """What a predictor's coefficient compares in a mixed model."""
     inside = {name: share for name, share in x.within.items() if share > 0.0}
     if not inside:
@@ -226,51 +251,7 @@ def within(facts: Facts, x: Predictor) -> Statement:
     return Statement("within", text, dict(x.within))
 
 
-def random_slope(x: Predictor, g: Group) -> Statement:
-    """Slopes that differ."""
-    return Statement(
-        "random_slope",
-        f"The slope of {x.name} is not the same in every {g.name} (F = {figures(x.slopes_f, 3)}, p = {small(x.slopes_p)}, with "
-        f"{g.median:g} rows per {g.name} in the median): start from random slopes.",
-        {"F": x.slopes_f, "p": x.slopes_p, "clusters": g.clusters, "median_size": g.median},
-    )
-
-
-def random_intercepts(facts: Facts) -> Statement:
-    """Where a mixed model starts."""
-    shown = listed([f"{g.name}: {g.clusters} clusters, residuals correlate by {figures(g.correlation, 2)}" for g in facts.groups])
-    evidence: dict[str, float | int] = {}
-    for g in facts.groups:
-        prefix = "" if len(facts.groups) == 1 else f"{g.name} "
-        evidence |= {f"{prefix}clusters": g.clusters, f"{prefix}correlation": g.correlation}
-    many = "a random intercept for each grouping" if len(facts.groups) > 1 else "a random intercept"
-    return Statement("random_intercept", f"Start from {many} ({shown}).", evidence)
-
-
-def candidates_for_slopes(facts: Facts, chosen: tuple[Predictor, ...]) -> list[Statement]:
-    """Predictors with enough rows per cluster to ask whether their effects differ, where no test has decided."""
-    g = facts.main
-    if g is None or g.median < flags.ROWS_FOR_SLOPES or (flags.linear(facts) and not chosen):
-        return []
-    out = []
-    for x in facts.predictors:
-        if not x.term or x.within[g.name] < flags.VARIES or x in chosen[:1] or (flags.linear(facts) and x not in chosen):
-            continue
-        if any(ticked(x.name) in bar.partition("|")[0] for bar in facts.bars):
-            continue
-        term = f"(1 + {ticked(x.name)} | {quoted(g)})"
-        out.append(
-            Statement(
-                "slope_candidate",
-                f"{x.name} varies inside {g.name} ({percent(x.within[g.name])}) with {g.median:g} rows per cluster in the median: "
-                f"enough to try whether its effect differs between clusters, {term}, and compare aic.",
-                {"within": x.within[g.name], "median_size": g.median},
-            )
-        )
-    return out
-
-
-def averages(facts: Facts) -> Statement:
+def averages(facts: Facts, intercepts: bool) -> Statement:
     """How a mixed model speaks about the population."""
     g = max(facts.groups, key=lambda g: g.clusters)
     if facts.link == "identity":
@@ -278,6 +259,13 @@ def averages(facts: Facts) -> Statement:
             "averages",
             f"With the identity link its coefficients are also those of the average over the {g.clusters} {g.name} clusters, so the "
             "question does not change them.",
+            {"clusters": g.clusters},
+        )
+    if facts.link == "log" and intercepts:
+        return Statement(
+            "averages",
+            f"With the log link and random intercepts its coefficients are also those of the average over the {g.clusters} {g.name} "
+            f"clusters, but for the intercept: {AVERAGED} has the average's, from the same fit.",
             {"clusters": g.clusters},
         )
     return Statement(
@@ -292,39 +280,12 @@ def averages(facts: Facts) -> Statement:
 def dropout_reason(facts: Facts) -> Statement:
     """Why a GEE will not do."""
     assert facts.dropout is not None
-    d = facts.dropout
+    text, evidence = dropped_out(facts.dropout)
     return Statement(
         "dropout_depends_on_response",
-        f"{d.clusters} clusters end early, and their last residual is {figures(abs(d.difference), 3)} "
-        f"{'above' if d.difference > 0 else 'below'} that of the others at the same occasion (z = {figures(d.z, 3)}): a GEE assumes that "
-        "dropout does not follow earlier outcomes, a mixed model allows it.",
-        {"clusters": d.clusters, "difference": d.difference, "z": d.z},
+        f"{text}: a GEE assumes that dropout does not follow earlier outcomes, a mixed model allows it.",
+        evidence,
     )
-
-
-def levels_of(groups: tuple[Group, ...]) -> str:
-    """Groupings with their clusters."""
-    return listed([f"{g.clusters} clusters of {g.name}" for g in groups])
-
-
-def ticked(name: str) -> str:
-    """A column in a formula."""
-    return name if name.isidentifier() else f"`{name}`"
-
-
-def quoted(g: Group) -> str:
-    """A grouping in a formula."""
-    return ":".join(map(ticked, g.factors))
-
-
-def percent(share: float) -> str:
-    """A share in percent: whole, with a decimal below 10 %."""
-    return f"{100.0 * share:.0f} %" if share >= 0.1 or share == 0.0 else f"{100.0 * share:.1f} %"
-
-
-def small(p: float) -> str:
-    """A p-value, to one figure where it is tiny."""
-    return f"{p:.3f}" if p >= 0.001 else f"{p:.0e}"
 
 
 def written(door: str, facts: Facts, asked: Asked, formula: str, **arguments: object) -> str:

@@ -5,17 +5,20 @@ Nothing is decided here but the family, where none is named (guess.py).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ..data.columns import as_factor, cross, take, used_codes
+from ..data.columns import as_factor, take, used_codes
 from ..data.formula import split
 from ..data.frames import Frame, check_names, open_frame
 from ..data.records import Formula, Variable
 from ..design.build import build_design
 from ..design.clusters import gather, make_clusters, read_time
+from ..design.inputs import read_inputs, used_rows
+from ..design.predictors import predictors_of
 from ..design.records import Design, Spec
 from ..errors import GlimmError
 from ..estimators.control import Control
@@ -27,12 +30,15 @@ from ..kernels.matrix import Codes, Floats
 from ..records import GlmRecord
 from . import measure
 from .candidates import candidates
-from .facts import Crossing, Dropout, Facts, Group, Lag, Pattern, Predictor, Response, Times
+from .facts import Dropout, Facts, Group, Lag, Pattern, Predictor, Response, Times
+from .flags import PLANNED_OCCASIONS, VARIES
+from .groupings import Grouping, check_clusters, crossings, grouping_paths, groupings, read_groupings, without_crossing
 from .guess import LEAST_DISPERSION, families, first_guess, guessed
 
 MOST_CELLS = 20_000_000
-VARIES = 0.05
-MOST_OCCASIONS = 100
+EXACT = 1e-18
+SEPARATED_EXACTLY = 1e-8
+ROUNDING = 16.0 * np.finfo(np.float64).eps
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,23 +56,15 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Grouping:
-    """A grouping on the rows used: its columns and the cluster of each row."""
-
-    name: str
-    factors: tuple[str, ...]
-    codes: Codes
-    variable: Variable
-
-
-@dataclass(frozen=True, slots=True)
 class Sight:
-    """A GLM of the fixed part: its record, residuals r (n,) and means mu (n,)."""
+    """A GLM of the fixed part: its record, residuals r (n,), means mu (n,), and what it leaves; r is 0 where that is rounding."""
 
     design: Design
     record: GlmRecord
     r: Floats
     mu: Floats
+    unexplained: float
+    exact: bool
 
     @property
     def p(self) -> int:
@@ -88,14 +86,15 @@ class Sight:
 def look(asked: Asked, data: Any) -> Facts:
     """All facts.
 
-    Raises GlimmError as the doors do for formula and data, for a grouping with one level, and for times that occur twice in every grouping.
+    Raises GlimmError as the doors do for formula and data, for a single cluster, and for times that occur twice in every grouping.
     """
     formula, frame = split(asked.formula), open_frame(data)
     paths = grouping_paths(formula, asked.groups)
     columns = tuple(dict.fromkeys(name for path in paths for name in path))
     factors = read_groupings(frame, columns)
-    sight, family = seen(asked, formula, frame, columns)
-    used, own, double = groupings(paths, factors, sight.design)
+    check_names(frame, () if asked.time is None else (asked.time,), ", needed by time=")
+    sight, family = seen(asked, formula, frame, factors)
+    used, own, double, fixed = groupings(paths, factors, sight.design)
     described = tuple(describe(g, used, sight) for g in used)
     main = max(used, key=lambda g: int(g.codes.max()), default=None)
     times, lags, pattern, dropout = over_time(asked.time, frame, used, sight)
@@ -114,14 +113,17 @@ def look(asked: Asked, data: Any) -> Facts:
         crossings=crossings(used),
         own=own,
         double=double,
+        fixed=fixed,
         predictors=describe_predictors(sight, used, main),
         times=times,
         lags=lags,
         pattern=pattern,
         dropout=dropout,
-        candidates=() if used or own else candidates(frame, sight.design, sight.r, sight.p, _mentioned(asked)),
+        candidates=() if used or own or fixed or sight.exact else candidates(frame, sight.design, sight.r, sight.p, _mentioned(asked)),
         dropped=sight.design.mean.dropped,
         separated=int((sight.record.solution.evidence or {}).get("rows", 1)) if sight.record.solution.code == "separated" else 0,
+        unexplained=sight.unexplained,
+        exact=sight.exact,
         missing=sight.design.missing,
     )
 
@@ -144,32 +146,16 @@ def fixed_formula(formula: Formula) -> str:
     return " + ".join([f"{formula.response} ~ {formula.fixed}", *(f"offset({text})" for text in formula.offsets)])
 
 
-def grouping_paths(formula: Formula, groups: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
-    """The columns of each grouping, of `groups` and of the formula's random effects."""
-    return tuple(dict.fromkeys([*((name,) for name in groups), *(bar.factors for bar in formula.bars)]))
-
-
-def read_groupings(frame: Frame, columns: tuple[str, ...]) -> dict[str, Variable]:
-    """Columns of groupings as factors; raises GlimmError for unknown ones and for a single level."""
-    check_names(frame, columns, ", needed by groups=")
-    factors = {name: frame.factor(name) for name in columns}
-    for name, variable in factors.items():
-        if len(variable.levels) == 1:
-            raise GlimmError(
-                f"groups: {name!r} is {variable.levels[0]!r} in all rows, one cluster, which has nothing to be compared with: leave it out "
-                "for a GLM of independent rows, or name the column that says which rows belong together"
-            )
-    return factors
-
-
-def seen(asked: Asked, formula: Formula, frame: Frame, columns: tuple[str, ...]) -> tuple[Sight, Family]:
-    """The quick GLM, and the family, which is guessed where none is named."""
+def seen(asked: Asked, formula: Formula, frame: Frame, factors: dict[str, Variable]) -> tuple[Sight, Family]:
+    """The quick GLM, and the family, which is guessed where none is named; of all rows that a call without time= uses."""
     fixed = fixed_formula(formula)
 
     def designed(name: str) -> Design:
         family, link = resolve(name, asked.link)
         given = asked.weights, asked.offset, asked.exposure
-        return build_design(Spec("glm", fixed, family, link, *given, time=asked.time, clusters=columns), frame)
+        spec = Spec("glm", fixed, family, link, *given, clusters=tuple(factors))
+        check_clusters(factors, *used_rows(read_inputs(spec, split(fixed), frame), frame.n_rows, "drop"))
+        return build_design(spec, frame)
 
     name = asked.family or first_guess(formula, frame)
     design = designed(name)
@@ -190,7 +176,17 @@ def sight_of(design: Design, family: Family) -> Sight:
     """A GLM of the design."""
     record = fit_glm(design, family, Control())
     mu = mean(design.mean.link.kernel, record.eta)[0]
-    return Sight(design, record, pearson_residuals(design, record.family, mu, _psi(record)), mu)
+    unexplained, exact = left_over(design, mu, record.solution.code == "separated")
+    r = pearson_residuals(design, record.family, mu, _psi(record))
+    return Sight(design, record, np.zeros_like(r) if exact else r, mu, unexplained, exact)
+
+
+def left_over(design: Design, mu: Floats, separated: bool) -> tuple[float, bool]:
+    """sum (y - mu)^2 / sum (y - mean)^2, and whether this is rounding, or what a search without an end has not reached yet."""
+    y = design.y
+    total, left = float(np.sum((y - y.mean()) ** 2)), float(np.sum((y - mu) ** 2))
+    rounding = len(y) * (ROUNDING * float(np.abs(y).max())) ** 2
+    return left / total, left <= max((SEPARATED_EXACTLY if separated else EXACT) * total, rounding)
 
 
 def _psi(record: GlmRecord) -> Floats:
@@ -205,55 +201,12 @@ def _check_varies(design: Design) -> None:
         )
 
 
-def groupings(
-    paths: tuple[tuple[str, ...], ...], factors: dict[str, Variable], design: Design
-) -> tuple[tuple[Grouping, ...], tuple[str, ...], dict[str, str]]:
-    """Groupings with several rows in a cluster, the others, and those that repeat an earlier one; fewest clusters first."""
-    used: list[Grouping] = []
-    own: list[str] = []
-    double: dict[str, str] = {}
-    for path in paths:
-        variable = factors[path[0]]
-        for j in range(1, len(path)):
-            variable = cross(":".join(path[: j + 1]), variable, factors[path[j]])
-        codes, levels = used_codes(variable, design.rows)
-        name = ":".join(path)
-        if len(levels) == design.n:
-            own.append(name)
-            continue
-        same = [g.name for g in used if int(g.codes.max()) + 1 == len(levels) and measure.nested(codes, g.codes)]
-        if same:
-            double[name] = same[0]
-        else:
-            used.append(Grouping(name, path, codes, variable))
-    return tuple(sorted(used, key=lambda g: int(g.codes.max()))), tuple(own), double
-
-
-def apart_z(g: Grouping, others: tuple[Grouping, ...], sight: Sight) -> float:
-    """z of independence in the clusters, once the means of the groupings that cross them are taken away."""
-    crossing = [o for o in others if o is not g and not measure.nested(g.codes, o.codes) and not measure.nested(o.codes, g.codes)]
-    r, lost = sight.r, sight.p
-    for o in crossing:
-        sizes = np.bincount(o.codes)
-        r, lost = r - (np.bincount(o.codes, r) / sizes)[o.codes], lost + len(sizes)
-    return measure.pair_correlation(r, g.codes, lost)[2]
-
-
-def crossings(used: tuple[Grouping, ...]) -> tuple[Crossing, ...]:
-    """Pairs of groupings of which neither is inside the other, fewest clusters first."""
-    out = []
-    for j, b in enumerate(used):
-        for a in used[:j]:
-            if not measure.nested(b.codes, a.codes):
-                cells = np.unique(a.codes.astype(np.int64) * (int(b.codes.max()) + 1) + b.codes)
-                out.append(Crossing(a.name, b.name, len(cells)))
-    return tuple(out)
-
-
 def describe(g: Grouping, others: tuple[Grouping, ...], sight: Sight) -> Group:
     """The facts of one grouping."""
     sizes = np.bincount(g.codes)
     pairs, correlation, z = measure.pair_correlation(sight.r, g.codes, sight.p)
+    apart, lost = without_crossing(sight.r, g, others)
+    _, apart_correlation, apart_z = measure.pair_correlation(apart, g.codes, sight.p + lost)
     size_correlation, size_z = measure.size_relation(sight.r, g.codes)
     return Group(
         name=g.name,
@@ -266,7 +219,8 @@ def describe(g: Grouping, others: tuple[Grouping, ...], sight: Sight) -> Group:
         pairs=pairs,
         correlation=correlation,
         z=z,
-        apart_z=apart_z(g, others, sight),
+        apart=apart_correlation,
+        apart_z=apart_z,
         constant=measure.constant_clusters(sight.design.y, g.codes),
         size_correlation=size_correlation,
         size_z=size_z,
@@ -301,10 +255,12 @@ def describe_predictors(sight: Sight, used: tuple[Grouping, ...], main: Grouping
     spec = sight.design.spec.fixed
     labels = {label for label, _, _ in spec.terms}
     linear = (sight.record.family.name, sight.design.mean.link.name) == ("gaussian", "identity")
-    dense = sight.design.mean.matrix.dense() if main is not None and 0 < sight.p * sight.design.n <= MOST_CELLS else None
+    dense = (
+        sight.design.mean.matrix.dense() if main is not None and not sight.exact and 0 < sight.p * sight.design.n <= MOST_CELLS else None
+    )
     d1, w = row_terms(sight.record) if dense is not None else (np.zeros(0), np.zeros(0))
     out = []
-    for name in spec.variables:
+    for name in predictors_of(sight.design):
         variable = take(sight.design.columns[name], sight.design.rows)
         numeric, values = variable.kind == "numeric", variable.values
         term = numeric and name in labels
@@ -315,14 +271,31 @@ def describe_predictors(sight: Sight, used: tuple[Grouping, ...], main: Grouping
                 if numeric and values is not None
                 else measure.factor_within_share(used_codes(as_factor(variable), None)[0], g.codes)
             )
-        f = p = z = np.nan
+        z, slopes = np.nan, {}
         if main is not None and values is not None and numeric and shares[main.name] >= VARIES:
             if linear and term:
-                f, p = measure.slopes_test(sight.r, values, main.codes)
+                slopes = equal_slopes(values, shares, sight.r, used, main)
             if dense is not None and shares[main.name] <= 1.0 - VARIES:
                 z = measure.context_score(values, main.codes, dense, d1, w)
-        out.append(Predictor(name, shares, term, f, p, z))
+        out.append(Predictor(name, shares, term, slopes, z))
     return tuple(out)
+
+
+def equal_slopes(
+    x: Floats, shares: Mapping[str, float], r: Floats, used: tuple[Grouping, ...], main: Grouping
+) -> dict[str, tuple[float, float]]:
+    """Grouping -> F and p of equal slopes. A grouping around `main` is tested against the slopes of main's clusters inside it."""
+    around = [g for g in used if g is not main and measure.nested(main.codes, g.codes)]
+    out = {}
+    for g in used:
+        left, lost = without_crossing(r, main if g in around else g, used)
+        if g in around:
+            out[g.name] = measure.slopes_tests(left, x, main.codes, g.codes)[1]
+        elif g is main:
+            out[g.name] = measure.slopes_tests(left, x, g.codes, around[-1].codes if around else None, lost)[0]
+        elif shares[g.name] >= VARIES:
+            out[g.name] = measure.slopes_tests(left, x, g.codes, lost=lost)[0]
+    return {name: test for name, test in out.items() if test[1] == test[1]}
 
 
 def over_time(
@@ -331,18 +304,25 @@ def over_time(
     """What happens over time, in the grouping with most clusters in which no time occurs twice."""
     if name is None or not used:
         return None, (), None, None
-    rows = sight.design.rows
-    time = read_time(frame.variable(name), rows)
-    g = next((g for g in reversed(used) if not _twice(g.codes, time)), None)
+    variable, rows = frame.variable(name), sight.design.rows
+    here = np.ones(len(rows), dtype=np.bool_) if variable.missing is None else ~variable.missing[rows]
+    if not here.any():
+        raise GlimmError(f"time {name!r} is missing in all {len(rows)} rows used: leave out time=")
+    rows, r = rows[here], sight.r[here]
+    time = read_time(variable, rows)
+    g = next((g for g in reversed(used) if not _twice(g.codes[here], time)), None)
     if g is None:
         g = used[-1]
         make_clusters(g.name, g.variable, rows, time, "")
-    order, starts = gather(g.codes, int(g.codes.max()) + 1, time)
-    inside = np.diff(g.codes[order]) == 0
+    codes = np.unique(g.codes[here], return_inverse=True)[1].astype(np.int32)
+    order, starts = gather(codes, int(codes.max()) + 1, time)
+    inside = np.diff(codes[order]) == 0
+    if not inside.any():
+        return None, (), None, None
     gaps = np.diff(time[order])[inside]
     points, positions = np.unique(time, return_inverse=True)
-    common = 2 <= len(points) <= min(MOST_OCCASIONS, 2 * int(np.diff(starts).max()))
-    complete, stopped, holes = measure.attendance(positions, g.codes, len(points)) if common else (0, 0, 0)
+    common = 2 <= len(points) <= min(PLANNED_OCCASIONS, 2 * int(np.diff(starts).max()))
+    complete, stopped, holes = measure.attendance(positions, codes, len(points)) if common else (0, 0, 0)
     times = Times(
         name=name,
         group=g.name,
@@ -355,9 +335,10 @@ def over_time(
         complete=complete,
         stopped=stopped,
         gaps=holes,
+        missing=int(np.sum(~here)),
     )
-    lags = measure.lag_correlations(sight.r, order, starts, time, sight.phi) if sight.phi > 0.0 else ()
-    lost = measure.dropout(sight.r, positions, g.codes, len(points)) if common and stopped else None
+    lags = measure.lag_correlations(r, order, starts, time, sight.phi) if sight.phi > 0.0 else ()
+    lost = measure.dropout(r, positions, codes, len(points)) if common and stopped and not sight.exact else None
     return times, lags, measure.pattern(lags), lost
 
 

@@ -16,6 +16,7 @@ from .facts import Dropout, Lag, Pattern
 MOST_LAGS = 20
 LEAST_PAIRS = 20
 GRID = 400
+ROUNDING = 1e-14
 
 
 def pair_correlation(r: Floats, codes: Codes, p: int) -> tuple[int, float, float]:
@@ -81,28 +82,43 @@ def size_relation(r: Floats, codes: Codes) -> tuple[float, float]:
     return (float(a @ b) / scale, float(a @ b) / spread) if scale > 0.0 and spread > 0.0 else (math.nan, math.nan)
 
 
-def slopes_test(r: Floats, x: Floats, codes: Codes) -> tuple[float, float]:
-    """F and p of equal slopes of r in x over the clusters of three rows or more in which x varies; NaN for too few of them.
+def slopes_tests(r: Floats, x: Floats, codes: Codes, outer: Codes | None = None, lost: int = 0) -> tuple[tuple[float, float], ...]:
+    """(F, p) of equal slopes of r in x over the clusters of three rows or more in which x varies; NaN for too few of them, or no residual.
 
+    outer : groups of clusters: then F of the slopes inside them, over the residual, and F of the slopes between them, over those inside
+    lost : degrees of freedom already taken from r
     Source: Searle (1971), Linear Models, section 8.2.
     """
+    whole = float(r @ r)
     m = np.bincount(codes).astype(np.float64)
     size = np.maximum(m, 1.0)
     x = x - (np.bincount(codes, x) / size)[codes]
     r = r - (np.bincount(codes, r) / size)[codes]
     sxx, sxr, srr = (np.bincount(codes, a * b) for a, b in ((x, x), (x, r), (r, r)))
     used = (m >= 3) & (sxx > 1e-9 * float(x @ x) / len(m))
-    df1, df2 = int(used.sum()) - 1, float(np.sum(m[used] - 2.0))
-    if df1 < 4 or df2 < 10.0:
-        return math.nan, math.nan
-    slope = sxr[used] / sxx[used]
-    common = float(sxr[used].sum() / sxx[used].sum())
+    df, df_left = int(used.sum()) - 1, float(np.sum(m[used] - 2.0)) - lost
+    slope, w = sxr[used] / np.where(used, sxx, 1.0)[used], sxx[used]
     left = float(np.sum(srr[used] - slope * sxr[used]))
-    if not left > 0.0:
+    if df < 1 or not left > ROUNDING * whole:
+        return ((math.nan, math.nan),) * (1 if outer is None else 2)
+    total = float(w @ (slope - w @ slope / w.sum()) ** 2)
+    if outer is None:
+        return (f_test(total, df, left, df_left),)
+    of_cluster = np.empty(len(m), dtype=np.int64)
+    of_cluster[codes] = outer
+    which = np.unique(of_cluster[used], return_inverse=True)[1]
+    inside = float(w @ (slope - (np.bincount(which, w * slope) / np.bincount(which, w))[which]) ** 2)
+    df_outer = int(which.max())
+    return f_test(inside, df - df_outer, left, df_left), f_test(total - inside, df_outer, inside, df - df_outer)
+
+
+def f_test(above: float, df1: float, below: float, df2: float) -> tuple[float, float]:
+    """F = (above / df1) / (below / df2) and its p; NaN for few degrees of freedom."""
+    if df1 < 4 or df2 < 10 or not below > 0.0:
         return math.nan, math.nan
     from scipy.special import fdtrc
 
-    f = float(np.sum(sxx[used] * (slope - common) ** 2)) / df1 / (left / df2)
+    f = above / df1 / (below / df2)
     return f, float(fdtrc(df1, df2, f))
 
 

@@ -5,6 +5,9 @@ A mixed model: missing given what is observed; a GEE and a GLM: missing given th
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+
 from ..output.text import counted, figures, listed
 from . import flags
 from .facts import Facts
@@ -13,7 +16,7 @@ from .records import Answer, Statement
 
 def missing(facts: Facts, answers: tuple[Answer, ...]) -> tuple[Statement, ...]:
     """Rows lost, occasions lost, assumptions."""
-    out = [*losses(facts), *occasions(facts)]
+    out = [*losses(facts, answers), *untimed(facts, answers), *occasions(facts)]
     count = facts.missing.n_dropped
     t = facts.times
     absent = t.stopped + t.gaps if t is not None and t.common else 0
@@ -42,16 +45,18 @@ def missing(facts: Facts, answers: tuple[Answer, ...]) -> tuple[Statement, ...]:
     return tuple(out)
 
 
-def losses(facts: Facts) -> list[Statement]:
+def losses(facts: Facts, answers: tuple[Answer, ...]) -> list[Statement]:
     """Rows, by variable and by cluster."""
     m = facts.missing
     if not m.n_dropped:
         return [Statement("nothing_missing", f"No value is missing: {m.n_used} of {m.n_rows} rows are used.", {"rows": m.n_used})]
     by_variable = listed([f"{name} in {count}" for name, count in m.by_variable.items()])
+    spared = [name for name in m.by_variable if not all(names(answer, name) for answer in answers)]
+    by = "by every model" if not spared else f"here; a model without {listed(spared)} keeps those where nothing else is missing"
     out = [
         Statement(
             "rows_lost",
-            f"{m.n_dropped} of {counted(m.n_rows, 'row')} have a missing value ({by_variable}) and are left out by every model.",
+            f"{m.n_dropped} of {counted(m.n_rows, 'row')} have a missing value ({by_variable}) and are left out {by}.",
             {"lost": m.n_dropped, "rows": m.n_rows, **m.by_variable},
         )
     ]
@@ -65,6 +70,25 @@ def losses(facts: Facts) -> list[Statement]:
                 )
             )
     return out
+
+
+def names(answer: Answer, column: str) -> bool:
+    """Whether a call uses a column."""
+    return re.search(rf"(?<!\w){re.escape(column)}(?!\w)", answer.call) is not None
+
+
+def untimed(facts: Facts, answers: tuple[Answer, ...]) -> Iterator[Statement]:
+    """Rows without a time."""
+    t = facts.times
+    if t is None or not t.missing:
+        return
+    loses = any("time=" in answer.call for answer in answers)
+    yield Statement(
+        "time_missing",
+        f"{t.name} is missing in {t.missing} of the {facts.n} rows used: what is said of time rests on the other {facts.n - t.missing}"
+        + (f", and the call with time= uses these {facts.n - t.missing} alone." if loses else "; the calls do not use it."),
+        {"missing": t.missing, "rows": facts.n},
+    )
 
 
 def occasions(facts: Facts) -> list[Statement]:

@@ -15,11 +15,12 @@ from ..output.terminal import render
 from ..output.text import counted, figures, listed
 from . import facts as seen
 from .doubts import doubts
-from .judge import answers, percent
+from .judge import answers
 from .look import Asked, look
 from .missing import missing
 from .records import ASKS, Answer, Statement
 from .why import common
+from .words import percent
 
 WIDTH = 100
 
@@ -161,7 +162,7 @@ def untroubled(facts: seen.Facts) -> str:
     uneven = any(not g.balanced for g in facts.groups)
     looked = {
         "few rows for the coefficients": True,
-        "columns that look like clusters": not facts.groups and not facts.own,
+        "columns that look like clusters": not facts.groups and not facts.own and not facts.fixed,
         "few clusters": bool(facts.groups),
         "clusters whose rows are no more alike than chance": bool(facts.groups),
         "sizes that go with the outcome": uneven,

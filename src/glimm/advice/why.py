@@ -7,13 +7,21 @@ from collections.abc import Iterator
 from ..output.text import counted, figures
 from .facts import Facts, Group
 from .guess import LEAST_COUNT, LEAST_DISPERSION
-from .judge import percent
 from .records import Statement
+from .words import exact, percent, separated, span
 
 
 def common(facts: Facts) -> tuple[Statement, ...]:
     """Reasons that hold for every question."""
-    return (family(facts), *clusters(facts), *relations(facts))
+    return (*fit(facts), family(facts), *clusters(facts), *relations(facts))
+
+
+def fit(facts: Facts) -> Iterator[Statement]:
+    """Why the residuals cannot be looked at, or not in all rows."""
+    if facts.exact or facts.separated:
+        text, evidence = separated(facts) if facts.separated else exact(facts)
+        what = "no residual is" if facts.exact else "their residuals are not"
+        yield Statement("no_residual", f"{text}; {what} left to tell of clusters or time.", evidence)
 
 
 def family(facts: Facts) -> Statement:
@@ -27,7 +35,7 @@ def family(facts: Facts) -> Statement:
         how = "as named" if facts.given else "two outcomes"
         return Statement("family_given" if facts.given else "family_binomial", f"Family binomial, {how}: {text}.", numbers)
     if facts.given:
-        text = f"Family {name}, as named: {r.name} runs from {figures(r.low, 3)} to {figures(r.high, 3)}, mean {figures(r.mean, 3)}."
+        text = f"Family {name}, as named: {r.name} runs from {span(r.low, r.high)}, mean {figures(r.mean, 3)}."
         other = facts.families["gee"]
         if facts.groups and other != name:
             text += (
@@ -35,7 +43,7 @@ def family(facts: Facts) -> Statement:
                 f"{figures(r.dispersion, 3)} at first)."
             )
         return Statement("family_given", text, numbers)
-    runs = f"{r.name} holds whole numbers from {r.low:g} to {r.high:g}, mean {figures(r.mean, 3)}"
+    runs = f"{r.name} holds whole numbers from {span(r.low, r.high)}, mean {figures(r.mean, 3)}"
     if facts.families["gee"] == "poisson":
         varies = f"they vary {figures(r.dispersion, 3)} times as much as poisson counts of the same means"
         if facts.groups:
@@ -53,19 +61,28 @@ def family(facts: Facts) -> Statement:
             else f"they vary less than {LEAST_DISPERSION:g} times as much as counts"
         )
         return Statement("family_gaussian", f"{runs}; {why}, so they are taken as measurements, family gaussian.", numbers)
-    text = f"{r.name} holds {r.distinct} different numbers from {figures(r.low, 3)} to {figures(r.high, 3)}: family gaussian."
+    text = f"{r.name} holds {r.distinct} different numbers from {span(r.low, r.high)}: family gaussian."
     return Statement("family_gaussian", text, numbers)
 
 
 def clusters(facts: Facts) -> Iterator[Statement]:
     """Which rows belong together, and how alike they are."""
     for g in facts.groups:
+        if facts.exact:
+            yield Statement("clusters", f"{counted(g.clusters, 'cluster')} of {g.name}, {sizes(g)}.", {"clusters": g.clusters})
+            continue
         numbers = {"clusters": g.clusters, "correlation": g.correlation, "z": g.z, "pairs": g.pairs, "constant": g.constant}
         yield Statement(
             "dependence",
             f"{counted(g.clusters, 'cluster')} of {g.name}, {sizes(g)}: residuals of two rows of one cluster correlate by "
-            f"{figures(g.correlation, 2)} ({counted(g.pairs, 'pair')}, z = {figures(g.z, 3)} against independence){unchanged(facts, g)}.",
+            f"{figures(g.correlation, 2)} ({counted(g.pairs, 'pair')}, z = {figures(g.z, 3)} against independence){stays(facts, g)}.",
             numbers,
+        )
+    for name, term in facts.fixed.items():
+        yield Statement(
+            "clusters_in_formula",
+            f"{term} is among the predictors, which have {counted(facts.p, 'coefficient')}: {name} is left out of the random effects.",
+            {"coefficients": facts.p},
         )
     if facts.groups:
         for name in facts.own:
@@ -82,7 +99,7 @@ def sizes(g: Group) -> str:
     return f"{counted(g.smallest, 'row')} each" if g.balanced else f"{g.smallest} to {g.largest} rows each, median {g.median:g}"
 
 
-def unchanged(facts: Facts, g: Group) -> str:
+def stays(facts: Facts, g: Group) -> str:
     """Clusters in which a binary response is the same in all rows."""
     if facts.response.kind != "binary":
         return ""
