@@ -251,7 +251,7 @@ def test_hypotheses_and_reference_distributions(me):
     assert me.avg_predictions(cake.to_marginaleffects(), vcov=False).columns == ["estimate"]
     hc3 = me.avg_predictions(cake.to_marginaleffects(), vcov="HC3", by="recipe")
     assert_relative(hc3["std_error"], me.avg_predictions(fit_of("cake_hc3").to_marginaleffects(), by="recipe")["std_error"], 1e-9, "HC3")
-    with pytest.raises(glimm.NotYetError, match="mixed models"):
+    with pytest.raises(glimm.GlimmError, match="not a covariance of a mixed model"):
         me.avg_predictions(fit.to_marginaleffects(), vcov="HC0")
 
 
