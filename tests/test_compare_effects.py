@@ -73,7 +73,7 @@ def test_several_contrasts():
     figure = comparison.plot()
     words = [text.get_text() for text in figure.axes[0].texts]
     assert "c - b: (2) LMM" in words
-    assert figure.axes[0].get_xlabel() == "difference of mean of y by f"
+    assert figure.axes[0].get_xlabel() == "difference of means of y by f"
 
 
 def test_forest_plot(three):
@@ -156,3 +156,24 @@ def test_own_families_of_one_name_are_not_of_one_density():
     two = glimm.CustomFamily("mine", lambda y, mu: -y / mu - np.log(mu) + 7.0, link="log")
     a, b, c = (glimm.glm("y ~ x", data, family=family) for family in (one, two, one))
     assert glimm.compare(a, b, c).criteria["compare_with"].tolist() == ["3", "", "1"]
+
+
+def test_two_way_errors_are_not_said_to_be_missing():
+    rng = np.random.default_rng(10)
+    a, b = np.repeat(np.arange(12), 10), np.tile(np.arange(10), 12)
+    data = pd.DataFrame({"x": rng.normal(size=120), "a": a, "b": b})
+    data["y"] = data["x"] + rng.normal(size=12)[a] + rng.normal(size=10)[b] + rng.normal(size=120)
+    mixed = glimm.glmm("y ~ x + (1 | a) + (1 | b)", data)
+    both = glimm.glm("y ~ x", data, vcov={"cluster": ["a", "b"]})
+    assert "has no cluster-robust standard errors" not in flat(glimm.compare(both, mixed))
+    assert "has no cluster-robust standard errors" in flat(glimm.compare(glimm.glm("y ~ x", data), mixed))
+
+
+def test_ratios_over_a_wide_range_have_few_ticks():
+    rng = np.random.default_rng(11)
+    f = rng.choice(["a", "b", "c"], 400)
+    y = (rng.random(400) < np.select([f == "a", f == "b"], [0.02, 0.5], 0.9)).astype(int)
+    fits = [glimm.glm("y ~ f", {"y": y, "f": f}, family="binomial", vcov=vcov) for vcov in ("model", "HC1")]
+    axes = glimm.compare(*fits, effect="f", contrast="ratio").plot().axes[0]
+    low, high = axes.get_xlim()
+    assert 2 <= sum(low <= tick <= high for tick in axes.get_xticks()) <= 8

@@ -226,3 +226,12 @@ def test_a_negative_correlation_in_time():
     d = pd.DataFrame({"g": np.repeat(np.arange(200), 5), "t": np.tile([1, 2, 3, 5, 6], 200), "y": e.ravel()})
     for moments in ("standard", "geepack"):
         assert -0.75 < glimm.gee("y ~ 1", d, groups="g", corr="ar1", moments=moments).corr_params["alpha"] < -0.45
+
+
+def test_a_gee_with_no_more_clusters_than_coefficients_says_so():
+    rng = np.random.default_rng(1)
+    data = pd.DataFrame({"y": rng.normal(size=80), "x": rng.normal(size=80), "z": rng.normal(size=80), "g": np.repeat([0, 1], 40)})
+    with pytest.warns(glimm.GlimmWarning, match="2 clusters of g for 3 coefficients: robust standard errors are far too small"):
+        glimm.gee("y ~ x + z", data, groups="g")
+    with pytest.raises(glimm.GlimmError, match=r"data\['a'\].astype\(str\) \+ ':' \+ data\['g'\].astype\(str\)"):
+        glimm.gee("y ~ x + z", data.assign(a=1), groups=["a", "g"])

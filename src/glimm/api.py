@@ -192,6 +192,11 @@ def gee(
     design = build_design(spec, data)
     require_rows(design)
     name = next(iter(design.clusters))
+    if vcov == "robust" and len(design.clusters[name].levels) <= design.mean.matrix.p:
+        few = f"{len(design.clusters[name].levels)} clusters of {name} for {design.mean.matrix.p} coefficients"
+        warnings.warn(
+            f"{few}: robust standard errors are far too small here; do not use them, nor the p-values", GlimmWarning, stacklevel=2
+        )
     return _announced(GeeFit(replace(fit_gee(design, spec.family, name, corr, moments, control), call=keep(gee, given)), vcov))
 
 

@@ -164,6 +164,7 @@ def _groups(given: Any, frame: Frame) -> Variable:
         check_names(frame, (given,), ", needed by groups=")
         return frame.factor(given)
     if isinstance(given, (list, tuple)) and given and len(given) != frame.n_rows and all(name in frame.names for name in given):
-        raise GlimmError("groups= is one column: make one of several first, for example data['pair'] = data['a'].astype(str) + data['b']")
+        joined = " + ':' + ".join(f"data[{name!r}].astype(str)" for name in given)
+        raise GlimmError(f"groups= is one column: make one of several first, for example data['cluster'] = {joined}")
     frame.check_labels("groups", given)
     return read_factor("groups", given, frame.n_rows)

@@ -211,9 +211,10 @@ def contrasted(found: Estimated, which: tuple[Any, Any, Any], contrast: str, df:
     made = tested(middle, se, draws, df, level)
     if contrast == "difference":
         return made
-    estimate = np.exp(middle)
-    low, high = np.exp(made["conf_low"]), np.exp(made["conf_high"])
-    return {**made, "estimate": estimate, "std_error": estimate * se, "conf_low": low, "conf_high": high}
+    with np.errstate(over="ignore", invalid="ignore"):  # an interval without end
+        estimate = np.exp(middle)
+        low, high = np.exp(made["conf_low"]), np.exp(made["conf_high"])
+        return {**made, "estimate": estimate, "std_error": estimate * se, "conf_low": low, "conf_high": high}
 
 
 def tested(estimate: Floats, se: Floats, draws: Floats | None, df: float | None, level: float) -> Columns:
@@ -246,7 +247,8 @@ def _scale(contrast: str, a: Floats, c: Floats) -> tuple[Callable[[Floats, Float
 def _positive(a: Floats, c: Floats, top: float, what: str, needs: str) -> None:
     wrong = [float(v) for v in (*a, *c) if not 0.0 < v < top]
     if wrong:
-        raise GlimmError(f"effect: {what} needs {needs}, and one is {wrong[0]:.4g}: use contrast='difference'")
+        other = " or 'ratio'" if top == 1.0 and min(wrong) > 0.0 else ""
+        raise GlimmError(f"effect: {what} needs {needs}, and one is {wrong[0]:.4g}: use contrast='difference'{other}")
 
 
 def on_link(record: Record, estimate: Floats, se: Floats, draws: Floats | None, q: float, level: float) -> Columns:

@@ -163,6 +163,8 @@ def clustered(model: Model, record: GlmRecord, shown: Inference, models: Sequenc
     others = [(m, name) for m in models if len(names := outermost(m.record)) == 1 for name in names]
     for m in models:
         if not others and len(names := outermost(m.record)) > 1:
+            if all(f" {one}" in shown.label for one in names):
+                continue
             crossed = f"the groupings {listed(names)} of fit ({m.number}) cross"
             remedy = (
                 f"; glm(..., vcov={{'cluster': {names}}}) has them" if len(names) == 2 and all(":" not in name for name in names) else ""

@@ -179,9 +179,11 @@ def single(record: Record, inference: Inference, table: Mapping[str, Any], contr
 def what(record: Record, contrast: str) -> str:
     """What is contrasted, in words."""
     risk = record.family.support == "binomial"
+    one = words.mean_words(record)
+    several = one.replace("mean of", "means of", 1) if one.startswith("mean of") else f"{one}s"
     return {
-        "difference": "risk difference" if risk else f"difference of {words.mean_words(record)}",
-        "ratio": "risk ratio" if risk else f"ratio of {words.mean_words(record)}",
+        "difference": "risk difference" if risk else f"difference of {several}",
+        "ratio": "risk ratio" if risk else f"ratio of {several}",
         "odds_ratio": "odds ratio of averages",
     }[contrast]
 
@@ -200,6 +202,7 @@ def section(columns: Sequence[Column], e: Effects) -> SideBySide:
             rows.append((f"{label}, {said}", shown))
         if rows:
             groups.append(tuple(rows))
+    groups.append((("standard errors", tuple(words.se_kind(c.inference.label) for c in columns)),))
     return SideBySide(f"{what(record, e.contrast)}\nby {e.variable} (95 %)", heads_of(columns), tuple(groups))
 
 

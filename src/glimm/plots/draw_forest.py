@@ -36,7 +36,7 @@ def draw(bars: Sequence[Bar], title: str, detail: str, axis: str, null: float) -
     with own_style():
         figure = Picture(figsize=(WIDTH, 4.0), dpi=DPI, facecolor="white")
         FigureCanvasAgg(figure)
-        numbers = _numbers(bars)
+        numbers = _numbers(bars, null == 1.0)
         listed = "; ".join(f"{bar.name} ({bar.about}) {text}" for bar, text in zip(bars, numbers, strict=True))
         figure.alt = f"{title}. {detail} {listed}."
         names = ["\n".join(lines_of(figure, bar.name, WORDS, "normal", NAMES)) for bar in bars]
@@ -51,9 +51,7 @@ def draw(bars: Sequence[Bar], title: str, detail: str, axis: str, null: float) -
         width = WIDTH - left - right - 0.6
         if null == 1.0:
             axes.set_xscale("log")
-            axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 5.0)))
-            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-            axes.xaxis.set_minor_formatter(NullFormatter())
+            _ticks(axes, bars)
         axes.axvline(null, color=DARK, linewidth=1.0, linestyle=(0, (4.0, 3.0)), zorder=1)
         for bar, name, y, text in zip(bars, names, places, numbers, strict=True):
             _bar(axes, bar, y)
@@ -90,7 +88,7 @@ def _axes(figure: Picture, words: tuple[str, str], places: Sequence[float], marg
 
 def _bar(axes: Axes, bar: Bar, y: float) -> None:
     color = BLUE if bar.average else OCHRE
-    if np.isfinite(bar.low) and np.isfinite(bar.high):
+    if _whole(bar):
         axes.plot([bar.low, bar.high], [y, y], color=color, linewidth=2.2, solid_capstyle="butt", zorder=2)
     axes.plot([bar.estimate], [y], "s" if bar.average else "D", color=color, markersize=6.5, zorder=3)
 
@@ -101,13 +99,29 @@ def _words(axes: Axes, x: float, y: float, text: str, style: tuple[float, str, s
     axes.text(x, y, text, transform=axes.get_yaxis_transform(), ha=ha, va=va, fontsize=size, color=color, parse_math=False)
 
 
-def _numbers(bars: Sequence[Bar]) -> list[str]:
-    """Estimate and interval of each, all with the decimals that the narrowest interval needs."""
+def _numbers(bars: Sequence[Bar], ratio: bool) -> list[str]:
+    """Estimate and interval of each: ratios with three figures, differences with the decimals that the narrowest interval needs."""
     halves = [0.5 * (bar.high - bar.low) for bar in bars]
     known = [half for half in halves if np.isfinite(half) and half > 0.0]
     places = int(np.clip(1 - np.floor(np.log10(min(known))), 0, 6)) if known else 3
     out = []
     for bar in bars:
-        shown = [f"{v:.{places}f}" if abs(v) < 1e6 else f"{v:.3g}" for v in (bar.estimate, bar.low, bar.high)]
-        out.append(f"{shown[0]} ({shown[1]}, {shown[2]})" if np.isfinite(bar.low) and np.isfinite(bar.high) else shown[0])
+        shown = [f"{v:.3g}" if ratio or abs(v) >= 1e6 else f"{v:.{places}f}" for v in (bar.estimate, bar.low, bar.high)]
+        out.append(f"{shown[0]} ({shown[1]}, {shown[2]})" if _whole(bar) else f"{shown[0]} (no interval)")
     return out
+
+
+def _whole(bar: Bar) -> bool:
+    return bool(np.isfinite(bar.low) and np.isfinite(bar.high))
+
+
+def _ticks(axes: Axes, bars: Sequence[Bar]) -> None:
+    """A log axis over the intervals that have ends, with few ticks: 1, 1.5, 2, 3, 5, then 1, 2, 5, then whole powers of ten."""
+    ends = [v for bar in bars for v in ((bar.low, bar.high) if _whole(bar) else (bar.estimate,)) if 0.0 < v < np.inf]
+    low, high = (min([1.0, *ends]), max([1.0, *ends]))
+    decades = np.log10(high / low)
+    axes.set_xlim(low / 1.15, high * 1.15)
+    subs = (1.0, 1.5, 2.0, 3.0, 5.0) if decades < 0.9 else (1.0, 2.0, 5.0) if decades < 1.7 else (1.0,)
+    axes.xaxis.set_major_locator(LogLocator(subs=subs, numticks=8))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
