@@ -87,7 +87,8 @@ class Bridges(ABC):
         """Average derivative of the mean in a numeric predictor, through all terms that it is in.
 
         Arguments as in `effect`. Returns variable, contrast, target, subgroups, estimate, std_error, statistic, p_value, conf_low,
-        conf_high, rows. Raises GlimmError for a predictor that is taken as levels.
+        conf_high, rows; a row per subgroup. Raises GlimmError for a predictor that is taken as levels, and where the mean jumps.
+        Derivatives by five points a thousandth apart. Source: Bartus (2005), Stata J. 5, 309-329 (average marginal effects).
 
         >>> import glimm
         >>> fit = glimm.glm("resp ~ age * smoke", glimm.load_dataset("ohio"), family="binomial")
@@ -115,6 +116,8 @@ class Bridges(ABC):
         variables : None, the name of one with levels, several in a list, or {"age": [0, 1], "smoke": None} with the values, None for all
         levels; every combination is shown. Other arguments as in `effect`.
         Returns the variables, target, subgroups, estimate, std_error, conf_low, conf_high (on the scale of the link, carried back), rows.
+        Raises GlimmError for a number without values, and for levels without rows.
+        Source: Lane and Nelder (1982), Biometrics 38, 613-621 (predictive margins).
 
         >>> import glimm
         >>> fit = glimm.glm("resp ~ age * smoke", glimm.load_dataset("ohio"), family="binomial")
@@ -148,6 +151,7 @@ class Bridges(ABC):
         Row by row eta_c solves E h(eta_c + sd Z) = h(eta), and is projected on the model's terms; standard errors by the delta method.
         zeger_liang_albert is the closed form beside them (logit, probit, log). Returns a table as `marginal_params`.
         Raises GlimmError for a mixed model, whose coefficients are conditional already, and for a negative sd.
+        Source: Zeger, Liang and Albert (1988), Biometrics 44, 1049-1060 (the closed form); Hedeker et al. (2018), for the projection.
 
         >>> import glimm
         >>> fit = glimm.gee("resp ~ age * smoke", glimm.load_dataset("ohio"), groups="id", family="binomial")
