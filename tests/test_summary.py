@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import glimm
-from glimm.output.text import decimals, figures, number, p_value
+from glimm.text import decimals, figures, number, p_value
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from .design.replay import read_rows
 from .errors import GlimmError
 from .fit_bridges import Bridges
+from .fit_checks import Checks
 from .fit_outside import Outside
 from .inference import criteria
 from .inference.covariance import Inference, infer
@@ -43,7 +44,7 @@ LATER: Final = MappingProxyType(
 """Names of later releases, and what to do until then; asking for one is an AttributeError, so that hasattr is False."""
 
 
-class Fit(Bridges, Outside):
+class Fit(Bridges, Checks, Outside):
     """What every fit answers. Frames come in the caller's kind; Series are pandas, indexed by term.
 
     record : the frozen record behind it

@@ -13,9 +13,9 @@ from ..data.frames import Frame
 from ..data.terms import parse_terms
 from ..design.records import Design
 from ..design.response import response_variables
+from ..diagnostics import measure
 from ..errors import GlimmError
 from ..kernels.matrix import Codes, Floats
-from . import measure
 from .facts import Candidate
 from .flags import CERTAIN
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 
-from ..output.text import counted, figures, listed
+from ..text import counted, figures, listed
 from . import flags
 from .facts import Facts, Group
 from .guess import overdispersed

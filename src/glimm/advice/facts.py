@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..data.records import Missing
+from ..diagnostics.measure import Dropout, Lag, Pattern
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,43 +124,6 @@ class Times:
     def equal(self) -> bool:
         """Whether all neighbours are equally far apart."""
         return self.largest_gap - self.smallest_gap <= 1e-9 * self.largest_gap
-
-
-@dataclass(frozen=True, slots=True)
-class Lag:
-    """Correlation of residuals `lag` rows apart in a cluster, whose mean distance in time is `gap`."""
-
-    lag: int
-    gap: float
-    pairs: int
-    correlation: float
-
-
-@dataclass(frozen=True, slots=True)
-class Pattern:
-    """How well constant and falling correlations describe the lags.
-
-    alpha, rho : the best constant and the best rho^gap; constant, falling : root mean squares that they leave, over pairs; gain : the
-    difference of their sums of squares, on the scale of a chi-square statistic
-    """
-
-    alpha: float
-    rho: float
-    constant: float
-    falling: float
-    gain: float
-
-
-@dataclass(frozen=True, slots=True)
-class Dropout:
-    """Clusters whose last row is before the last occasion, against those that went on.
-
-    difference : mean residual at the last row minus that of the others at the same occasion; z : over its standard error
-    """
-
-    clusters: int
-    difference: float
-    z: float
 
 
 @dataclass(frozen=True, slots=True)

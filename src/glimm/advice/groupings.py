@@ -13,10 +13,10 @@ from ..data.columns import cross, take, used_codes
 from ..data.frames import Frame, check_names
 from ..data.records import Formula, Missing, Variable
 from ..design.records import Design
+from ..diagnostics import measure
 from ..errors import GlimmError
 from ..kernels.matrix import Codes, Floats, Ints
-from ..output.text import counted, listed
-from . import measure
+from ..text import counted, listed
 from .facts import Crossing
 
 

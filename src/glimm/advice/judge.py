@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from ..family import resolve
 from ..output.reproduce import call, source
-from ..output.text import counted, figures, listed
 from ..records import Call
+from ..text import counted, figures, listed
 from . import flags
 from .facts import Facts, Group, Predictor
 from .look import Asked

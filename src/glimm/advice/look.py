@@ -20,6 +20,8 @@ from ..design.clusters import gather, make_clusters, read_time
 from ..design.inputs import read_inputs, used_rows
 from ..design.predictors import predictors_of
 from ..design.records import Design, Spec
+from ..diagnostics import measure
+from ..diagnostics.measure import Dropout, Lag, Pattern
 from ..errors import GlimmError
 from ..estimators.control import Control
 from ..estimators.glm import fit_glm, require_rows, row_terms
@@ -28,9 +30,8 @@ from ..family import Family, resolve
 from ..kernels import mean
 from ..kernels.matrix import Codes, Floats
 from ..records import GlmRecord
-from . import measure
 from .candidates import candidates
-from .facts import Dropout, Facts, Group, Lag, Pattern, Predictor, Response, Times
+from .facts import Facts, Group, Predictor, Response, Times
 from .flags import PLANNED_OCCASIONS, VARIES
 from .groupings import Grouping, check_clusters, crossings, grouping_paths, groupings, read_groupings, without_crossing
 from .guess import LEAST_DISPERSION, families, first_guess, guessed

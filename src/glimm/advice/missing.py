@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from ..output.text import counted, figures, listed
+from ..text import counted, figures, listed
 from . import flags
 from .facts import Facts
 from .records import Answer, Statement

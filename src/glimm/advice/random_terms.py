@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..output.text import figures, listed
+from ..text import figures, listed
 from . import flags
 from .facts import Facts, Group, Predictor
 from .records import Statement

@@ -12,7 +12,7 @@ from ..errors import GlimmError, suggest
 from ..output.html import fragment
 from ..output.sections import Code, Facts, Heading, Items, Paragraph, Section
 from ..output.terminal import render
-from ..output.text import counted, figures, listed
+from ..text import counted, figures, listed
 from . import facts as seen
 from .doubts import doubts
 from .judge import answers

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..output.text import counted, figures
+from ..text import counted, figures
 from .facts import Facts, Group
 from .guess import LEAST_COUNT, LEAST_DISPERSION
 from .records import Statement

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
-from ..output.text import counted, figures, listed
-from .facts import Dropout, Facts, Group
+from ..diagnostics.measure import Dropout
+from ..text import counted, figures, listed
+from .facts import Facts, Group
 from .records import Evidence
 
 

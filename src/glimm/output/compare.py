@@ -20,11 +20,11 @@ from ..inference.covariance import Inference, cluster_work, infer
 from ..inference.covariance import named as as_named
 from ..kernels.matrix import Floats, Ints
 from ..records import GeeRecord, GlmRecord, MixedRecord, Record
+from ..text import listed
 from . import effects, tables, words
 from .effects import Effect, Effects
 from .sections import Items, Section
 from .side_by_side import Column, Model, body, explanations, heading
-from .text import listed
 
 
 @final

@@ -20,12 +20,12 @@ from ..kernels.matrix import Ints
 from ..marginal import effects
 from ..marginal.population import Some, make_wish
 from ..records import MixedRecord, Record
+from ..text import decimals, figures, listed, number, p_value
 from . import words
 from .sections import Column as TableColumn
 from .sections import Heading, Paragraph, Row, Section, SideBySide, Table, interval_cell
 from .side_by_side import Column, cell, heads_of
 from .terminal import render
-from .text import decimals, figures, listed, number, p_value
 
 NARROW = 100
 ABOUT = {

@@ -20,13 +20,13 @@ from ..errors import GlimmError
 from ..inference.covariance import Inference
 from ..kernels.matrix import Floats
 from ..records import Record
+from ..text import figures
 from . import effects, words
 from .compare import Compared
 from .html import STYLE, body
 from .reproduce import code, versions
 from .sections import Column, Facts, Paragraph, Section, Table
 from .summary import coefficients, dropped, fit_lines, header, other_parameters, se_words
-from .text import figures
 
 PAGE = """
 html{color-scheme:light;background:#fff;-webkit-text-size-adjust:100%}

@@ -20,7 +20,7 @@ from ..design.response import response_variables
 from ..estimators.control import Control
 from ..family import Family, Link
 from ..records import Call, Record
-from .text import counted, listed
+from ..text import counted, listed
 
 PACKAGES = ("numpy", "scipy", "pandas", "formulaic", "narwhals", "matplotlib")
 FRAMES = {"pandas": "a pandas data frame", "polars": "a polars data frame", "pyarrow": "a pyarrow table", "dict": "a dict of arrays"}

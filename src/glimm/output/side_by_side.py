@@ -21,9 +21,9 @@ from ..inference.wald import interval
 from ..marginal.attenuation import Attenuated, attenuate, intercept_sd
 from ..marginal.coefficients import marginal_coefficients
 from ..records import GeeRecord, GlmRecord, MixedRecord, Record
+from ..text import decimals, figures, listed, number
 from . import tables, words
 from .sections import Heading, Row, SideBySide
-from .text import decimals, figures, listed, number
 
 WIDTH = 120
 MOST_TERMS = 8

@@ -17,11 +17,11 @@ from ..inference.parameters import family_parameters
 from ..inference.wald import interval, p_values
 from ..kernels.matrix import Floats
 from ..records import GeeRecord, GlmRecord, MixedRecord, Record
+from ..text import counted, decimals, figures, listed, number, p_value
 from . import tables, words
 from .html import fragment
 from .sections import Column, Facts, Heading, Lines, Paragraph, Section, Table, interval_cell
 from .terminal import render
-from .text import counted, decimals, figures, listed, number, p_value
 
 WIDTH = 100
 MOST_LEVELS = 8

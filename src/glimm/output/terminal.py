@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..text import broken, labelled, point_aligned, table, wrapped
 from .sections import Code, Column, Facts, Heading, Items, Lines, Paragraph, Section, SideBySide, Table
-from .text import broken, labelled, point_aligned, table, wrapped
 
 INDENT = 17
 SHORTEST_TERM, LONGEST_TERM = 12, 28

@@ -14,7 +14,7 @@ from ..design.records import RandomTerm
 from ..inference.covariance import Inference
 from ..kernels.matrix import Ints
 from ..records import GeeRecord, GlmRecord, MixedRecord, Record
-from .text import counted, extremes, listed
+from ..text import counted, extremes, listed
 
 RULES = {
     "standard": "standard (sums divided by rows - p and pairs - p)",

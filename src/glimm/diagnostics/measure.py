@@ -6,17 +6,54 @@ corr = (sum over pairs of a cluster of r_j r_k) / (pairs - p) / phi, phi = sum r
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels.matrix import Codes, Floats, Ints
-from .facts import Dropout, Lag, Pattern
 
 MOST_LAGS = 20
 LEAST_PAIRS = 20
 GRID = 400
 ROUNDING = 1e-14
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """Correlation of residuals `lag` rows apart in a cluster, whose mean distance in time is `gap`."""
+
+    lag: int
+    gap: float
+    pairs: int
+    correlation: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """How well constant and falling correlations describe the lags.
+
+    alpha, rho : the best constant and the best rho^gap; constant, falling : root mean squares that they leave, over pairs; gain : the
+    difference of their sums of squares, on the scale of a chi-square statistic
+    """
+
+    alpha: float
+    rho: float
+    constant: float
+    falling: float
+    gain: float
+
+
+@dataclass(frozen=True, slots=True)
+class Dropout:
+    """Clusters whose last row is before the last occasion, against those that went on.
+
+    difference : mean residual at the last row minus that of the others at the same occasion; z : over its standard error
+    """
+
+    clusters: int
+    difference: float
+    z: float
 
 
 def pair_correlation(r: Floats, codes: Codes, p: int) -> tuple[int, float, float]:

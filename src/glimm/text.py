@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from itertools import zip_longest
 
 import numpy as np
-
-from ..kernels.matrix import Ints
+from numpy.typing import NDArray
 
 MOST_DECIMALS = 6
 
@@ -145,7 +144,7 @@ def listed(items: Sequence[str], last: str = "and") -> str:
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} {last} {items[-1]}" if items else ""
 
 
-def extremes(sizes: Ints) -> str:
+def extremes(sizes: NDArray[np.int64]) -> str:
     """Sizes of clusters in words.
 
     >>> extremes(np.array([1, 4, 4]))

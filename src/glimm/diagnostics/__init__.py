@@ -1,0 +1,1 @@
+"""What may be wrong with a fit, and what to do: findings, residuals, influence."""
