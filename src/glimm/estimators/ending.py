@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from ..covariance.correlated import CORRELATED, n_sds, theta
-from ..covariance.layout import Curve, Layout, Shape, theta_names
-from ..design.records import RandomTerm
+from ..covariance.layout import Curve, Layout, Shape, Shapes, theta_names
+from ..design.records import Part, RandomTerm
+from ..family import Family
 from ..kernels import Optimum
 from ..kernels.matrix import Floats
 from ..records import Solution, SolutionCode
@@ -85,6 +86,17 @@ def at_limit(curve: Curve, term: RandomTerm) -> tuple[str, tuple[str, ...]]:
     if len(curve.free) > m + 1:
         said = f"the estimated correlations of {term.group} are at the limit of what {term.structure} can have, a singular matrix"
     return f"{said}: the data do not tell these effects apart" if shown != "infinite" else said, tuple(names.tolist())
+
+
+def parameter_names(part: Part, shapes: Shapes, family: Family | None) -> tuple[str, ...]:
+    """What the entries of (beta | theta of each term | psi) are; family : None where it has no parameters in the vector (an LMM)."""
+    random = [
+        name if s.complete and len(names) == s.size else f"{term.group} ({term.structure}, {j + 1} of {s.size})"
+        for term, s in zip(part.random, shapes, strict=True)
+        for names in (theta_names(term.structure, term.names, term.group),)
+        for j, name in enumerate(names[: s.size])
+    ]
+    return (*part.names, *random, *(family.estimated if family is not None else ()))
 
 
 def weakest(curvature: Floats, names: tuple[str, ...]) -> tuple[float, dict[str, float]]:
