@@ -6,9 +6,9 @@ from abc import ABC, abstractmethod
 from functools import cached_property
 from typing import Any
 
+from .diagnosis import Diagnosis
 from .diagnostics.check import Checked, check
 from .inference.covariance import Inference
-from .output.diagnosis import Diagnosis
 from .records import Record
 
 

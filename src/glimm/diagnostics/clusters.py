@@ -241,7 +241,7 @@ def outlying_levels(sight: Sight, k: int, term: RandomTerm) -> Iterator[Finding]
         f"The variance of {term.group} is larger because of {'it' if len(far) == 1 else 'them'}, and other levels are shrunk less; "
         "coefficients of predictors that differ between clusters may follow them.",
         f"Look at these levels; fit.influence(by={term.group!r}) says how far the estimates move without each.",
-        {"levels": [str(term.levels[j]) for j, _ in far], "z": [float(z[j, a]) for j, a in far], "limit": limit},
+        {"group": term.group, "levels": [str(term.levels[j]) for j, _ in far], "z": [float(z[j, a]) for j, a in far], "limit": limit},
         0.4,
     )
 

@@ -29,10 +29,10 @@ ZERO = 1e-7
 def predictors(sight: Sight) -> Iterator[Finding]:
     """Findings about the columns of the fixed part."""
     yield from left_out(sight)
-    if sight.record.solution.code == "separated":
+    inside = list(separation_inside(sight))
+    if sight.record.solution.code == "separated" and not inside:
         yield separation(sight)
-    else:
-        yield from separation_inside(sight)
+    yield from inside
     yield from collinear(sight)
     yield from scales(sight)
 
@@ -249,7 +249,7 @@ def separation_inside(sight: Sight) -> Iterator[Finding]:
     if not isinstance(record, MixedRecord) or not sight.binary or sight.clusters is None or record.design.n > MOST_ROWS:
         return
     largest = max((float(np.linalg.norm(root, axis=1).max(initial=0.0)) for root in record.roots), default=0.0)
-    if largest < STRONG and record.solution.code != "not_converged":
+    if largest < STRONG and record.solution.code in ("converged", "boundary"):
         return
     part = record.design.mean
     inside = pairs(part.matrix.dense(), record.design.y, sight.codes)

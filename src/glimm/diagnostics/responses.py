@@ -28,6 +28,7 @@ ZEROS = 1.15
 OUTLYING = 1e-4
 LOOKED = 20
 LEAST_DF = 10.0
+FEW = 3
 LARGE_ERROR, DRAWS = 0.02, 200
 
 
@@ -36,17 +37,27 @@ def responses(sight: Sight) -> Iterator[Finding]:
     yield from approximation(sight)
     if not sight.usable:
         return
-    yield from dispersion(sight)
-    yield from outlying_rows(sight)
+    far = outlying(sight)
+    spread = list(dispersion(sight, {row for _, row in far}))
+    yield from spread
+    if far and not spread:
+        yield outlying_rows(sight, far)
 
 
-def dispersion(sight: Sight) -> Iterator[Finding]:
-    """Counts and proportions that vary otherwise than their family says."""
+def dispersion(sight: Sight, far: set[int]) -> Iterator[Finding]:
+    """Counts and proportions that vary otherwise than their family says; not where a few rows `far` out are all of it."""
     record = sight.record
     counts = record.family.support == "count"
     if isinstance(record, GeeRecord) or not (counts or record.design.trials is not None) or record.design.weights is not None:
         return
     found = ratio(sight)
+    if (
+        found is not None
+        and found[0] > OVER
+        and len(far) <= FEW
+        and (found[0] - float(np.sum(sight.pearson[list(far)] ** 2)) / found[2]) < OVER
+    ):
+        found = None
     zeros = zero_counts(sight) if counts else None
     if found is not None and found[0] > OVER and found[1] > CERTAIN:
         explained = zeros is None or zeros[0] <= ZEROS * zeros[1] or explained_by_spread(sight, zeros[0])
@@ -222,21 +233,22 @@ def zero_inflated(sight: Sight, seen: int, expected: float, z: float) -> Finding
     )
 
 
-def outlying_rows(sight: Sight) -> Iterator[Finding]:
-    """Rows that the model makes next to impossible."""
+def outlying(sight: Sight) -> list[tuple[float, int]]:
+    """(chance, row) of the rows that the model makes next to impossible, the least likely first."""
     record, d = sight.record, sight.distribution
     if d is None or not np.isfinite(sight.pearson).all() or (isinstance(record, GeeRecord) and not (sight.linear or sight.binary)):
-        return
+        return []
     tails, rows = smallest_tails(sight)
-    n = record.design.n
-    far = [(float(t), int(r)) for t, r in zip(tails, rows, strict=True) if t * n < OUTLYING]
-    if not far:
-        return
-    far.sort()
+    return sorted((float(t), int(r)) for t, r in zip(tails, rows, strict=True) if t * record.design.n < OUTLYING)
+
+
+def outlying_rows(sight: Sight, far: list[tuple[float, int]]) -> Finding:
+    """Which rows, and how far out the first of them is."""
+    record = sight.record
     p, worst = far[0]
     place = int(record.design.rows[worst])
     shown = listed([str(int(record.design.rows[r])) for _, r in far[:5]]) + (" and more" if len(far) > 5 else "")
-    yield Finding(
+    return Finding(
         "outlying_rows",
         "warning",
         f"{counted(len(far), 'row')} {'does' if len(far) == 1 else 'do'} not fit the model, {shown} (counting from 0): in row {place} "

@@ -11,7 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from ..estimators.ending import parameter_names, weakest
+from ..covariance.layout import theta_names
+from ..estimators.ending import SHARE, parameter_names, weakest
+from ..inference.covariance import theta_jacobian
+from ..kernels import positive_definite
 from ..records import GeeRecord, GlmRecord, MixedRecord
 from ..text import counted, figures, listed
 from .findings import Finding
@@ -19,7 +22,7 @@ from .sight import Sight
 from .simpler import without_effects
 
 HARMLESS = 1e-4
-WEAK = 1e-5
+WEAK = 1e-4
 MANY_NAMES = 4
 
 
@@ -27,12 +30,10 @@ def search(sight: Sight) -> Iterator[Finding]:
     """Findings about where the search ended."""
     record = sight.record
     solution, evidence = record.solution, dict(record.solution.evidence or {})
-    if "eigenvector" in evidence:
-        yield hessian(sight, float(evidence["eigenvalue"]), evidence["eigenvector"])
-    elif solution.code == "not_converged":
+    flat = list(flatness(sight, sight.mixed)) if sight.mixed is not None and solution.code != "separated" else []
+    yield from flat
+    if solution.code == "not_converged" and not (flat and 0.0 <= solution.decrement < HARMLESS):
         yield stopped(sight)
-    elif solution.code in ("converged", "boundary") and sight.mixed is not None and not sight.mixed.linear:
-        yield from undetermined(sight, sight.mixed)
     if solution.code == "boundary" and not solution.active:
         yield at_end(sight)
     note = str(evidence.get("note", ""))
@@ -93,21 +94,22 @@ def stopped(sight: Sight) -> Finding:
     )
 
 
-def hessian(sight: Sight, eigenvalue: float, direction: dict[str, float]) -> Finding:
+def hessian(sight: Sight, record: MixedRecord, eigenvalue: float, direction: dict[str, float]) -> Finding:
     """A Hessian that is not positive definite, along which parameters, and what informs them."""
     shown = ", ".join(f"{share:+.2f} {name}" for name, share in list(direction.items())[:MANY_NAMES])
     evidence: dict[str, Any] = {"eigenvalue": eigenvalue, "eigenvector": dict(direction)}
     ways, informs = [], []
     for term in sight.terms:
-        names = [name for name in direction if name.startswith((f"{term.group}.", f"{term.group} ("))]
+        names = [name for name in direction if name.startswith(f"{term.group}.")]
         if not names:
             continue
         sizes = sight.sizes(term)
         several = int(np.sum(sizes > len(term.names)))
-        evidence |= {f"levels of {term.group}": len(sizes), f"rows per level of {term.group}": float(sizes.mean())}
+        mean = float(sizes.mean())
+        evidence |= {f"levels of {term.group}": len(sizes), f"rows per level of {term.group}": mean}
         informs.append(
-            f"{listed(names)} rests on {len(sizes)} levels of {term.group} with {figures(float(sizes.mean()), 3)} rows on average, "
-            f"{several} of them with more rows than the {counted(len(term.names), 'effect')} of a level"
+            f"{listed(names)} rest{'s' if len(names) == 1 else ''} on {len(sizes)} levels of {term.group} with {figures(mean, 3)} rows on "
+            f"average, {several} of them with more rows than the {counted(len(term.names), 'effect')} of a level"
         )
         effects = {name.rpartition(".")[2] for name in names} & set(term.names)
         drop = [name for name in term.names if name in effects and name != "Intercept"] or list(term.names)
@@ -130,14 +132,15 @@ def hessian(sight: Sight, eigenvalue: float, direction: dict[str, float]) -> Fin
     )
 
 
-def undetermined(sight: Sight, record: MixedRecord) -> Iterator[Finding]:
-    """A Hessian that is positive definite, but hardly, along covariance parameters."""
-    if not np.isfinite(record.curvature).all() or len(record.curvature) < 2:
+def flatness(sight: Sight, record: MixedRecord) -> Iterator[Finding]:
+    """A Hessian that is not positive definite, or hardly so along covariance parameters."""
+    if record.linear or not np.isfinite(record.curvature).all() or not len(record.curvature):
         return
     names = parameter_names(record.design.mean, record.layouts, record.family)
     value, direction = weakest(record.curvature, names)
-    p = record.blocks["mean"].stop
-    if value < WEAK and any(name not in names[:p] for name in direction):
+    if value <= 0.0 or not positive_definite(record.curvature):
+        yield hessian(sight, record, value, named_direction(record))
+    elif value < WEAK and any(name not in record.design.mean.names for name in direction):
         yield Finding(
             "nearly_undetermined",
             "warning",
@@ -147,6 +150,19 @@ def undetermined(sight: Sight, record: MixedRecord) -> Iterator[Finding]:
             "Use fewer covariance parameters, or more clusters.",
             {"eigenvalue": value, "eigenvector": direction},
         )
+
+
+def named_direction(record: MixedRecord) -> dict[str, float]:
+    """The eigenvector of the smallest eigenvalue in the parameters as reported: d = J (v / sqrt(diag)), each over its own size."""
+    root = np.sqrt(np.maximum(np.abs(np.diag(record.curvature)), 1e-300))
+    vectors = np.linalg.eigh(record.curvature / np.outer(root, root))[1]
+    jacobian = theta_jacobian(record) / root
+    moved = jacobian @ vectors[:, 0] / np.maximum(np.linalg.norm(jacobian, axis=1), 1e-300)
+    moved *= np.sign(moved[np.argmax(np.abs(moved))]) / np.linalg.norm(moved)
+    random = [name for term in record.design.mean.random for name in theta_names(term.structure, term.names, term.group)]
+    names = (*record.design.mean.names, *random, *record.family.estimated)
+    order = [j for j in np.argsort(-np.abs(moved)) if abs(moved[j]) >= SHARE]
+    return {names[j]: float(moved[j]) for j in order}
 
 
 def at_end(sight: Sight) -> Finding:

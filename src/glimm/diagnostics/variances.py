@@ -38,9 +38,11 @@ def variances(sight: Sight) -> Iterator[Finding]:
     if record is None:
         return
     for k, term in enumerate(sight.terms):
-        one_row = bool((sight.sizes(term) == 1).all())
-        if one_row and sight.binary:
+        largest = int(sight.sizes(term).max())
+        if largest == 1 and sight.binary:
             yield observation_effect(sight, term)
+        elif largest <= len(term.names) and sight.binary and term.structure in ("us", "diag"):
+            yield more_effects_than_rows(sight, term, largest)
         else:
             yield from boundary(sight, record, k)
             yield from rows_of_levels(sight, term)
@@ -53,13 +55,13 @@ def boundary(sight: Sight, record: MixedRecord, k: int) -> Iterator[Finding]:
     """A covariance matrix that has lost rank."""
     term, shape, root = record.design.mean.random[k], record.layouts[k], record.roots[k]
     if shape.rank < shape.k:
-        said, names = lost_rank(root, term)
-        if names[0].count(".") > 1 or " and " in said.partition(" is ")[0]:
-            yield perfect_correlation(sight, record, term, said)
-        elif "variance" in said:
-            yield zero_variance(sight, record, k, [name.removeprefix(f"{term.group}.") for name in names])
+        lost = lost_rank(root, term)
+        if lost.kind == "variance":
+            yield zero_variance(sight, record, k, [name.removeprefix(f"{term.group}.") for name in lost.names])
+        elif lost.kind == "correlation":
+            yield perfect_correlation(sight, record, term, lost.said)
         else:
-            yield reduced_rank(sight, term, said)
+            yield reduced_rank(sight, term, lost.said)
     if isinstance(shape, Curve) and shape.at_limit.any():
         said, names = at_limit(shape, term)
         yield Finding(
@@ -197,6 +199,23 @@ def observation_effect(sight: Sight, term: RandomTerm) -> Finding:
         "trials.",
         {"rows": n, "levels": len(term.levels), "levels_with_two_rows": 0},
         3.0,
+    )
+
+
+def more_effects_than_rows(sight: Sight, term: RandomTerm, largest: int) -> Finding:
+    """As many effects as rows in every level of a binary response."""
+    k, count = len(term.names), len(term.levels)
+    return Finding(
+        "more_effects_than_rows",
+        "error",
+        f"None of the {count} levels of {term.group} has more rows ({largest} at most) than the {k} effects that each gets, "
+        f"{listed(term.names)}, and the response is 0 or 1.",
+        f"{counted(largest, 'outcome')} of 0 or 1 cannot show {k} effects: their variances and correlations rest on the assumed normal "
+        "shape "
+        "alone. Signs of it are a Hessian that is not positive definite, correlations of +-1 and variances of zero or without end.",
+        f"Fit fewer effects: {without_effects(sight.record.design, term, [n for n in term.names if n != 'Intercept'][:1])!r}.",
+        {"levels": count, "largest": largest, "effects": list(term.names)},
+        2.9,
     )
 
 
