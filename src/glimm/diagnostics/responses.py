@@ -10,11 +10,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..errors import GlimmError
 from ..inference.criteria import linear_predictor, own_psi
 from ..inference.distributions import parameter_values
 from ..inference.known_clusters import observed_weights
-from ..inference.laplace import laplace_error
+from ..inference.laplace import leading_error
 from ..kernels import Rows, mean, working
 from ..kernels.matrix import Floats, Index
 from ..records import GeeRecord, GlmRecord, MixedRecord
@@ -29,7 +28,7 @@ OUTLYING = 1e-4
 LOOKED = 20
 LEAST_DF = 10.0
 FEW = 3
-LARGE_ERROR, DRAWS = 0.02, 200
+LARGE_ERROR = 0.02
 
 
 def responses(sight: Sight) -> Iterator[Finding]:
@@ -310,20 +309,12 @@ def approximation(sight: Sight) -> Iterator[Finding]:
             "Use fewer random effects per cluster, or points=1 and fit.laplace_error().",
             {"points": record.points},
         )
-    elif record.points == 1 and sight.posterior is not None:
-        yield from sampled(record)
-
-
-def sampled(record: MixedRecord) -> Iterator[Finding]:
-    """Laplace against a few importance samples."""
-    levels = max(len(t.levels) for t in record.design.mean.random)
-    try:
-        found = laplace_error(record, DRAWS, 0)
-    except GlimmError:
-        return
-    if found.effective > 0.05 and abs(found.error) > max(LARGE_ERROR * levels, CERTAIN * found.std_error):
-        said = f"log L by importance sampling is {found.error:+.3g} (standard error {found.std_error:.1g}) from that of Laplace"
-        yield inaccurate(record, said, {"error": found.error, "std_error": found.std_error, "levels": levels})
+    elif record.points == 1 and len(record.design.mean.random) > 1:
+        levels = max(len(t.levels) for t in record.design.mean.random)
+        error = leading_error(record)
+        if error is not None and abs(error) > LARGE_ERROR * levels:
+            said = f"quadrature over the {levels} levels of the largest grouping, the other effects held, changes log L by {error:+.3g}"
+            yield inaccurate(record, said, {"error": error, "levels": levels})
 
 
 def inaccurate(record: MixedRecord, said: str, evidence: dict[str, float]) -> Finding:
@@ -334,7 +325,8 @@ def inaccurate(record: MixedRecord, said: str, evidence: dict[str, float]) -> Fi
         "warning",
         f"The Laplace approximation is not accurate here: {said}.",
         "Variances of the random effects, and conditional coefficients with them, are usually too small; tests of them are affected most.",
-        "Use one grouping, where quadrature is possible, to see how much it matters; fit.bootstrap() shows the bias."
+        "Fit one grouping alone, where quadrature is possible, to see how much it matters; fit.laplace_error() samples the error of the "
+        "whole, fit.bootstrap() shows the bias."
         if several
         else "Fit with points='auto'.",
         {"told": said, **evidence},
