@@ -7,7 +7,7 @@ Source: Little and Rubin (2019), Statistical Analysis with Missing Data, chapter
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -81,13 +81,21 @@ def lost(record: Record, losses: Sequence[Loss], found: Sequence[Finding]) -> Fi
     silent = [_what(loss) for loss in losses if not loss.blocks]
     if silent:
         text += f". Whether that is related to what is known cannot be told for {listed(silent)}: too few, or nothing else is known of them"
-    evidence = {"rows": m.n_rows, "lost": m.n_dropped, "by_variable": dict(m.by_variable)}
+    unused = {name: why for loss in losses for name, why in unused_in(loss).items()}
+    if unused:
+        text += f". Not looked at: {_unused(unused)}"
+    evidence = {"rows": m.n_rows, "lost": m.n_dropped, "by_variable": dict(m.by_variable), "unused": unused}
     assumed = "completely at random given the predictors"
     if isinstance(record, MixedRecord):
         assumed = "at random given what is observed, the cluster's other responses included"
     consequence = f"The {model(record)} stands for all rows if values are missing {assumed}; the data cannot show all of that."
     remedy = "Report the numbers lost. What explains the losses and is known for all rows belongs into the formula."
     return Finding("rows_lost", "note", f"{text}.", consequence, remedy, evidence, m.n_dropped / m.n_rows, _shown(losses))
+
+
+def unused_in(loss: Loss) -> dict[str, str]:
+    """Columns that are not in the regression, with the reason; not those that are missing in all of its rows by definition."""
+    return {name: why for name, why in loss.unused.items() if name not in loss.missing}
 
 
 def related(record: Record, loss: Loss, rows: AllRows, previous: Ints) -> list[Finding]:
@@ -111,6 +119,7 @@ def related(record: Record, loss: Loss, rows: AllRows, previous: Ints) -> list[F
             "size": test.size,
             "odds_ratios": {c.label: math.exp(c.estimate) for c in theirs},
             "z": {c.label: c.z for c in theirs},
+            "unused": unused_in(loss),
         }
         said = (
             f"Whether {listed(list(loss.missing), 'or')} is missing ({loss.events} of {rows.n} rows) is related to {_odds(theirs)}: "
@@ -205,10 +214,10 @@ def _of_before(record: Record, known: float) -> tuple[str, str]:
     """known : share of the rows lost whose earlier response is in the fit."""
     name = model(record)
     if not isinstance(record, MixedRecord):
-        beside = " (a GEE weights clusters by what is left of them)" if isinstance(record, GeeRecord) else ""
+        beside = ", the less the nearer its working correlation is to the truth" if isinstance(record, GeeRecord) else ""
         return (
-            f"The {name} assumes missing completely at random given the predictors, which this contradicts: its estimates are biased "
-            f"towards the clusters that stay{beside}.",
+            f"The {name} assumes missing completely at random given the predictors, which this contradicts: its estimates lean towards "
+            f"the clusters that stay{beside}.",
             "Fit glimm.glmm, which allows losses that follow responses it has seen, and bring it to averages with fit.marginal_params() "
             "or fit.effect(...); or impute.",
         )
@@ -276,6 +285,10 @@ def _odds(coefficients: Sequence[Coefficient]) -> str:
     return listed([f"{c.label} (odds ratio {_cells(c)[0]}{' per ' if c.unit.startswith('sd') else ', '}{c.unit})" for c in ordered])
 
 
+def _unused(unused: Mapping[str, str]) -> str:
+    return listed([f"{name} ({why})" for name, why in unused.items()])
+
+
 def _what(loss: Loss) -> str:
     return f"{counted(loss.events, 'row')} without {listed(list(loss.missing), 'or')}"
 
@@ -284,8 +297,7 @@ def _by(loss: Loss) -> str:
     return listed(list(dict.fromkeys(c.label for c in loss.coefficients))) or "anything"
 
 
-def _holes(by_variable: object) -> str:
-    assert isinstance(by_variable, dict)
+def _holes(by_variable: Mapping[str, int]) -> str:
     return listed([f"{name} missing in {count}" for name, count in by_variable.items()])
 
 

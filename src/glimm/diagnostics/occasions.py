@@ -133,8 +133,8 @@ def planned(rows: AllRows) -> tuple[Ints, int]:
         return none
     points, places = np.unique(rows.time[here], return_inverse=True)
     sizes = np.bincount(rows.codes[here])
-    cells = np.unique(rows.codes[here] * len(points) + places)
-    if not 2 <= len(points) <= min(MOST_OCCASIONS, 2 * int(sizes.max())) or len(cells) < int(here.sum()):
+    cells = np.sort(rows.codes[here] * len(points) + places)
+    if not 2 <= len(points) <= min(MOST_OCCASIONS, 2 * int(sizes.max())) or (np.diff(cells) == 0).any():
         return none
     none[0][here] = places
     return none[0], len(points)

@@ -80,7 +80,8 @@ def regression(finding: Finding) -> Table:
     note = f"Logistic regression of {', '.join(e['columns'])} missing: {e['rows']} rows" + (
         f", errors by cluster, {e['clusters']} of which lost rows." if e["by_cluster"] else "."
     )
-    return Table("Which rows were left out", tuple(columns), (note,))
+    unused = [f"{name} ({why})" for name, why in e["unused"].items()]
+    return Table("Which rows were left out", tuple(columns), (note, f"Not in it: {listed(unused)}.") if unused else (note,))
 
 
 def unlike_rows(models: Sequence[Model]) -> list[str]:
