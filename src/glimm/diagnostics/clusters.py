@@ -56,7 +56,7 @@ def few(sight: Sight) -> Iterator[Finding]:
     count, p = len(sight.clusters.levels), sight.record.design.mean.matrix.p
     if count >= ROBUST:
         return
-    mixed = f"glimm.glmm(... + (1 | {sight.clusters.name})) averaged over clusters, fit.marginal_params(), does not rest on their number"
+    mixed = f"glimm.glmm(... + (1 | {sight.clusters.name})), with fit.marginal_params() for averages over the population"
     yield Finding(
         "few_clusters",
         "error" if count <= p else "warning",
@@ -64,7 +64,8 @@ def few(sight: Sight) -> Iterator[Finding]:
         "With as many coefficients as clusters these errors are zero in some direction."
         if count <= p
         else f"With fewer than {ROBUST} clusters robust standard errors are too small, and p-values with them.",
-        f"A model of the correlation needs fewer: {mixed}.",
+        f"Use a model whose standard errors do not come from sums over clusters: {mixed}. Where a predictor differs between clusters only, "
+        "no model makes up for few of them: say how many there are.",
         {"clusters": count, "coefficients": p},
         1.0 / count,
     )
@@ -348,8 +349,8 @@ def uneven_levels(term: RandomTerm) -> Iterator[Finding]:
         f"{term.structure} takes the levels {listed([f'{t:g}' for t in times])} of {column} as equally spaced occasions; they are "
         f"{figures(float(step.min()), 3)} to {figures(float(step.max()), 3)} apart.",
         "The correlation falls with the number of occasions between two rows and not with the time between them.",
-        f"Where time matters write ou(0 + {column} | {term.group}), whose correlation falls with the distance; where only the order does, "
-        "nothing.",
+        f"Where time matters write ou(0 + {column} | {term.group}), whose correlation falls with the distance. Where only the order "
+        "matters, nothing.",
         {"times": times.tolist()},
     )
 

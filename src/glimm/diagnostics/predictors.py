@@ -51,7 +51,7 @@ def left_out(sight: Sight) -> Iterator[Finding]:
         f"left out because other columns determine {'it' if len(dropped) == 1 else 'them'}: {shown}{more}.",
         "The other coefficients carry what it would say; fitted values are the same whichever column is left out.",
         "Nothing, or leave the column out of the formula yourself, so that what the others mean is your choice.",
-        {"dropped": dict(dropped)},
+        {"dropped": {name: why.removeprefix("= ") for name, why in dropped.items()}},
     )
 
 
@@ -83,8 +83,8 @@ def collinear(sight: Sight) -> Iterator[Finding]:
         "collinear",
         "warning" if vif[worst] > VERY else "note",
         f"{name} is nearly a combination of {listed(names)} (R^2 = {1.0 - 1.0 / vif[worst]:.5f}).",
-        f"Its standard error is {figures(float(np.sqrt(vif[worst])), 3)} times what it would be if they were unrelated; predictions and "
-        "the other coefficients do not suffer.",
+        f"Its standard error is {figures(float(np.sqrt(vif[worst])), 3)} times what it would be if they were unrelated, and that of "
+        f"{listed(names)} suffers with it; predictions and the coefficients of other columns do not.",
         f"If {name} and {listed(names)} measure the same, keep one; if they are powers or products, centre them first or test them "
         "together.",
         {"term": name, "vif": float(vif[worst]), "with": {part.names[others[j]]: float(weights[j]) for j in order}},
@@ -109,7 +109,7 @@ def scales(sight: Sight) -> Iterator[Finding]:
     yield Finding(
         "different_scales",
         "note",
-        f"{large} varies by {size.max():.3g} and {small} by {size.min():.3g} (standard deviations).",
+        f"{large} varies by {figures(float(size.max()), 3)} and {small} by {figures(float(size.min()), 3)} (standard deviations).",
         "None: columns are centred and scaled inside, and estimates, standard errors and the search are the same in any unit.",
         "Nothing; for coefficients that are easier to read, give such columns in other units, such as thousands.",
         {"largest": {large: float(size.max())}, "smallest": {small: float(size.min())}},

@@ -16,7 +16,7 @@ from ..inference.known_clusters import observed_weights
 from ..inference.laplace import leading_error
 from ..kernels import Rows, mean, working
 from ..kernels.matrix import Floats, Index
-from ..records import GeeRecord, GlmRecord, MixedRecord
+from ..records import GeeRecord, GlmRecord, MixedRecord, Record
 from ..text import counted, figures, listed
 from .findings import Finding
 from .sight import Sight
@@ -25,6 +25,7 @@ CERTAIN = 4.0
 OVER, UNDER = 1.25, 0.75
 ZEROS = 1.15
 OUTLYING = 1e-4
+ROUNDED = 1e-15
 LOOKED = 20
 LEAST_DF = 10.0
 FEW = 3
@@ -178,6 +179,15 @@ def explained_by_spread(sight: Sight, seen: int) -> bool:
     return (seen - float(p0.sum())) / float(np.sqrt(np.sum(p0 * (1.0 - p0)))) < CERTAIN or seen < ZEROS * float(p0.sum())
 
 
+def named(record: Record) -> str:
+    """The family's name in a sentence."""
+    return "Poisson" if record.family.name == "poisson" else record.family.name.replace("_", " ")
+
+
+def _df(df: float) -> str:
+    return str(round(df)) if df == round(df) else figures(df, 4)
+
+
 def overdispersed(sight: Sight, value: float, z: float, df: float) -> Finding:
     """More variation than the family has."""
     record = sight.record
@@ -193,7 +203,7 @@ def overdispersed(sight: Sight, value: float, z: float, df: float) -> Finding:
         "overdispersed",
         "warning",
         f"{'Proportions' if record.design.trials is not None else 'Counts'} vary {figures(value, 3)} times as much{inside} as "
-        f"{record.family.name} ones (Pearson chi-squared {figures(value * df, 4)} on {figures(df, 4)} degrees of freedom).",
+        f"{named(record)} ones (Pearson chi-squared {figures(value * df, 4)} on {_df(df)} degrees of freedom).",
         f"Standard errors are too small by a factor of about {figures(float(np.sqrt(value)), 3)}, p-values too small with them.",
         f"Use {listed(ways, 'or')}." if ways else "Look for a predictor that is missing, or rows that belong together.",
         {"dispersion": value, "z": z, "df": df},
@@ -207,7 +217,7 @@ def underdispersed(sight: Sight, value: float, z: float, df: float) -> Finding:
         "underdispersed",
         "warning",
         f"{'Proportions' if sight.record.design.trials is not None else 'Counts'} vary {figures(value, 3)} times as much as "
-        f"{sight.record.family.name} ones (Pearson chi-squared {figures(value * df, 4)} on {figures(df, 4)} degrees of freedom).",
+        f"{named(sight.record)} ones (Pearson chi-squared {figures(value * df, 4)} on {_df(df)} degrees of freedom).",
         f"Standard errors are too large by a factor of about {figures(float(1.0 / np.sqrt(value)), 3)}: what they say is on the safe side.",
         'Use standard errors that allow it, vcov="HC1" of glimm.glm or glimm.gee; check that the response is a count of separate events.',
         {"dispersion": value, "z": z, "df": df},
@@ -217,11 +227,11 @@ def underdispersed(sight: Sight, value: float, z: float, df: float) -> Finding:
 
 def zero_inflated(sight: Sight, seen: int, expected: float, z: float) -> Finding:
     """More zeros than the family expects."""
-    other = "" if sight.record.family.name != "poisson" else " and more than a negative binomial with their variance would have"
+    other = "" if sight.record.family.name != "poisson" else "; a negative binomial with the variance seen would not have so many either"
     return Finding(
         "zero_inflated",
         "warning",
-        f"{seen} zeros in {sight.record.design.n} rows; the model expects {figures(expected, 4)} (z = {figures(z, 3)}){other}.",
+        f"{seen} zeros in {sight.record.design.n} rows, where the model expects {figures(expected, 3)} (z = {figures(z, 3)}){other}.",
         "Some rows may not be able to have a count. The mean is still right on average; standard errors are too small and predicted "
         "chances of small counts are wrong.",
         f"Ask what makes a row have none. Model in two parts: glimm.glm of I({sight.record.design.response.name} > 0), binomial, and of "
@@ -247,16 +257,17 @@ def outlying_rows(sight: Sight, far: list[tuple[float, int]]) -> Finding:
     p, worst = far[0]
     place = int(record.design.rows[worst])
     shown = listed([str(int(record.design.rows[r])) for _, r in far[:5]]) + (" and more" if len(far) > 5 else "")
+    which = f"in row {place} (counting from 0)" if len(far) == 1 else f"{shown} (counting from 0): in row {place}"
     return Finding(
         "outlying_rows",
         "warning",
-        f"{counted(len(far), 'row')} {'does' if len(far) == 1 else 'do'} not fit the model, {shown} (counting from 0): in row {place} "
+        f"{counted(len(far), 'row')} {'does' if len(far) == 1 else 'do'} not fit the model{':' if len(far) == 1 else ','} {which} "
         f"{record.design.response.name} is {figures(float(record.design.y[worst]))} where {figures(float(sight.mu[worst]))} is expected "
-        f"(chance {p:.1g}).",
+        f"(chance {f'{p:.1g}' if p >= ROUNDED else f'below {ROUNDED:g}'}).",
         "Such rows draw coefficients towards themselves and inflate the variance, or the family has too thin tails for these data.",
         f"Look at {'it' if len(far) == 1 else 'them'}; correct errors of recording; report the fit with and without "
         f"{'it' if len(far) == 1 else 'them'}.",
-        {"rows": [int(record.design.rows[r]) for _, r in far], "chance": p, "response": float(record.design.y[worst])},
+        {"rows": [int(record.design.rows[r]) for _, r in far], "chance": max(p, ROUNDED), "response": float(record.design.y[worst])},
         0.6,
     )
 
@@ -306,7 +317,9 @@ def approximation(sight: Sight) -> Iterator[Finding]:
             "warning",
             f"{note[0].upper()}{note[1:]}.",
             "log L and the variances may still move with more points; compare fits only at the same number of points.",
-            "Use fewer random effects per cluster, or points=1 and fit.laplace_error().",
+            "Use fewer random effects per cluster, or points=1 and fit.laplace_error()."
+            if sum(len(t.names) for t in sight.terms) > 1
+            else "Look at the other findings first: so many points fall short only where the variance between clusters has hardly an end.",
             {"points": record.points},
         )
     elif record.points == 1 and len(record.design.mean.random) > 1:
@@ -329,6 +342,6 @@ def inaccurate(record: MixedRecord, said: str, evidence: dict[str, float]) -> Fi
         "whole, fit.bootstrap() shows the bias."
         if several
         else "Fit with points='auto'.",
-        {"told": said, **evidence},
+        evidence,
         0.7,
     )

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..covariance.layout import theta_names
 from ..estimators.ending import SHARE, parameter_names, weakest
+from ..estimators.separation import bounded
 from ..inference.covariance import theta_jacobian
 from ..kernels import positive_definite
 from ..records import GeeRecord, GlmRecord, MixedRecord
@@ -61,8 +62,10 @@ def stopped(sight: Sight) -> Finding:
             "error",
             f"{solution.message[0].upper()}{solution.message[1:]}.",
             "There are no standard errors, tests or intervals.",
-            f"Use link={record.family.default_link!r}, which allows every value of the linear predictor, or fewer terms.",
-            evidence,
+            "Fit fewer random effects."
+            if record.design.mean.link.name == record.family.default_link
+            else f"Use link={record.family.default_link!r}, which allows every value of the linear predictor, or fit fewer random effects.",
+            {name: value for name, value in evidence.items() if name != "decrement"},
             2.0,
         )
     if isinstance(record, MixedRecord) and 0.0 <= d < HARMLESS:
@@ -72,12 +75,12 @@ def stopped(sight: Sight) -> Finding:
             f"The search was stopped after {solution.evaluations} {steps}, with a Newton decrement of {d:.1g} in -2 log L.",
             f"A further step would move no estimate by more than {figures(math.sqrt(d), 2)} of its standard errors: nothing to report "
             "changes.",
-            "Nothing, or raise max_iter, control=glimm.Control(max_iter=500).",
+            "Nothing; or raise max_iter (control=glimm.Control(max_iter=500)).",
             evidence,
         )
     told = f", where a step would still change -2 log L by about {figures(d, 2)}" if d > HARMLESS and math.isfinite(d) else ""
     moved = f" An estimate may move by {figures(math.sqrt(d), 2)} standard errors in one step." if told else ""
-    ways = ["raise max_iter, control=glimm.Control(max_iter=500)"]
+    ways = ["raise max_iter (control=glimm.Control(max_iter=500))"]
     if sight.terms:
         ways.append("fit fewer random effects")
     if sight.record.design.mean.link.name != record.family.default_link:
@@ -111,9 +114,11 @@ def hessian(sight: Sight, record: MixedRecord, eigenvalue: float, direction: dic
             f"{listed(names)} rest{'s' if len(names) == 1 else ''} on {len(sizes)} levels of {term.group} with {figures(mean, 3)} rows on "
             f"average, {several} of them with more rows than the {counted(len(term.names), 'effect')} of a level"
         )
-        effects = {name.rpartition(".")[2] for name in names} & set(term.names)
+        effects = {part for name in names for part in name.removeprefix(f"{term.group}.").split(".")} & set(term.names)
         drop = [name for name in term.names if name in effects and name != "Intercept"] or list(term.names)
         ways.append(without_effects(sight.record.design, term, drop))
+    if bounded(record.family, record.design.mean.link):
+        ways.append(f"the model with link={sight.record.family.default_link!r}")
     fixed = [name for name in direction if name in sight.record.design.mean.names]
     if len(fixed) > 1 and not ways:
         ways.append(f"leave one of {listed(fixed)} out")
@@ -122,7 +127,8 @@ def hessian(sight: Sight, record: MixedRecord, eigenvalue: float, direction: dic
     return Finding(
         "hessian_not_positive_definite",
         "error",
-        f"The Hessian of -log L is not positive definite: moving {shown} together does not lower the likelihood "
+        f"The Hessian of -log L is not positive definite: moving {shown}{' together' if len(direction) > 1 else ''} "
+        f"does not lower the likelihood "
         f"(eigenvalue {eigenvalue:.2g} with a diagonal of ones).{said}",
         "The data do not tell these parameters apart, so none of them has a standard error; predictions and log L may still stand.",
         remedy,
@@ -141,12 +147,15 @@ def flatness(sight: Sight, record: MixedRecord) -> Iterator[Finding]:
     if value <= 0.0 or not positive_definite(record.curvature):
         yield hessian(sight, record, value, named_direction(record))
     elif value < WEAK and any(name not in record.design.mean.names for name in direction):
+        direction = named_direction(record)
+        flat = f"where {', '.join(f'{v:+.2f} {k}' for k, v in direction.items())} move together"
+        if len(direction) == 1:
+            flat = f"in {next(iter(direction))}"
         yield Finding(
             "nearly_undetermined",
             "warning",
-            f"The likelihood is almost flat where {', '.join(f'{v:+.2f} {k}' for k, v in direction.items())} move together "
-            f"(eigenvalue {value:.1g} of its Hessian with a diagonal of ones).",
-            "These parameters are hardly told apart: their standard errors are large and rest on a curvature that is nearly lost.",
+            f"The likelihood is almost flat {flat} (eigenvalue {value:.1g} of its Hessian with a diagonal of ones).",
+            "The data hardly say what these values are: standard errors are large and rest on a curvature that is nearly lost.",
             "Use fewer covariance parameters, or more clusters.",
             {"eigenvalue": value, "eigenvector": direction},
         )
@@ -168,13 +177,15 @@ def named_direction(record: MixedRecord) -> dict[str, float]:
 def at_end(sight: Sight) -> Finding:
     """A parameter of the family, or the residual variance, that ran to where the model is a simpler one."""
     message = sight.record.solution.message
-    seen, _, instead = message.partition(": ")
+    seen, _, why = message.partition(": ")
+    cause, marked, instead = why.rpartition("use ")
+    cause = cause.rstrip(" ,:") if marked else why
     return Finding(
         "parameter_without_end",
         "warning",
-        f"{seen[0].upper()}{seen[1:]}.",
+        f"{seen[0].upper()}{seen[1:]}{': ' if cause else ''}{cause}.",
         "The estimate is where the search ends, not where the likelihood has a maximum; its standard error means nothing.",
-        f"{instead[0].upper()}{instead[1:]}." if instead else "Use the simpler model.",
-        {"message": message},
+        f"Use {instead}." if marked else "Leave out what the data do not tell apart.",
+        {},
         1.0,
     )

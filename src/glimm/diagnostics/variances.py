@@ -69,7 +69,7 @@ def boundary(sight: Sight, record: MixedRecord, k: int) -> Iterator[Finding]:
             "warning",
             f"{said[0].upper()}{said[1:]}.",
             "The correlation has no standard error, and the log-likelihood is that of a model with fewer parameters.",
-            f"Fit a structure with fewer correlations, or independent effects: {swapped(record.design, term, _plain(record, term))!r}.",
+            f"Fit a simpler structure, such as a random intercept: {swapped(record.design, term, _plain(record, term))!r}.",
             {"parameters": list(names), **_counts(sight, term)},
             1.0,
         )
@@ -268,7 +268,7 @@ def slopes(sight: Sight, term: RandomTerm) -> Iterator[Finding]:
             "slope_without_variation",
             "error" if varying == 0 else "warning",
             f"{name} varies inside {varying} of the {len(term.levels)} levels of {term.group} ({100.0 * share:.1f} % of its variation is "
-            "inside levels): the data hardly show a slope in any one level.",
+            f"inside levels): {'the data hardly show a slope in any one level' if varying else 'no level can show a slope of its own'}.",
             f"The variance of the slope of {name} and its correlation with other effects are not told by slopes: they say at most how the "
             "spread between levels changes with it.",
             f"Leave the random slope out: {without_effects(sight.record.design, term, [name])!r}.",

@@ -266,7 +266,7 @@ def _solution(problem: Problem, found: Settled, every_root: tuple[Floats, ...], 
             near = (
                 "next to impossible fitted means" if bounded(family, design.mean.link) else "where the log-likelihood cannot be evaluated"
             )
-            message = f"the estimates lie {near}, so that it has no curvature there: no standard errors"
+            message = f"the estimates lie {near}, and there is no curvature to take standard errors from"
         elif not positive_definite(curvature):
             eigenvalue, direction = weakest(curvature, parameter_names(design.mean, found.shapes, family))
             listed = ", ".join(f"{share:+.2f} {name}" for name, share in direction.items())
