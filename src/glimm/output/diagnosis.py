@@ -28,13 +28,15 @@ def total(findings: tuple[Finding, ...]) -> str:
 def body(checked: Checked) -> list[Section]:
     """Each finding, then what was looked at."""
     out: list[Section] = []
+    tables: list[tuple[tuple[str, ...], ...]] = []
     for f in checked.findings:
         out.append(Heading(f"{f.severity.capitalize()}: {f.code}"))
         rows = [("seen", f.sentence), ("so", f.consequence), ("do", f.remedy)]
         if f.evidence and (said := numbers(f.evidence)):
             rows.append(("numbers", said))
         out.append(Facts(tuple(rows)))
-        if f.shown:
+        if f.shown and f.shown not in tables:
+            tables.append(f.shown)
             out.append(shown(f))
     out.append(Paragraph(f"Looked at: {'; '.join(CHECKS)}."))
     if checked.skipped:
