@@ -16,6 +16,9 @@ from healthy import HEALTHY, alarms
 from troubles import TROUBLES
 
 
+NAMES = ("g", "x", "z", "ar1", "log", "income", "f[T.c]")
+
+
 @pytest.fixture(scope="module")
 def fits():
     made = {}
@@ -55,7 +58,7 @@ def test_every_finding_is_whole_and_can_be_shown(fits, name):
     for f in check:
         assert f.evidence, f.code
         for part in (f.sentence, f.consequence, f.remedy):
-            assert part[0].isupper() or part[0].isdigit() or part.split()[0].rstrip(",") in ("g", "x", "z", "ar1", "log", "income", "f[T.c]"), part
+            assert part[0].isupper() or part[0].isdigit() or part.split()[0].rstrip(",") in NAMES, part
             assert part.endswith((".", ")")), part
             assert "  " not in part
             assert "nan" not in part.split()
