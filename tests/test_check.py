@@ -15,7 +15,6 @@ from glimm.diagnostics.findings import SEVERITIES
 from healthy import HEALTHY, alarms
 from troubles import TROUBLES
 
-
 NAMES = ("g", "x", "z", "ar1", "log", "income", "f[T.c]")
 
 
