@@ -13,7 +13,6 @@ import numpy as np
 from ..diagnostics.check import CHECKS, Checked
 from ..diagnostics.findings import SEVERITIES, Finding
 from ..text import counted, figures, listed
-from .plain import plain
 from .sections import Column, Facts, Heading, Items, Paragraph, Section, Table
 
 MOST_NUMBERS = 8
@@ -83,9 +82,3 @@ def short(findings: tuple[Finding, ...]) -> list[tuple[str, str]]:
         if f.severity != "note"
     ]
     return [*rows, ("more", "fit.check() says what this does to the results and what to do")] if rows else []
-
-
-def plain_findings(findings: tuple[Finding, ...]) -> Any:
-    """The findings as dicts and lists, for machines."""
-    names = ("code", "severity", "sentence", "consequence", "remedy", "evidence")
-    return plain([{name: getattr(f, name) for name in names} for f in findings])
