@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .diagnostics import deletion
 from .inference.covariance import Inference
 from .output import tables
+from .plots.influence import influence_picture
 from .records import Record
+
+if TYPE_CHECKING:
+    from .plots.draw import Picture
 
 
 class Checks(ABC):
@@ -47,3 +51,27 @@ class Checks(ABC):
         """
         found = deletion.influence(self.record, self.inference, by, method, threads, progress)
         return tables.from_columns(self.record, found.columns())
+
+    def plot_influence(
+        self,
+        by: str | None = None,
+        method: str = "one_step",
+        *,
+        term: str | None = None,
+        top: int = 5,
+        title: str | None = None,
+        threads: int | None = None,
+        progress: bool | None = None,
+    ) -> Picture:
+        """The picture of `influence`: Cook's distance of every unit, and the dfbetas of one coefficient, the largest units named.
+
+        term : the coefficient, by default the one that some unit moves by most standard errors; top : how many units are named
+        Other arguments as in `influence`. Returns a matplotlib Figure that a notebook shows; save it with .savefig(path).
+
+        >>> import glimm
+        >>> fit = glimm.gee("resp ~ age * smoke", glimm.load_dataset("ohio"), groups="id", family="binomial")
+        >>> len(fit.plot_influence(top=3).axes)
+        2
+        """
+        found = deletion.influence(self.record, self.inference, by, method, threads, progress)
+        return influence_picture(found, term, top, title)

@@ -70,6 +70,8 @@ def influence(
     """The influence of every unit; see `fit.influence`. level : frames up to the caller, for the warning of units that are lost."""
     if method not in METHODS:
         raise GlimmError(f"influence: method={method!r} is not there: {suggest(method, METHODS)}")
+    if record.solution.code in ("not_converged", "separated"):
+        warnings.warn(f"influence: of a fit that is not to be used as it is: {record.solution.message}", GlimmWarning, stacklevel=level)
     units = find_units(record, inference.vcov, by)
     if len(units.levels) < 2:
         raise GlimmError(f"influence: {units.name!r} has a single level in the rows used: nothing would be left without it")
