@@ -151,9 +151,6 @@ def _said(found: Deletion) -> str:
     names = [str(name) for name in found.lost]
     listed = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
     reasons = list(dict.fromkeys(found.lost.values()))
-    more = f" (and {len(reasons) - 1} other reasons)" if len(reasons) > 1 else ""
+    more = f" (of others: {reasons[1]})" if len(reasons) > 1 else ""
     unit = "row" if found.by == "row" else found.by
-    return (
-        f"influence: {len(names)} of {len(found.units)} units are NaN, because there is no such model without them, {unit} {listed}: "
-        f"{reasons[0]}{more}"
-    )
+    return f"influence: {len(names)} of {len(found.units)} units are NaN ({unit} {listed}). Without {unit} {names[0]}: {reasons[0]}{more}"

@@ -20,7 +20,7 @@ from ..estimators.glmm import Correction, Problem, fit_glmm
 from ..estimators.lmm import estimates as linear_estimates
 from ..estimators.lmm import prepare_lmm, settled_lmm
 from ..estimators.mixed_engines import mixed_engine
-from ..estimators.separation import bounded, rows_at_bound
+from ..estimators.separation import bounded
 from ..estimators.terms import reported, working_effects
 from ..kernels import Rows, mean
 from ..kernels.matrix import Floats
@@ -29,6 +29,8 @@ from ..records import GeeRecord, GlmRecord, MixedRecord, Record, Solution
 from .one_step import Moved
 from .one_step import estimates as working_vector
 from .units import Units, working_matrix
+
+CLOSE = 1e-6
 
 
 def refits(record: Record, units: Units, lost: dict[int, str], control: Control, bar: Progress) -> Moved:
@@ -140,15 +142,17 @@ class _Mixed:
             if found.optimum.converged and np.isfinite(x).all() and not _near_bound(record, design, x[:p]):
                 theta = reported(terms, found.shapes, x[p : p + m])
                 return to_named(design.mean) @ x[:p], np.append(theta, family.natural(x[p + m :])[0]), ""
-        again = fit_glmm(design, family, record.points, self.control, record)
+        again = fit_glmm(design, family, record.points, self.control)
         own = np.append(again.vector[again.blocks["theta"]], family.natural(again.vector[again.blocks["family"]])[0])
         return again.vector[:p], own, _trouble(again.solution)
 
 
 def _near_bound(record: MixedRecord, design: Design, beta: Floats) -> bool:
-    """Whether predictors alone give means at a bound, as separation does."""
+    """Whether predictors alone give probabilities or counts close to a bound, as separation does: the door's search is to judge."""
     part = design.mean
     if bounded(record.family, part.link):
         return False
-    eta = Rows(part.matrix, part.center, part.scale, offset=part.offset).eta(beta)
-    return rows_at_bound(record.family, mean(part.link.kernel, eta)[0]) > 0
+    mu = mean(part.link.kernel, Rows(part.matrix, part.center, part.scale, offset=part.offset).eta(beta))[0]
+    if record.family.support == "count":
+        return bool(mu.min() < CLOSE * mu.mean())
+    return record.family.name == "binomial" and bool(np.minimum(mu, 1.0 - mu).min() < CLOSE)

@@ -122,6 +122,8 @@ def lost_units(design: Design, units: Units, clusters: Mapping[str, Clusters], t
 def _determined(design: Design, units: Units, threads: int) -> Bools:
     """(K,) whether the model matrix keeps its rank: smallest eigenvalue of X_r'X_r in units of X'X, X_r the rows that stay."""
     x = working_matrix(design)
+    if not x.shape[1]:
+        return np.ones(len(units.levels), dtype=bool)
     gram = x.T @ x
     back = np.linalg.inv(np.linalg.cholesky(gram)).T
     out = np.empty(len(units.levels), dtype=bool)

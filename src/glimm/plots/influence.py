@@ -23,6 +23,8 @@ def influence_picture(found: Deletion, term: str | None, top: Any, title: str | 
         raise GlimmError(f"plot_influence: top, how many units are named, must be a whole number from 0 to 20, not {top!r}")
     if term is not None and term not in found.terms:
         raise GlimmError(f"plot_influence: {term!r} is not a term: {suggest(str(term), found.terms)}")
+    if not found.terms:
+        raise GlimmError("plot_influence: the model has no coefficients, there is nothing to draw")
     if not np.isfinite(found.cooks).any():
         raise GlimmError("plot_influence: Cook's distance is NaN for every unit, there is nothing to draw")
     require_matplotlib()
@@ -46,7 +48,7 @@ def influence_picture(found: Deletion, term: str | None, top: Any, title: str | 
     like = f", or {'another' if alike == 1 else f'one of {alike} others'} like it," if alike else ""
     said = title or f"Leaving out {unit} {names[first]}{like} moves the estimates most (Cook's distance {most:.2g})"
     listed = ", ".join(f"{names[u]} ({found.cooks[u]:.2g})" for u in order)
-    lost = f" {len(found.lost)} without which there is no such model are not drawn." if found.lost else ""
+    lost = f" {len(found.lost)} that cannot be left out are not drawn." if found.lost else ""
     how = "the model fitted again without it" if found.method == "refit" else "one step from the estimates"
     detail = (
         f"Each stem is one {unit} left out ({how}). Below: by how many standard errors the {shown} coefficient is larger with "
