@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 PANEL, BETWEEN, FOOT, LEFT, RIGHT = 1.75, 0.42, 0.55, 0.72, 0.2
 MOST_NAMES, BINS = 25, 1500
+PLACES = ((0.0, 1.0), (0.62, 0.4), (-0.62, 0.4), (0.62, -0.9), (-0.62, -0.9), (0.0, 2.1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,7 @@ def _name(axes: Axes, panel: Stems) -> None:
         width, height = (DPI * v for v in size_of(figure, name, SMALL, "normal"))
         figure.set_dpi(DPI)
         away = 1.0 if panel.y[position] >= 0.0 else -1.0
-        for dx, dy in ((0.0, 1.0), (0.62, 0.4), (-0.62, 0.4), (0.62, -0.9), (-0.62, -0.9), (0.0, 2.1)):
+        for dx, dy in PLACES if width < DPI else PLACES[:1]:
             cx, cy = x + dx * (width + 12.0), y + away * dy * (0.5 * height + 11.0)
             box = (cx - 0.5 * width - 3.0, cy - 0.5 * height, cx + 0.5 * width + 3.0, cy + 0.5 * height)
             free = all(box[2] < b[0] or b[2] < box[0] or box[3] < b[1] or b[3] < box[1] for b in taken)

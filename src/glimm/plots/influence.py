@@ -44,7 +44,8 @@ def influence_picture(found: Deletion, term: str | None, top: Any, title: str | 
     else:
         axis = found.by if len(names) <= 25 else f"{len(names)} levels of {found.by}, in their order"
     most = float(np.nanmax(found.cooks))
-    first, alike = int(np.nanargmax(found.cooks)), int(np.sum(found.cooks >= most * (1.0 - ALIKE))) - 1
+    equal = np.flatnonzero(found.cooks >= most * (1.0 - ALIKE))
+    first, alike = int(equal[0]), len(equal) - 1
     like = f", or {'another' if alike == 1 else f'one of {alike} others'} like it," if alike else ""
     said = title or f"Leaving out {unit} {names[first]}{like} moves the estimates most (Cook's distance {most:.2g})"
     listed = ", ".join(f"{names[u]} ({found.cooks[u]:.2g})" for u in order)
@@ -65,7 +66,8 @@ def largest(values: Floats, top: int) -> list[int]:
     """
     out: list[int] = []
     near = max(1.0, CLOSE * len(values))
-    for u in np.argsort(-np.nan_to_num(values, nan=-1.0), kind="stable").tolist():
+    rough = np.nan_to_num(values, nan=-1.0) / max(float(np.nanmax(values, initial=0.0)), 1e-300)
+    for u in np.argsort(-np.round(rough, 6), kind="stable").tolist():
         if len(out) == top or not np.isfinite(values[u]):
             break
         if not any(abs(values[u] - values[v]) <= ALIKE * abs(values[v]) and abs(u - v) <= near for v in out):
