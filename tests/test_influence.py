@@ -216,7 +216,7 @@ def test_deviance_and_coefficients_without_a_unit_are_generalised_least_squares(
     data = frame()
     fit = glimm.glmm("y ~ x + (1 + x | g)", data, weights="weight", reml=reml)
     record = fit.record
-    units = find_units(record, "model", by)
+    units = find_units(record, by)
     effects = working_effects(record.design.mean.random[0])
     deviance, found = _solution(Products(record, effects, units), record.layouts[0].root(record.work_theta), reml)
     sigma = fit.varcorr()

@@ -166,6 +166,23 @@ def test_parameters_estimated_together_need_refits():
         fit.influence()
 
 
+def test_a_grouping_called_row_is_not_mistaken_for_rows():
+    data = frame().rename(columns={"g": "row"})
+    fit = glimm.glmm("y ~ x + (1 | row)", data)
+    other = glimm.glmm("y ~ x + (1 | g)", frame())
+    np.testing.assert_allclose(fit.influence()["cooks_distance"], other.influence()["cooks_distance"])
+    assert len(fit.plot_influence().axes) == 2
+    with pytest.raises(glimm.GlimmError, match="a column of the model has this name"):
+        fit.influence("row")
+
+
+def test_a_singular_covariance_is_said():
+    with pytest.warns(glimm.GlimmWarning, match="far too small"):
+        fit = glimm.gee("y ~ x + t", frame()[frame()["g"] < 2], groups="g")
+    with pytest.warns(glimm.GlimmWarning, match=r"Cook's distance is NaN: the covariance of the coefficients \(robust"):
+        fit.influence("row")
+
+
 # ---------------------------------------------------------------- the picture
 
 

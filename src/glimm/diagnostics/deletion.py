@@ -39,7 +39,7 @@ class Deletion:
 
     by : "row", or what the units are levels of; units : (K,) row numbers or levels; rows : (K,) rows in each; terms : (p,) names
     cooks : (K,); dfbetas : (K, p); others : (m,) names; changes : (K, m) of them; leverage : (K,) of rows of a GLM
-    lost : units without which there is no such model, NaN in all columns, each with the reason
+    single : the units are rows; lost : units without which there is no such model, NaN in all columns, each with the reason
     """
 
     by: str
@@ -53,6 +53,7 @@ class Deletion:
     changes: Floats
     leverage: Floats | None
     lost: dict[Any, str]
+    single: bool = False
 
     def columns(self) -> dict[str, Any]:
         """As columns of a table."""
@@ -72,7 +73,7 @@ def influence(
         raise GlimmError(f"influence: method={method!r} is not there: {suggest(method, METHODS)}")
     if record.solution.code in ("not_converged", "separated"):
         warnings.warn(f"influence: of a fit that is not to be used as it is: {record.solution.message}", GlimmWarning, stacklevel=level)
-    units = find_units(record, inference.vcov, by)
+    units = find_units(record, by)
     if len(units.levels) < 2:
         raise GlimmError(f"influence: {units.name!r} has a single level in the rows used: nothing would be left without it")
     control = Control(threads=threads)
@@ -80,10 +81,13 @@ def influence(
         record = _timed(record, units)
     own: dict[str, Clusters] = dict(record.design.clusters) if isinstance(record, GeeRecord) else {}
     lost = lost_units(record.design, units, own, control.n_threads)
-    with Progress("influence", len(units.levels) if method == "refit" else 1, progress) as bar:
+    with Progress("influence", len(units.levels), progress) as bar:
         moved = refits(record, units, lost, control, bar) if method == "refit" else _one_step(record, units, bar)
     lost = {u: (moved.lost | lost)[u] for u in sorted(moved.lost | lost)}
     found = _deletion(record, inference, units, method, moved, lost)
+    if not np.isfinite(inverse_or_nan(inference.work)).all():
+        words = f"influence: Cook's distance is NaN: the covariance of the coefficients ({inference.label}) is singular"
+        warnings.warn(words, GlimmWarning, stacklevel=level)
     if lost:
         warnings.warn(_said(found), GlimmWarning, stacklevel=level)
     return found
@@ -132,6 +136,7 @@ def _deletion(record: Record, inference: Inference, units: Units, method: str, m
         changes=changes,
         leverage=moved.leverage,
         lost={units.levels[u]: reason for u, reason in lost.items()},
+        single=units.single,
     )
 
 
@@ -152,5 +157,5 @@ def _said(found: Deletion) -> str:
     listed = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
     reasons = list(dict.fromkeys(found.lost.values()))
     more = f" (of others: {reasons[1]})" if len(reasons) > 1 else ""
-    unit = "row" if found.by == "row" else found.by
-    return f"influence: {len(names)} of {len(found.units)} units are NaN ({unit} {listed}). Without {unit} {names[0]}: {reasons[0]}{more}"
+    counted = f"{len(names)} of {len(found.units)} units are NaN ({found.by} {listed})"
+    return f"influence: {counted}. Without {found.by} {names[0]}: {reasons[0]}{more}"

@@ -53,9 +53,10 @@ class Moved:
 def glm_step(record: GlmRecord, units: Units) -> Moved:
     """Rows by their leverages, other units by their information."""
     if not record.family.orthogonal:
+        own = f" and {', '.join(record.family.estimated)}" if record.family.free else ""
         raise NotYetError(
-            f"influence: one step is not there for family {record.family.name!r}, whose coefficients and parameters are estimated "
-            "together: use method='refit'"
+            f"influence: one step is not there for family {record.family.name!r}, whose coefficients{own} are estimated by the joint Hessian: "
+            "use method='refit'"
         )
     nothing = np.zeros((len(units.levels), 0))
     d1, w = glm_estimator.row_terms(record)

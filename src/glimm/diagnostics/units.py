@@ -23,41 +23,42 @@ TOLERANCE = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Units:
-    """name : "row", or what the levels are of; levels : (K,); codes : (n,) unit of each row used; order, starts : rows by unit."""
+    """What is left out.
+
+    name : "row", or what the levels are of; levels : (K,); codes : (n,) unit of each row used; order, starts : rows by unit
+    single : every unit is one row, in the rows' order
+    """
 
     name: str
     levels: NDArray[Any]
     codes: Codes
     order: Ints
     starts: Ints
+    single: bool = False
 
     @property
     def sizes(self) -> Ints:
         """(K,) rows of each."""
         return np.diff(self.starts)
 
-    @property
-    def single(self) -> bool:
-        """Whether every unit is one row, in the rows' order."""
-        return self.name == "row"
-
     def rest(self, unit: int) -> Ints:
         """Rows that stay without a unit."""
         return np.flatnonzero(self.codes != unit)
 
 
-def find_units(record: Record, vcov: Any, by: Any) -> Units:
+def find_units(record: Record, by: Any) -> Units:
     """The units that `by` names; see `fit.influence`. Raises GlimmError for what the fit does not have."""
-    if by is None:
-        by = "row" if isinstance(record, GlmRecord) else "cluster"
-    if not isinstance(by, str):
-        raise GlimmError(f"influence: by must be 'row', 'cluster', a grouping or a column of the model, not {type(by).__name__}")
     design = record.design
-    if by == "row":
+    groups = list(dict.fromkeys([*design.clusters, *(term.group for term in design.mean.random), *design.columns]))
+    if by is not None and not isinstance(by, str):
+        raise GlimmError(f"influence: by must be 'row', 'cluster', a grouping or a column of the model, not {type(by).__name__}")
+    if by == "row" and by in groups:
+        raise GlimmError("influence: by='row' would be single rows, but a column of the model has this name: give the column another")
+    if by == "row" or (by is None and isinstance(record, GlmRecord)):
         codes = np.arange(design.n, dtype=np.int32)
-        return Units("row", design.rows, codes, np.arange(design.n), np.arange(design.n + 1))
-    if by == "cluster":
-        by = _clusters(record, vcov)
+        return Units("row", design.rows, codes, np.arange(design.n), np.arange(design.n + 1), True)
+    if by is None or (by == "cluster" and by not in groups):
+        by = _clusters(record)
     if by in design.clusters:
         clusters = design.clusters[by]
         return _units(by, clusters.levels, row_codes(clusters).astype(np.int32))
@@ -66,12 +67,11 @@ def find_units(record: Record, vcov: Any, by: Any) -> Units:
             return _units(by, term.levels, term.refs)
     if by in design.columns:
         return _column(design, by)
-    groups = dict.fromkeys([*design.clusters, *(term.group for term in design.mean.random), *design.columns])
     other = "; of a GLM another column can be named at the door, vcov={'cluster': ...}" if isinstance(record, GlmRecord) else ""
     raise GlimmError(f"influence: by={by!r} is not a grouping or a column of the model: {suggest(by, ['row', 'cluster', *groups])}{other}")
 
 
-def _clusters(record: Record, vcov: Any) -> str:
+def _clusters(record: Record) -> str:
     """The name of a fit's clusters."""
     design = record.design
     if isinstance(record, GeeRecord):

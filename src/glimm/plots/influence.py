@@ -35,11 +35,11 @@ def influence_picture(found: Deletion, term: str | None, top: Any, title: str | 
     shown = found.terms[column]
     dfbetas = found.dfbetas[:, column]
     order, here = largest(found.cooks, top), largest(np.abs(dfbetas), top)
-    x = np.asarray(found.units, dtype=np.float64) if found.by == "row" else np.arange(1.0, len(names) + 1.0)
+    x = np.asarray(found.units, dtype=np.float64) if found.single else np.arange(1.0, len(names) + 1.0)
     upper = Stems("Cook's distance", x, found.cooks, [(u, names[u]) for u in order])
     lower = Stems(f"dfbetas of {shown}", x, dfbetas, [(u, names[u]) for u in here])
-    unit = "row" if found.by == "row" else found.by
-    if found.by == "row":
+    unit = found.by
+    if found.single:
         axis = "row of the data (counting from 0)"
     else:
         axis = found.by if len(names) <= 25 else f"{len(names)} levels of {found.by}, in their order"
@@ -55,7 +55,7 @@ def influence_picture(found: Deletion, term: str | None, top: Any, title: str | 
         f"Each stem is one {unit} left out ({how}). Below: by how many standard errors the {shown} coefficient is larger with "
         f"the {unit} than without it.{lost}"
     )
-    return draw((upper, lower), names if found.by != "row" else None, (said, detail, axis), f"{said}. {detail} Largest: {listed}.")
+    return draw((upper, lower), None if found.single else names, (said, detail, axis), f"{said}. {detail} Largest: {listed}.")
 
 
 def largest(values: Floats, top: int) -> list[int]:
