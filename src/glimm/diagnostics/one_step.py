@@ -55,7 +55,7 @@ def glm_step(record: GlmRecord, units: Units) -> Moved:
     if not record.family.orthogonal:
         own = f" and {', '.join(record.family.estimated)}" if record.family.free else ""
         raise NotYetError(
-            f"influence: one step is not there for family {record.family.name!r}, whose coefficients{own} are estimated by the joint Hessian: "
+            f"influence: one step is not there for family {record.family.name!r}, whose coefficients{own} are estimated together: "
             "use method='refit'"
         )
     nothing = np.zeros((len(units.levels), 0))
