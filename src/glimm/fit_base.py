@@ -38,7 +38,6 @@ LATER: Final = MappingProxyType(
     {
         "qic": "compare working correlations by the robust standard errors, bse",
         "to_dict": "pickle the fit",
-        "check": "plot resid() against fittedvalues, and read record.solution",
     }
 )
 """Names of later releases, and what to do until then; asking for one is an AttributeError, so that hasattr is False."""
@@ -330,9 +329,9 @@ class Fit(Bridges, Checks, Outside):
     def summary(self, *, level: float = 0.95) -> Summary:
         """The fit in words and numbers: text, which a prompt shows as it is printed and a notebook as HTML.
 
-        level : of the confidence intervals
+        level : of the confidence intervals. Errors and warnings of `check()` stand in it, in short.
         """
-        return summary_text(self.model, self.record, self.inference, level)
+        return summary_text(self.model, self.record, self.inference, level, self._checked.findings)
 
     def _repr_html_(self) -> str:
         return self.summary()._repr_html_()

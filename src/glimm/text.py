@@ -144,6 +144,16 @@ def listed(items: Sequence[str], last: str = "and") -> str:
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} {last} {items[-1]}" if items else ""
 
 
+def sized(sizes: NDArray[np.int64]) -> str:
+    """Rows of clusters in words.
+
+    >>> sized(np.array([4, 4, 4])), sized(np.array([1, 4, 4]))
+    ('4 rows each', '1 to 4 rows, median 4')
+    """
+    low, middle, high = int(sizes.min()), float(np.median(sizes)), int(sizes.max())
+    return f"{counted(low, 'row')} each" if low == high else f"{low} to {high} rows, median {middle:g}"
+
+
 def extremes(sizes: NDArray[np.int64]) -> str:
     """Sizes of clusters in words.
 

@@ -21,8 +21,8 @@ from ..kernels.matrix import Floats, Ints
 from . import rank
 from .clusters import make_clusters, read_time
 from .effects import random_terms
-from .inputs import Inputs, read_inputs, used_rows
-from .records import Clusters, Design, Part, RandomTerm, Spec
+from .inputs import read_inputs, used_rows
+from .records import Clusters, Design, Inputs, Part, RandomTerm, Spec
 from .response import make_response
 from .words import in_words
 
@@ -77,6 +77,7 @@ def build_design(spec: Spec, data: Any) -> Design:
         ),
         labels=frame.labels(rows),
         columns={name: inputs.column(name) for name in needed},
+        inputs=None if rows is None else inputs,
     )
 
 

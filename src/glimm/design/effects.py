@@ -18,8 +18,7 @@ from ..data.records import Bar, Variable
 from ..errors import GlimmError
 from ..kernels.matrix import Codes, Floats, Ints
 from . import rank
-from .inputs import Inputs
-from .records import RandomTerm
+from .records import Inputs, RandomTerm
 from .structured import check_structure, continuous
 from .words import in_words
 

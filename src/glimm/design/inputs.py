@@ -6,7 +6,6 @@ used = rows where no column of the model is missing; the losses are counted by v
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,32 +21,8 @@ from ..data.terms import parse_terms
 from ..data.text import plain_name
 from ..errors import GlimmError
 from ..kernels.matrix import Ints
-from .records import Spec
+from .records import Inputs, Spec
 from .response import response_variables
-
-
-@dataclass(frozen=True, slots=True)
-class Inputs:
-    """Columns over the caller's rows.
-
-    variables : columns of the formula, by name
-    arguments : "weights", "offset", "exposure", "time" as given, where given
-    groupings : random-effect groupings, GEE groups and cluster columns, by name, all factors; combinations of columns as "a:b"
-    columns : the columns among the groupings and behind their combinations
-    groups : name of the GEE groups among the groupings
-    """
-
-    variables: Mapping[str, Variable]
-    arguments: Mapping[str, Variable]
-    groupings: Mapping[str, Variable]
-    columns: Mapping[str, Variable]
-    groups: str | None
-
-    def column(self, name: str) -> Variable:
-        """A column of the formula, or one named as an argument."""
-        if name in self.variables:
-            return self.variables[name]
-        return next(variable for variable in self.arguments.values() if variable.name == name)
 
 
 def read_inputs(spec: Spec, formula: Formula, frame: Frame) -> Inputs:

@@ -36,6 +36,30 @@ class Spec:
 
 
 @dataclass(frozen=True, slots=True)
+class Inputs:
+    """Columns over the caller's rows.
+
+    variables : columns of the formula, by name
+    arguments : "weights", "offset", "exposure", "time" as given, where given
+    groupings : random-effect groupings, GEE groups and cluster columns, by name, all factors; combinations of columns as "a:b"
+    columns : the columns among the groupings and behind their combinations
+    groups : name of the GEE groups among the groupings
+    """
+
+    variables: Mapping[str, Variable]
+    arguments: Mapping[str, Variable]
+    groupings: Mapping[str, Variable]
+    columns: Mapping[str, Variable]
+    groups: str | None
+
+    def column(self, name: str) -> Variable:
+        """A column of the formula, or one named as an argument."""
+        if name in self.variables:
+            return self.variables[name]
+        return next(variable for variable in self.arguments.values() if variable.name == name)
+
+
+@dataclass(frozen=True, slots=True)
 class RandomTerm:
     """Random effects of one grouping factor: row i adds z_i'b_refs(i), b_j ~ N(0, Lambda Lambda').
 
@@ -127,6 +151,7 @@ class Design:
     spec : how new data are read in the same way; holds no rows
     labels : the pandas index of the used rows, None for other kinds of frame
     columns : what a prediction needs (`spec.variables`), over all of the caller's rows, shared with the caller's data where it can be
+    inputs : every column of the call over all of the caller's rows, to ask which were left out; None where none was
     """
 
     y: Floats
@@ -141,6 +166,7 @@ class Design:
     spec: Encoding
     labels: Any = None
     columns: Mapping[str, Variable] = field(default_factory=dict)
+    inputs: Inputs | None = None
 
     @property
     def n(self) -> int:

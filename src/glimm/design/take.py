@@ -20,7 +20,7 @@ def take_rows(design: Design, rows: Ints, copy: Ints | None = None) -> Design:
     """The design of these rows.
 
     rows : (m,) positions among the rows used; copy : (m,) equal levels of different copies become different levels, None for one copy
-    `columns`, `rows`, `labels` and the account of missing values stay those of the whole.
+    `columns`, `inputs`, `rows`, `labels` and the account of missing values stay those of the whole.
     """
     part = design.mean
     terms = tuple(_term(term, rows, copy) for term in part.random)

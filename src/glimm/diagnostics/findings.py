@@ -25,6 +25,7 @@ class Finding:
     code : a stable name, with a page of its own in the documentation; severity : a key of `SEVERITIES`
     sentence : what was seen; evidence : the numbers behind it, by name; consequence : what it does to the results; remedy : what to do
     weight : rank among findings of one severity, the largest first
+    shown : a table to show with it, rows of words, the first of them heads; told : the solution's sentence says what was seen already
     """
 
     code: str
@@ -34,6 +35,8 @@ class Finding:
     remedy: str
     evidence: Mapping[str, Any] = field(default_factory=dict)
     weight: float = 0.0
+    shown: tuple[tuple[str, ...], ...] = ()
+    told: bool = False
 
     def __str__(self) -> str:
         return f"{self.severity}: {self.sentence} ({self.code})"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal, NamedTuple
+
 import numpy as np
 
 from ..covariance.correlated import CORRELATED, n_sds, theta
-from ..covariance.layout import Curve, Layout, Shape, theta_names
-from ..design.records import RandomTerm
+from ..covariance.layout import Curve, Layout, Shape, Shapes, theta_names
+from ..design.records import Part, RandomTerm
+from ..family import Family
 from ..kernels import Optimum
 from ..kernels.matrix import Floats
 from ..records import Solution, SolutionCode
@@ -25,8 +28,8 @@ def mixed_solution(optimum: Optimum, shapes: tuple[Shape, ...], roots: tuple[Flo
     lost = [lost_rank(root, term) for shape, root, term in zip(shapes, roots, terms, strict=True) if shape.rank < shape.k]
     if lost:
         code = "boundary"
-        message = "; ".join(said for said, _ in lost)
-        active = tuple(name for _, names in lost for name in names)
+        message = "; ".join(one.said for one in lost)
+        active = tuple(name for one in lost for name in one.names)
     limits = [at_limit(shape, term) for shape, term in zip(shapes, terms, strict=True) if isinstance(shape, Curve) and shape.at_limit.any()]
     if limits:
         message = "; ".join([message] * (code == "boundary") + [said for said, _ in limits])
@@ -41,20 +44,25 @@ def mixed_solution(optimum: Optimum, shapes: tuple[Shape, ...], roots: tuple[Flo
     return Solution(code, message, optimum.evaluations, optimum.decrement, optimum.gradient, active)
 
 
-def lost_rank(root: Floats, term: RandomTerm) -> tuple[str, tuple[str, ...]]:
-    """What a covariance matrix without full rank says of the effects: variances of zero, correlations of one, or a combination."""
+class Lost(NamedTuple):
+    """What a covariance matrix without full rank says: kind, in words, and of which parameters."""
+
+    kind: Literal["variance", "correlation", "rank"]
+    said: str
+    names: tuple[str, ...]
+
+
+def lost_rank(root: Floats, term: RandomTerm) -> Lost:
+    """Variances of zero, correlations of one, or a combination of several effects."""
     sd = np.linalg.norm(root, axis=1)
     if term.times is not None or (term.structure in CORRELATED and CORRELATED[term.structure].one_sd and not sd.any()):
-        return f"the estimated variance of {term.group}.sd is zero: clusters differ no more than chance within them explains", (
-            f"{term.group}.sd",
-        )
+        return _no_variance((f"{term.group}.sd",))
     weight = sd * np.sqrt((term.z**2).mean(axis=0))
     zero = np.flatnonzero(weight <= NOTHING * max(float(weight.max(initial=0.0)), 1e-300))
     if not weight.any():
         zero = np.arange(len(sd))
     if len(zero):
-        names = tuple(f"{term.group}.{term.names[c]}" for c in zero)
-        return f"the estimated variance of {', '.join(names)} is zero: clusters differ no more than chance within them explains", names
+        return _no_variance(tuple(f"{term.group}.{term.names[c]}" for c in zero))
     pairs = [
         (a, b, float(root[a] @ root[b]) / (sd[a] * sd[b]))
         for b in range(len(sd))
@@ -64,13 +72,16 @@ def lost_rank(root: Floats, term: RandomTerm) -> tuple[str, tuple[str, ...]]:
     if pairs:
         said = ", ".join(f"{term.names[a]} and {term.names[b]} of {term.group} is {r:+.0f}" for a, b, r in pairs)
         names = tuple(f"{term.group}.{term.names[b]}.{term.names[a]}" for a, b, _ in pairs)
-        return f"the estimated correlation of {said}: the data do not tell these effects apart", names
+        return Lost("correlation", f"the estimated correlation of {said}: the data do not tell these effects apart", names)
     rank = int(np.linalg.matrix_rank(root / sd[:, None], tol=1e-8))
     rest = "one is a combination" if len(sd) - rank == 1 else f"{len(sd) - rank} of them are combinations"
-    return (
-        f"the estimated covariance matrix of the {len(sd)} effects of {term.group} has rank {rank}: {rest} of the others",
-        (f"{term.group}.{term.names[-1]}",),
-    )
+    said = f"the estimated covariance matrix of the {len(sd)} effects of {term.group} has rank {rank}: {rest} of the others"
+    return Lost("rank", said, (f"{term.group}.{term.names[-1]}",))
+
+
+def _no_variance(names: tuple[str, ...]) -> Lost:
+    said = f"the estimated variance of {', '.join(names)} is zero: clusters differ no more than chance within them explains"
+    return Lost("variance", said, names)
 
 
 def at_limit(curve: Curve, term: RandomTerm) -> tuple[str, tuple[str, ...]]:
@@ -85,6 +96,17 @@ def at_limit(curve: Curve, term: RandomTerm) -> tuple[str, tuple[str, ...]]:
     if len(curve.free) > m + 1:
         said = f"the estimated correlations of {term.group} are at the limit of what {term.structure} can have, a singular matrix"
     return f"{said}: the data do not tell these effects apart" if shown != "infinite" else said, tuple(names.tolist())
+
+
+def parameter_names(part: Part, shapes: Shapes, family: Family | None) -> tuple[str, ...]:
+    """What the entries of (beta | theta of each term | psi) are; family : None where it has no parameters in the vector (an LMM)."""
+    random = [
+        name if s.complete and len(names) == s.size else f"{term.group} ({term.structure}, {j + 1} of {s.size})"
+        for term, s in zip(part.random, shapes, strict=True)
+        for names in (theta_names(term.structure, term.names, term.group),)
+        for j, name in enumerate(names[: s.size])
+    ]
+    return (*part.names, *random, *(family.estimated if family is not None else ()))
 
 
 def weakest(curvature: Floats, names: tuple[str, ...]) -> tuple[float, dict[str, float]]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..covariance.layout import Shapes, start_of, theta_names, total
+from ..covariance.layout import Shapes, start_of, total
 from ..design.coordinates import to_named, to_working
 from ..design.records import Design
 from ..errors import GlimmError
@@ -23,7 +23,7 @@ from ..records import MixedRecord, Solution
 from ..version import VERSION
 from .boundary import Search, Settled, settle
 from .control import Control
-from .ending import mixed_solution, weakest
+from .ending import mixed_solution, parameter_names, weakest
 from .irls import mean_rows
 from .joint import begin, without_end
 from .mixed_engines import MixedEnd, MixedEngine, OneFactor, mixed_engine, model_errors
@@ -268,7 +268,7 @@ def _solution(problem: Problem, found: Settled, every_root: tuple[Floats, ...], 
             )
             message = f"the estimates lie {near}, so that it has no curvature there: no standard errors"
         elif not positive_definite(curvature):
-            eigenvalue, direction = weakest(curvature, _names(problem, found.shapes))
+            eigenvalue, direction = weakest(curvature, parameter_names(design.mean, found.shapes, family))
             listed = ", ".join(f"{share:+.2f} {name}" for name, share in direction.items())
             message = (
                 "the log-likelihood is not curved downwards at the end "
@@ -290,17 +290,6 @@ def _solution(problem: Problem, found: Settled, every_root: tuple[Floats, ...], 
         message = f"{said}; {solution.message}" if unexplained else said
         solution = replace(solution, code="separated", message=message)
     return replace(solution, evidence=evidence or None)
-
-
-def _names(problem: Problem, shapes: Shapes) -> tuple[str, ...]:
-    """What the entries of a vector are: terms, then each term's covariance parameters, then the family's."""
-    random = [
-        name if s.complete and len(names) == s.size else f"{t.term.group} ({t.term.structure}, {j + 1} of {s.size})"
-        for t, s in zip(problem.terms, shapes, strict=True)
-        for names in (theta_names(t.term.structure, t.term.names, t.term.group),)
-        for j, name in enumerate(names[: s.size])
-    ]
-    return (*problem.design.mean.names, *random, *problem.family.parameters)
 
 
 def _typical_means(problem: Problem, beta: Floats) -> Floats:

@@ -83,17 +83,52 @@ def summed(up: Floats, down: Floats, points: int) -> LaplaceError:
     return LaplaceError(top + float(np.log(mean)), float(pairs.std(ddof=1) / np.sqrt(len(pairs)) / mean), effective, logs.size, points)
 
 
+def leading_error(record: MixedRecord) -> float | None:
+    """log L by quadrature over the term with most levels minus that by Laplace, effects of the other terms held at their modes.
+
+    None where that term has a structure, or too many effects for quadrature.
+    """
+    at = max(range(len(record.layouts)), key=lambda k: len(record.design.mean.random[k].levels))
+    lead = working_effects(record.design.mean.random[at])
+    if lead.term.structure not in ENTRIES or lead.q not in POINTS:
+        return None
+    eta = np.zeros(record.design.n) if record.design.mean.offset is None else record.design.mean.offset.copy()
+    for k, (term, effects) in enumerate(zip(record.design.mean.random, record.effects, strict=True)):
+        if k != at:
+            eta += np.einsum("ij,ij->i", term.z, effects[term.places])
+    given = Given(record, lead, at)
+    by_points, by_laplace = (given.deviance(eta, points) for points in (POINTS[lead.q], 1))
+    return None if by_points is None or by_laplace is None else -0.5 * (by_points - by_laplace)
+
+
+class Given:
+    """The term `at` alone, with a linear predictor for everything else of the random part."""
+
+    def __init__(self, record: MixedRecord, lead: Effects, at: int) -> None:
+        design, part = record.design, record.design.mean
+        self.design, self.lead = design, lead
+        self.order, self.starts = by_level(lead.term)
+        self.arranged = [None if a is None else a[self.order] for a in (design.trials, design.weights)]
+        self.layout = only((record.layouts[at],))
+        self.one = OneFactor(design, record.family, lead, self.order, self.starts, 1, {})
+        x = np.concatenate([to_working(part, record.vector[record.blocks["mean"]]), record.work_theta[slices(record.layouts)[at]]])
+        self.vector, _ = self.one.spread_out(self.layout, np.concatenate([x, record.vector[record.blocks["family"]]]))
+
+    def deviance(self, eta: Floats, points: int) -> float | None:
+        """-2 log L with eta (n,) as offset; None where it cannot be evaluated."""
+        part, design, q = self.design.mean, self.design, self.lead.q
+        rows = Rows(part.matrix, part.center, part.scale, design.y, design.size, eta, self.order, 1)
+        model = MixedModel(rows, self.starts, self.lead.taken(self.layout.order), q, *self.arranged)
+        value = model.quadrature(*self.one.kernels, self.vector, 0, *rule(points, q))
+        return value.deviance if value.ok else None
+
+
 def collapsed(record: MixedRecord, engine: AnyDesign, lead: Effects, points: int, e: Floats) -> Floats:
     """(d,) log p(y, v) - log q(v) - Laplace log L, for v of draws e."""
     design, part = record.design, record.design.mean
     every, squares, half_logdet = engine.model.draws(e)
-    order, starts = by_level(lead.term)
-    arranged = [None if a is None else a[order] for a in (design.trials, design.weights)]
     leading = engine.model.leading()
-    layout = only((record.layouts[leading],))
-    one = OneFactor(design, record.family, lead, order, starts, 1, {})
-    x = np.concatenate([to_working(part, record.vector[record.blocks["mean"]]), record.work_theta[slices(record.layouts)[leading]]])
-    vector, _ = one.spread_out(layout, np.concatenate([x, record.vector[record.blocks["family"]]]))
+    given = Given(record, lead, leading)
     out = np.empty(len(every))
     for d, u in enumerate(every):
         eta = np.zeros(design.n) if part.offset is None else part.offset.copy()
@@ -103,8 +138,6 @@ def collapsed(record: MixedRecord, engine: AnyDesign, lead: Effects, points: int
                 b = placed_effects(t, s, record.work_theta[theta], u[k])
                 eta += np.einsum("ij,ij->i", t.term.z, b[t.term.places])
                 spheres += float(u[k] @ u[k])
-        rows = Rows(part.matrix, part.center, part.scale, design.y, design.size, eta, order, 1)
-        model = MixedModel(rows, starts, lead.taken(layout.order), lead.q, *arranged)
-        value = model.quadrature(*engine.kernels, vector, 0, *rule(points, lead.q))
-        out[d] = -0.5 * value.deviance - 0.5 * spheres - half_logdet + 0.5 * squares[d] - record.llf if value.ok else -np.inf
+        value = given.deviance(eta, points)
+        out[d] = -np.inf if value is None else -0.5 * value - 0.5 * spheres - half_logdet + 0.5 * squares[d] - record.llf
     return out

@@ -21,8 +21,9 @@ from ..inference.covariance import named as as_named
 from ..kernels.matrix import Floats, Ints
 from ..records import GeeRecord, GlmRecord, MixedRecord, Record
 from ..text import listed
-from . import effects, tables, words
+from . import effects, losses, tables, words
 from .effects import Effect, Effects
+from .losses import NOTHING, Told
 from .sections import Items, Section
 from .side_by_side import Column, Model, body, explanations, heading
 
@@ -33,25 +34,31 @@ class Compared:
     """Fits side by side.
 
     models : one per fit; columns : one per fit and kind of standard errors; notes : what the reader must know, in sentences
-    effect : the average effects of one variable, where they were asked for
+    effect : the average effects of one variable, where they were asked for; lost : what follows from rows left out
     """
 
     models: tuple[Model, ...]
     columns: tuple[Column, ...]
     notes: tuple[str, ...]
     effect: Effects | None = None
+    lost: Told = NOTHING
 
     @property
     def sections(self) -> tuple[Section, ...]:
         """What the text and the HTML come from."""
         between = () if self.effect is None else (effects.section(self.columns, self.effect),)
-        return (heading(self.models), body(self.columns), *between, self.items)
+        return (heading(self.models), body(self.columns), *between, *self.known_of_losses, self.items)
+
+    @property
+    def known_of_losses(self) -> tuple[Section, ...]:
+        """The regression of which rows were left out, where that is related to anything."""
+        return () if self.lost.table is None else (self.lost.table,)
 
     @property
     def items(self) -> Items:
         """What must be known when reading it."""
         said = [] if self.effect is None else effects.sentences(self.columns, self.effect)
-        return Items((*self.notes, *said, *explanations(self.models, self.columns)))
+        return Items((*self.notes, *said, *explanations(self.models, self.columns), *self.lost.sentences))
 
     def inference_of(self, model: Model) -> Inference:
         """The standard errors that a fit's last column shows: of a GLM beside clustered fits, the cluster-robust ones."""
@@ -115,7 +122,7 @@ def build(parts: Sequence[tuple[Record, Inference]], effect: Any = None, contras
         else:
             columns.append(Column(model, inference))
     found = None if effect is None else effects.find(columns, effect, contrast, values)
-    return Compared(models, tuple(columns), (*notes, *differences(models)), found)
+    return Compared(models, tuple(columns), (*notes, *differences(models)), found, losses.told(models))
 
 
 def named(records: Sequence[Record]) -> tuple[Model, ...]:
@@ -235,7 +242,8 @@ def differences(models: Sequence[Model]) -> list[str]:
     if len({r.design.mean.names for r in records}) > 1:
         notes.append("The fits do not have the same terms: a coefficient is given the other terms of its own fit.")
     if any(not np.array_equal(r.design.rows, records[0].design.rows) for r in records[1:]):
-        notes.append("The fits did not use the same rows, which is one more reason for different numbers.")
+        why = "The fits did not use the same rows, which is one more reason for different numbers."
+        notes.append(" ".join([why, *losses.unlike_rows(models)]))
     notes += unequal(records)
     if len({r.reml for r in records if isinstance(r, MixedRecord)}) > 1:
         notes.append("REML and ML fits are shown together: their log-likelihoods are not comparable, their coefficients are.")

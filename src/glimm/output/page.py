@@ -136,7 +136,7 @@ def comparison_page(comparison: Compared, averages: Sequence[Table], shown: Show
         section = effects.section(comparison.columns, comparison.effect)
         chapters.append(Chapter(f"Effect of {comparison.effect.variable}", (section,), pictures(forest)))
     chapters += [
-        Chapter("What to know when reading it", (comparison.items,)),
+        Chapter("What to know when reading it", (comparison.items, *comparison.known_of_losses)),
         Chapter("Population averages", tuple(averages), pictures(shown)),
     ]
     for m in comparison.models:

@@ -11,6 +11,7 @@ from typing import final
 from ..covariance.correlated import CORRELATED
 from ..covariance.working import working
 from ..data.records import Factor
+from ..diagnostics.findings import Finding
 from ..inference.covariance import Inference
 from ..inference.criteria import criteria
 from ..inference.parameters import family_parameters
@@ -19,6 +20,7 @@ from ..kernels.matrix import Floats
 from ..records import GeeRecord, GlmRecord, MixedRecord, Record
 from ..text import counted, decimals, figures, listed, number, p_value
 from . import tables, words
+from .diagnosis import short
 from .html import fragment
 from .sections import Column, Facts, Heading, Lines, Paragraph, Section, Table, interval_cell
 from .terminal import render
@@ -49,14 +51,16 @@ class Summary(str):
         return fragment(self.sections)
 
 
-def summary_text(model: str, record: Record, inference: Inference, level: float = 0.95) -> Summary:
+def summary_text(model: str, record: Record, inference: Inference, level: float = 0.95, findings: tuple[Finding, ...] = ()) -> Summary:
     """The summary.
 
-    model : the model's name in words, for the title; level : of the intervals. Returns text of at most 100 columns.
+    model : the model's name in words, for the title; level : of the intervals; findings : of its check
+    Returns text of at most 100 columns.
     """
     warning = [Paragraph(said)] if (said := words.unfinished(record)) else []
     last = Paragraph(words.meaning(record, inference))
-    sections = (Heading(model), *warning, header(record), *results(record, inference, level), last)
+    found = [Facts(tuple(rows))] if (rows := short(findings)) else []
+    sections = (Heading(model), *warning, header(record), *found, *results(record, inference, level), last)
     return Summary(render(sections, WIDTH), sections)
 
 

@@ -1,0 +1,52 @@
+"""All checks of one fit: what was found, most severe first, and what could not be looked at.
+
+record -> sight -> findings
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ..records import Record
+from .clusters import clusters
+from .findings import Finding, ranked
+from .losses import find
+from .predictors import predictors
+from .responses import responses
+from .search import search
+from .sight import Sight
+from .variances import variances
+
+Check = Callable[[Sight], Iterator[Finding]]
+
+CHECKS: Final[dict[str, Check]] = {
+    "the search and its Hessian": search,
+    "random effects": variances,
+    "predictors": predictors,
+    "clusters and time": clusters,
+    "the response and its family": responses,
+    "rows left out": lambda sight: iter(find(sight.record)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """findings : ranked; skipped : what was too large to be looked at, in words."""
+
+    findings: tuple[Finding, ...]
+    skipped: tuple[str, ...] = ()
+
+
+def check(record: Record, vcov: Any = "model") -> Checked:
+    """Every check of a fit."""
+    sight = Sight(record, vcov)
+    found = [finding for run in CHECKS.values() for finding in run(sight)]
+    return Checked(ranked(found), tuple(skipped(sight)))
+
+
+def skipped(sight: Sight) -> Iterator[str]:
+    """What needs more than there is room for."""
+    if sight.mixed is not None and sight.posterior is None:
+        yield "outlying clusters, dispersion and zeros: conditional variances of so many random effects are dear"

@@ -1,0 +1,180 @@
+"""How the search ended: an optimum or not, told by the Newton decrement g'H^-1 g in units of -2 log L, which no scale of a predictor moves.
+
+One Newton step lowers -2 log L by about the decrement d, and moves no estimate by more than sqrt(d) of its standard errors.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ..covariance.layout import theta_names
+from ..estimators.ending import SHARE, parameter_names, weakest
+from ..inference.covariance import theta_jacobian
+from ..kernels import positive_definite
+from ..records import GeeRecord, GlmRecord, MixedRecord
+from ..text import counted, figures, listed
+from .findings import Finding
+from .sight import Sight
+from .simpler import without_effects
+
+HARMLESS = 1e-4
+WEAK = 1e-4
+MANY_NAMES = 4
+
+
+def search(sight: Sight) -> Iterator[Finding]:
+    """Findings about where the search ended."""
+    record = sight.record
+    solution, evidence = record.solution, dict(record.solution.evidence or {})
+    flat = list(flatness(sight, sight.mixed)) if sight.mixed is not None and solution.code != "separated" else []
+    yield from flat
+    if solution.code == "not_converged" and not (flat and 0.0 <= solution.decrement < HARMLESS):
+        yield stopped(sight)
+    if solution.code == "boundary" and not solution.active:
+        yield at_end(sight)
+    note = str(evidence.get("note", ""))
+    if note.startswith("as many coefficients"):
+        yield Finding(
+            "no_residual_rows",
+            "warning",
+            f"{record.design.n} rows for {counted(record.design.mean.matrix.p, 'coefficient')}: the model fits every row exactly.",
+            "There are no standard errors, and the estimates say nothing of other rows.",
+            "Use fewer predictors, or more rows.",
+            {"rows": record.design.n, "coefficients": record.design.mean.matrix.p},
+        )
+
+
+def stopped(sight: Sight) -> Finding:
+    """The search did not reach an optimum, or stopped so near to it that it makes no difference."""
+    record = sight.record
+    solution = record.solution
+    d = float(solution.decrement)
+    evidence = {"decrement": d, "evaluations": solution.evaluations, "log_likelihood": float(getattr(record, "llf", math.nan))}
+    steps = "passes" if isinstance(record, GlmRecord | GeeRecord) else "evaluations"
+    if isinstance(record, MixedRecord) and not np.isfinite(record.curvature).all() and d < HARMLESS:
+        return Finding(
+            "no_curvature",
+            "error",
+            f"{solution.message[0].upper()}{solution.message[1:]}.",
+            "There are no standard errors, tests or intervals.",
+            f"Use link={record.family.default_link!r}, which allows every value of the linear predictor, or fewer terms.",
+            evidence,
+            2.0,
+        )
+    if isinstance(record, MixedRecord) and 0.0 <= d < HARMLESS:
+        return Finding(
+            "stopped_at_the_optimum",
+            "note",
+            f"The search was stopped after {solution.evaluations} {steps}, with a Newton decrement of {d:.1g} in -2 log L.",
+            f"A further step would move no estimate by more than {figures(math.sqrt(d), 2)} of its standard errors: nothing to report "
+            "changes.",
+            "Nothing, or raise max_iter, control=glimm.Control(max_iter=500).",
+            evidence,
+        )
+    told = f", where a step would still change -2 log L by about {figures(d, 2)}" if d > HARMLESS and math.isfinite(d) else ""
+    moved = f" An estimate may move by {figures(math.sqrt(d), 2)} standard errors in one step." if told else ""
+    ways = ["raise max_iter, control=glimm.Control(max_iter=500)"]
+    if sight.terms:
+        ways.append("fit fewer random effects")
+    if sight.record.design.mean.link.name != record.family.default_link:
+        ways.append(f"use link={record.family.default_link!r}")
+    return Finding(
+        "not_converged",
+        "error",
+        f"The search ended after {solution.evaluations} {steps} without an optimum{told}.",
+        f"These numbers are not the estimates.{moved}",
+        f"{listed(ways, 'or')[0].upper()}{listed(ways, 'or')[1:]}.",
+        evidence,
+        2.0,
+        told=True,
+    )
+
+
+def hessian(sight: Sight, record: MixedRecord, eigenvalue: float, direction: dict[str, float]) -> Finding:
+    """A Hessian that is not positive definite, along which parameters, and what informs them."""
+    shown = ", ".join(f"{share:+.2f} {name}" for name, share in list(direction.items())[:MANY_NAMES])
+    evidence: dict[str, Any] = {"eigenvalue": eigenvalue, "eigenvector": dict(direction)}
+    ways, informs = [], []
+    for term in sight.terms:
+        names = [name for name in direction if name.startswith(f"{term.group}.")]
+        if not names:
+            continue
+        sizes = sight.sizes(term)
+        several = int(np.sum(sizes > len(term.names)))
+        mean = float(sizes.mean())
+        evidence |= {f"levels of {term.group}": len(sizes), f"rows per level of {term.group}": mean}
+        informs.append(
+            f"{listed(names)} rest{'s' if len(names) == 1 else ''} on {len(sizes)} levels of {term.group} with {figures(mean, 3)} rows on "
+            f"average, {several} of them with more rows than the {counted(len(term.names), 'effect')} of a level"
+        )
+        effects = {name.rpartition(".")[2] for name in names} & set(term.names)
+        drop = [name for name in term.names if name in effects and name != "Intercept"] or list(term.names)
+        ways.append(without_effects(sight.record.design, term, drop))
+    fixed = [name for name in direction if name in sight.record.design.mean.names]
+    if len(fixed) > 1 and not ways:
+        ways.append(f"leave one of {listed(fixed)} out")
+    said = f" {'; '.join(informs)}." if informs else ""
+    remedy = f"Fit {listed([f'{way!r}' if '~' in way else way for way in ways], 'or')}." if ways else "Use fewer parameters."
+    return Finding(
+        "hessian_not_positive_definite",
+        "error",
+        f"The Hessian of -log L is not positive definite: moving {shown} together does not lower the likelihood "
+        f"(eigenvalue {eigenvalue:.2g} with a diagonal of ones).{said}",
+        "The data do not tell these parameters apart, so none of them has a standard error; predictions and log L may still stand.",
+        remedy,
+        evidence,
+        3.0,
+        told=True,
+    )
+
+
+def flatness(sight: Sight, record: MixedRecord) -> Iterator[Finding]:
+    """A Hessian that is not positive definite, or hardly so along covariance parameters."""
+    if record.linear or not np.isfinite(record.curvature).all() or not len(record.curvature):
+        return
+    names = parameter_names(record.design.mean, record.layouts, record.family)
+    value, direction = weakest(record.curvature, names)
+    if value <= 0.0 or not positive_definite(record.curvature):
+        yield hessian(sight, record, value, named_direction(record))
+    elif value < WEAK and any(name not in record.design.mean.names for name in direction):
+        yield Finding(
+            "nearly_undetermined",
+            "warning",
+            f"The likelihood is almost flat where {', '.join(f'{v:+.2f} {k}' for k, v in direction.items())} move together "
+            f"(eigenvalue {value:.1g} of its Hessian with a diagonal of ones).",
+            "These parameters are hardly told apart: their standard errors are large and rest on a curvature that is nearly lost.",
+            "Use fewer covariance parameters, or more clusters.",
+            {"eigenvalue": value, "eigenvector": direction},
+        )
+
+
+def named_direction(record: MixedRecord) -> dict[str, float]:
+    """The eigenvector of the smallest eigenvalue in the parameters as reported: d = J (v / sqrt(diag)), each over its own size."""
+    root = np.sqrt(np.maximum(np.abs(np.diag(record.curvature)), 1e-300))
+    vectors = np.linalg.eigh(record.curvature / np.outer(root, root))[1]
+    jacobian = theta_jacobian(record) / root
+    moved = jacobian @ vectors[:, 0] / np.maximum(np.linalg.norm(jacobian, axis=1), 1e-300)
+    moved *= np.sign(moved[np.argmax(np.abs(moved))]) / np.linalg.norm(moved)
+    random = [name for term in record.design.mean.random for name in theta_names(term.structure, term.names, term.group)]
+    names = (*record.design.mean.names, *random, *record.family.estimated)
+    order = [j for j in np.argsort(-np.abs(moved)) if abs(moved[j]) >= SHARE]
+    return {names[j]: float(moved[j]) for j in order}
+
+
+def at_end(sight: Sight) -> Finding:
+    """A parameter of the family, or the residual variance, that ran to where the model is a simpler one."""
+    message = sight.record.solution.message
+    seen, _, instead = message.partition(": ")
+    return Finding(
+        "parameter_without_end",
+        "warning",
+        f"{seen[0].upper()}{seen[1:]}.",
+        "The estimate is where the search ends, not where the likelihood has a maximum; its standard error means nothing.",
+        f"{instead[0].upper()}{instead[1:]}." if instead else "Use the simpler model.",
+        {"message": message},
+        1.0,
+    )

@@ -1,0 +1,144 @@
+"""What the checks of one fit look at, worked out once and only where a check asks for it.
+
+The marginal GLM, y ~ fixed part with rows taken as independent, stands for what the predictors leave unexplained; a GLM is its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ..design.clusters import gather, row_codes
+from ..design.records import Clusters, RandomTerm
+from ..errors import GlimmError
+from ..estimators.conditional import conditional_variances
+from ..estimators.control import Control
+from ..estimators.glm import fit_glm, row_terms
+from ..estimators.residuals import pearson_residuals
+from ..estimators.scores import outermost
+from ..inference.criteria import fitted, own_psi
+from ..inference.distributions import DISTRIBUTIONS, Distribution
+from ..kernels import mean
+from ..kernels.matrix import Codes, Floats, Ints
+from ..records import GeeRecord, GlmRecord, MixedRecord, Record
+
+MOST_EFFECTS = 20_000
+MOST_CELLS = 20_000_000
+
+
+@dataclass(frozen=True)
+class Sight:
+    """A record and what is seen of it. vcov : as asked at the door."""
+
+    record: Record
+    vcov: Any = "model"
+
+    @property
+    def mixed(self) -> MixedRecord | None:
+        """The record where it is a mixed model's."""
+        return self.record if isinstance(self.record, MixedRecord) else None
+
+    @property
+    def terms(self) -> tuple[RandomTerm, ...]:
+        """Random terms, none for GLM and GEE."""
+        return self.record.design.mean.random
+
+    @property
+    def linear(self) -> bool:
+        """Gaussian with identity link."""
+        return (self.record.family.name, self.record.design.mean.link.name) == ("gaussian", "identity")
+
+    @property
+    def binary(self) -> bool:
+        """Responses of 0 and 1."""
+        return self.record.family.support == "binomial" and self.record.design.trials is None
+
+    @property
+    def usable(self) -> bool:
+        """Whether the estimates are where they should be, so that residuals mean something."""
+        return self.record.solution.code in ("converged", "boundary") and self.spread
+
+    @cached_property
+    def spread(self) -> bool:
+        """Whether the model leaves more of the response than rounding."""
+        y = self.record.design.y
+        return float(np.max(np.abs(y - self.mu), initial=0.0)) > 1e-9 * max(float(np.abs(y).max(initial=0.0)), 1e-300)
+
+    @cached_property
+    def mu(self) -> Floats:
+        """(n,) fitted means, conditional on the clusters in a mixed model."""
+        return fitted(self.record)
+
+    @cached_property
+    def pearson(self) -> Floats:
+        """(n,) Pearson residuals at `mu`."""
+        return pearson_residuals(self.record.design, self.record.family, self.mu, own_psi(self.record))
+
+    @cached_property
+    def marginal(self) -> GlmRecord | None:
+        """The GLM of the fixed part; None where it cannot be fitted or has no end."""
+        if isinstance(self.record, GlmRecord):
+            return self.record
+        try:
+            found = fit_glm(self.record.design, self.record.family, Control())
+        except GlimmError:
+            return None
+        return found if found.solution.code in ("converged", "boundary") else None
+
+    @cached_property
+    def residuals(self) -> Floats | None:
+        """(n,) Pearson residuals of the marginal GLM."""
+        if self.marginal is None:
+            return None
+        mu = mean(self.record.design.mean.link.kernel, self.marginal.eta)[0]
+        psi = self.marginal.family.at_unit(self.marginal.vector[self.marginal.blocks.get("family", slice(0, 0))])
+        return pearson_residuals(self.record.design, self.record.family, mu, psi)
+
+    @cached_property
+    def score(self) -> tuple[Floats, Floats]:
+        """(d1, w) of the rows of the marginal GLM."""
+        assert self.marginal is not None
+        return row_terms(self.marginal)
+
+    @cached_property
+    def clusters(self) -> Clusters | None:
+        """The clusters whose rows belong together: a GEE's, those of robust errors, a mixed model's outermost grouping or its largest."""
+        design = self.record.design
+        if design.clusters:
+            return next(iter(design.clusters.values()))
+        if not self.terms:
+            return None
+        name = outermost(design) or max(self.terms, key=lambda t: len(t.levels)).group
+        term = next(t for t in self.terms if t.group == name)
+        return Clusters(name, term.levels, *gather(term.refs, len(term.levels)))
+
+    @cached_property
+    def codes(self) -> Codes:
+        """(n,) the cluster of each row."""
+        assert self.clusters is not None
+        return row_codes(self.clusters).astype(np.int32)
+
+    @property
+    def robust(self) -> bool:
+        """Whether standard errors come from sums over clusters."""
+        return not isinstance(self.vcov, str) or (isinstance(self.record, GeeRecord) and self.vcov == "robust")
+
+    @cached_property
+    def posterior(self) -> tuple[Floats, ...] | None:
+        """Conditional variances of the effects, per term; None where there are too many of them."""
+        if self.mixed is None or sum(e.size for e in self.mixed.effects) > MOST_EFFECTS:
+            return None
+        found = conditional_variances(self.mixed)
+        return found if all(np.isfinite(v).all() for v in found) else None
+
+    @property
+    def distribution(self) -> Distribution | None:
+        """The family as a distribution, where it is one that is known."""
+        return DISTRIBUTIONS.get(self.record.family.name) if isinstance(self.record.family.kernel, int) else None
+
+    def sizes(self, term: RandomTerm) -> Ints:
+        """(J,) rows of each level."""
+        return np.bincount(term.refs, minlength=len(term.levels))
