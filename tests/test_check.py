@@ -15,7 +15,7 @@ from glimm.diagnostics.findings import SEVERITIES
 from healthy import HEALTHY, alarms
 from troubles import TROUBLES
 
-NAMES = ("g", "x", "z", "ar1", "log", "income", "f[T.c]")
+NAMES = ("y", "g", "x", "z", "ar1", "log", "income", "f[T.c]")
 
 
 @pytest.fixture(scope="module")
