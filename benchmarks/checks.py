@@ -28,6 +28,10 @@ def rows(n, clusters, seed=1):
     return data
 
 
+def lossy(data):
+    return data.assign(x=data.x.where(np.arange(len(data)) % 10 > 0))
+
+
 CASES = {
     "GLM gaussian, 1e5 rows": (1e5, 5000, lambda d: glimm.glm("y ~ x + z + f", d)),
     "GLM logistic, 1e5 rows": (1e5, 5000, lambda d: glimm.glm("b ~ x + z + f", d, family="binomial")),
@@ -44,6 +48,10 @@ CASES = {
     "GLMM Poisson, crossed, 2e4 rows": (2e4, 2000, lambda d: glimm.glmm("c ~ x + z + (1 | g) + (1 | h)", d, family="poisson")),
     "GEE logistic, 1e5 rows": (1e5, 5000, lambda d: glimm.gee("b ~ x + z", d, groups="g", family="binomial")),
     "GEE gaussian, ar1, 1e5 rows": (1e5, 5000, lambda d: glimm.gee("y ~ x + z", d, groups="g", corr="ar1")),
+    "GLM logistic, 1e5 rows, a tenth missing": (1e5, 5000, lambda d: glimm.glm("b ~ x + z", lossy(d), family="binomial")),
+    "GEE logistic, 1e5 rows, a tenth missing": (1e5, 5000, lambda d: glimm.gee("b ~ x + z", lossy(d), groups="g", family="binomial")),
+    "LMM, 1e5 rows, a tenth missing": (1e5, 5000, lambda d: glimm.glmm("y ~ x + z + (1 | g)", lossy(d))),
+    "GLM logistic, 1e6 rows": (1e6, 50000, lambda d: glimm.glm("b ~ x + z + f", d, family="binomial")),
     "variance of zero, 2000 rows": (
         2000,
         50,

@@ -21,26 +21,37 @@ _spec.loader.exec_module(make)
 
 FOLDER = make.DOCS / "findings"
 PAGES = {page.stem: page for page in sorted(FOLDER.glob("*.md")) if page.stem != "index"}
-ELSEWHERE = {"losses.py"}  # findings of a comparison, not of a check
 
 
-def words(node):
-    """String constants that an expression may become."""
+def words(node, tree):
+    """String constants that an expression may become; a name stands for all that the module gives it."""
     if isinstance(node, ast.IfExp):
-        return words(node.body) | words(node.orelse)
+        return words(node.body, tree) | words(node.orelse, tree)
+    if isinstance(node, ast.Name):
+        return set().union(*(words(value, tree) for value in given(node.id, tree)))
     return {node.value} if isinstance(node, ast.Constant) else set()
+
+
+def given(name, tree):
+    """Expressions that are assigned to a name."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                pairs = [(target, node.value)]
+                if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
+                    pairs = zip(target.elts, node.value.elts, strict=False)
+                yield from (value for to, value in pairs if isinstance(to, ast.Name) and to.id == name)
 
 
 def source():
     """Code -> severities, from the calls Finding(code, severity, ...)."""
     found = {}
     for path in sorted((ROOT / "src" / "glimm" / "diagnostics").glob("*.py")):
-        if path.name in ELSEWHERE:
-            continue
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Finding":
-                (code,) = words(node.args[0])
-                found[code] = found.get(code, set()) | words(node.args[1])
+                for code in words(node.args[0], tree):
+                    found[code] = found.get(code, set()) | words(node.args[1], tree)
     return found
 
 

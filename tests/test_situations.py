@@ -31,7 +31,7 @@ def said(make):
 
 
 def test_a_large_hessian_is_no_alarm(stored):
-    """lme4 issues 783 and 618: the unit of a predictor makes the raw gradient as large as one likes; the Newton decrement does not see it."""
+    """lme4 issues 783 and 618: a predictor's unit makes the raw gradient as large as one likes; the Newton decrement does not see it."""
     case = stored["ages"]
     assert "nearly unidentifiable" in case["said_years"]
     assert any("max|grad|" in text for text in case["said_thousandths"])

@@ -297,7 +297,7 @@ def report(fit: Fit | Comparison, path: str | PathLike[str]) -> Path:
     out = page.check_path(path)
     if isinstance(fit, Fit):
         shown = page.Shown(*gallery.of_fit(fit.record, fit.inference))
-        text = page.fit_page(fit.model, fit.record, fit.inference, shown)
+        text = page.fit_page(fit.model, fit.record, fit.inference, shown, fit.check().checked)
     elif isinstance(fit, Comparison):
         record = fit.record
         found, notes = gallery.averages([(f"({m.number}) {m.name}", m.record, record.inference_of(m)) for m in fit.models])

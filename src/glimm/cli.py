@@ -119,11 +119,13 @@ def run_fit(a: argparse.Namespace) -> int:
     if a.json:
         from .output.plain import fit_numbers
 
-        _print_json(fit_numbers(fit.record, fit.inference, a.level, found))
+        _print_json(fit_numbers(fit.record, fit.inference, a.level, found, fit.check().findings))
     else:
         print(fit.summary(level=a.level))
         if found is not None:
             print(f"\n\n{effects.told(fit.record, fit.inference, found, a.contrast or 'difference', a.level)}")
+        if a.check:
+            print(f"\n\n{fit.check()}")
     _write_report(fit, a.report)
     return _status([fit])
 

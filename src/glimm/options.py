@@ -44,6 +44,7 @@ examples:
   glimm fit "resp ~ age + (1 | id)" ohio --family binomial --points 25
   glimm fit "resp ~ age" ohio --gee --groups id --corr ar1 --family binomial
   glimm fit "resp ~ age * smoke + (1 | id)" ohio --family binomial --effect smoke --contrast ratio
+  glimm fit "resp ~ age * smoke + (1 | id)" ohio --family binomial --check
   glimm fit "count ~ dose" - --family poisson --exposure days --json < trial.csv
 
 --effect VARIABLE prints below the summary what it does on average: everybody is predicted with each of its values (a number: with x + 1
@@ -53,7 +54,7 @@ and x), and the averages are contrasted. A ratio is one of averages.
 solution {{code, message}}, method, se_kind, level, coefficients [{{term, estimate, std_error, statistic, p_value, conf_low,
 conf_high}}], dropped_terms, df_resid, scale, family_parameters [{{name, estimate, std_error}}], deviance, llf, aic, bic, reml,
 points, varcorr, corr, corr_params, effects [{{variable, contrast, target, estimate, std_error, statistic, p_value, conf_low,
-conf_high, mean_from, mean_to, rows}}], version.
+conf_high, mean_from, mean_to, rows}}], findings [{{code, severity, sentence, consequence, remedy, evidence}}], version.
 What a model does not have is null.
 
 {_STATUS}"""
@@ -133,6 +134,7 @@ def _add_fit(commands: Any) -> argparse.ArgumentParser:
     _add_clustered(parser)
     _add_effect(parser)
     parser.add_argument("--target", choices=TARGETS, help="of --effect in a mixed model (default: marginal, the average over clusters)")
+    parser.add_argument("--check", action="store_true", help="print below the summary what may be wrong with the fit, and what to do")
     parser.add_argument("--level", type=_level, default=0.95, metavar="P", help="confidence level of the intervals (default: 0.95)")
     parser.set_defaults(parser=parser)
     return parser

@@ -12,6 +12,7 @@ from typing import Any, Final
 from ..records import Record
 from .clusters import clusters
 from .findings import Finding, ranked
+from .losses import find
 from .predictors import predictors
 from .responses import responses
 from .search import search
@@ -26,6 +27,7 @@ CHECKS: Final[dict[str, Check]] = {
     "predictors": predictors,
     "clusters and time": clusters,
     "the response and its family": responses,
+    "rows left out": lambda sight: iter(find(sight.record)),
 }
 
 

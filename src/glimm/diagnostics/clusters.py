@@ -75,9 +75,9 @@ def sizes(sight: Sight) -> Iterator[Finding]:
     """Clusters whose size goes with their outcome."""
     assert sight.clusters is not None
     count = sight.clusters.sizes
-    if len(count) < CLUSTERS or count.min() == count.max() or sight.residuals is None:
+    if len(count) < CLUSTERS or count.min() == count.max() or sight.marginal is None:
         return
-    correlation, z = measure.size_relation(sight.residuals, sight.codes)
+    correlation, z = measure.size_relation(sight.marginal.pearson, sight.codes)
     if not abs(z) > CERTAIN:
         return
     which = "higher" if z > 0 else "lower"
@@ -105,7 +105,7 @@ def within_between(sight: Sight) -> Iterator[Finding]:
     if not columns:
         return
     names, means = list(columns), np.stack(list(columns.values()), axis=1)
-    d1, w = sight.score
+    _, d1, w = sight.marginal
     extra = residual_columns(sight, means, w)
     fine = [
         j

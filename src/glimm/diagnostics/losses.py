@@ -75,9 +75,14 @@ def lost(record: Record, losses: Sequence[Loss], found: Sequence[Finding]) -> Fi
     for name, loss in m.by_cluster.items():
         if loss.shortened or loss.lost:
             text += f"; of {counted(loss.clusters, 'cluster')} of {name} {loss.shortened} shortened, {loss.lost} lost"
-    told = [f"{_what(loss)} left out with {_by(loss)}: p = {_p(min(b.p for b in loss.blocks.values()))}" for loss in losses if loss.blocks]
+    told = [
+        f"{listed(list(loss.missing), 'or')} missing ({counted(loss.events, 'row')}) and {_by(loss)}: "
+        f"p = {_p(min(b.p for b in loss.blocks.values()))}"
+        for loss in losses
+        if loss.blocks
+    ]
     if not found and told:
-        text += f". No clear relation of {'; '.join(told)}"
+        text += f". No clear relation between {'; '.join(told)}"
     silent = [_what(loss) for loss in losses if not loss.blocks]
     if silent:
         text += f". Whether that is related to what is known cannot be told for {listed(silent)}: too few, or nothing else is known of them"
@@ -89,7 +94,7 @@ def lost(record: Record, losses: Sequence[Loss], found: Sequence[Finding]) -> Fi
     if isinstance(record, MixedRecord):
         assumed = "at random given what is observed, the cluster's other responses included"
     consequence = f"The {model(record)} stands for all rows if values are missing {assumed}; the data cannot show all of that."
-    remedy = "Report the numbers lost. What explains the losses and is known for all rows belongs into the formula."
+    remedy = "Report the numbers lost. What explains the losses and is known for all rows belongs in the formula."
     return Finding("rows_lost", "note", f"{text}.", consequence, remedy, evidence, m.n_dropped / m.n_rows, _shown(losses))
 
 

@@ -34,7 +34,7 @@ from .occasions import AllRows, as_numbers
 EVENTS_EACH = 10
 ALMOST_ALL = 0.1
 ENOUGH_BEFORE = 1.0 / 3.0
-MOST_ROWS = 200_000
+MOST_ROWS = 10_000
 MOST_LEVELS = 30
 NO_END = 8.0
 

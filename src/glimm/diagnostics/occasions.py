@@ -11,7 +11,7 @@ import numpy as np
 
 from ..covariance.correlated import CORRELATED
 from ..data.records import Variable
-from ..design.clusters import read_time, row_codes
+from ..design.clusters import gather, read_time, row_codes
 from ..design.records import Design
 from ..design.response import make_response, response_variables
 from ..errors import GlimmError
@@ -20,6 +20,7 @@ from ..kernels.matrix import Bools, Floats, Ints
 from ..records import MixedRecord, Record
 
 MOST_OCCASIONS = 100
+FIRST_ROWS = 4096
 ROWS_EACH = 1.5
 INDEPENDENT_CLUSTERS = 20
 
@@ -64,9 +65,12 @@ def all_rows(record: Record) -> AllRows:
     alone = independent < 0
     independent = np.where(alone, independent.max(initial=-1) + np.cumsum(alone), independent)
     rows = AllRows(used, _responses(record), group, codes, independent, outer)
-    order = np.flatnonzero(codes >= 0)
-    order = order[np.argsort(codes[order], kind="stable")] if group else order
-    for name, variable, guessed in _times(record, group):
+    times = _times(record, group)
+    if not design.missing.n_dropped:  # then times matter as occasions only
+        times = [t for t in times if not t[2] or len(np.unique(as_numbers(t[1])[:FIRST_ROWS])) <= MOST_OCCASIONS]
+    order = np.flatnonzero(codes >= 0) if times else np.zeros(0, dtype=np.int64)
+    order = order[_by_code(codes[order])] if group and len(order) else order
+    for name, variable, guessed in times:
         time = as_numbers(variable) if guessed or record.design.mean.random else in_time(variable)
         if not guessed or _increases(time, order, codes[order]):
             return replace(rows, time_name=name, time=time, guessed=guessed)
@@ -111,16 +115,21 @@ def before(rows: AllRows) -> Ints:
         known &= ~np.isnan(rows.time)
     at = np.flatnonzero(known)
     codes = rows.codes[at]
-    order = np.argsort(codes, kind="stable") if rows.time is None else np.lexsort((rows.time[at], codes))
-    at, codes = at[order], codes[order]
     if len(at) < 2:
         return out
+    order = _by_code(codes, None if rows.time is None else rows.time[at])
+    at, codes = at[order], codes[order]
     places = np.arange(len(at))
     last = np.maximum.accumulate(np.where(np.isnan(rows.y[at]), -1, places))[:-1]
     first = np.maximum.accumulate(np.where(np.diff(codes, prepend=codes[0] - 1) != 0, places, 0))[1:]
     there = last >= first
     out[at[1:][there]] = at[last[there]]
     return out
+
+
+def _by_code(codes: Ints, time: Floats | None = None) -> Ints:
+    """A stable order by code, then by time."""
+    return gather(codes.astype(np.int32), int(codes.max()) + 1, time)[0]
 
 
 def planned(rows: AllRows) -> tuple[Ints, int]:

@@ -35,6 +35,7 @@ LARGE_ERROR = 0.02
 def responses(sight: Sight) -> Iterator[Finding]:
     """Findings about the response; nothing where the fit has failed."""
     yield from approximation(sight)
+    yield from two_values(sight)
     if not sight.usable:
         return
     far = outlying(sight)
@@ -42,6 +43,23 @@ def responses(sight: Sight) -> Iterator[Finding]:
     yield from spread
     if far and not spread:
         yield outlying_rows(sight, far)
+
+
+def two_values(sight: Sight) -> Iterator[Finding]:
+    """A response of 0 and 1 under a normal distribution."""
+    record = sight.record
+    if record.family.name != "gaussian" or not np.isin(record.design.y, (0.0, 1.0)).all() or len(record.design.y) == 1:
+        return
+    share = float(record.design.y.mean())
+    yield Finding(
+        "binary_as_gaussian",
+        "note",
+        f"{record.design.response.name} is 0 or 1 in all {record.design.n} rows (1 in {100.0 * share:.3g} %), and the family is gaussian.",
+        "Coefficients are differences of probabilities, and fitted values may leave 0 to 1. The variance of a 0 or 1 depends on its mean, "
+        "so standard errors that trust one variance are off.",
+        'Fit family="binomial" (fit.effect() gives differences of probabilities there), or keep it with robust standard errors.',
+        {"share": share, "rows": record.design.n},
+    )
 
 
 def dispersion(sight: Sight, far: set[int]) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..covariance.layout import theta_names
-from ..estimators.ending import SHARE, parameter_names, weakest
+from ..estimators.ending import SHARE, STOPPED, parameter_names, weakest
 from ..estimators.separation import bounded
 from ..inference.covariance import theta_jacobian
 from ..kernels import positive_definite
@@ -35,6 +35,8 @@ def search(sight: Sight) -> Iterator[Finding]:
     yield from flat
     if solution.code == "not_converged" and not (flat and 0.0 <= solution.decrement < HARMLESS):
         yield stopped(sight)
+    if solution.message.startswith(STOPPED):
+        yield harmless(sight)
     if solution.code == "boundary" and not solution.active:
         yield at_end(sight)
     note = str(evidence.get("note", ""))
@@ -68,16 +70,6 @@ def stopped(sight: Sight) -> Finding:
             {name: value for name, value in evidence.items() if name != "decrement"},
             2.0,
         )
-    if isinstance(record, MixedRecord) and 0.0 <= d < HARMLESS:
-        return Finding(
-            "stopped_at_the_optimum",
-            "note",
-            f"The search was stopped after {solution.evaluations} {steps}, with a Newton decrement of {d:.1g} in -2 log L.",
-            f"A further step would move no estimate by more than {figures(math.sqrt(d), 2)} of its standard errors: nothing to report "
-            "changes.",
-            "Nothing; or raise max_iter (control=glimm.Control(max_iter=500)).",
-            evidence,
-        )
     told = f", where a step would still change -2 log L by about {figures(d, 2)}" if d > HARMLESS and math.isfinite(d) else ""
     moved = f" An estimate may move by {figures(math.sqrt(d), 2)} standard errors in one step." if told else ""
     ways = ["raise max_iter (control=glimm.Control(max_iter=500))"]
@@ -94,6 +86,21 @@ def stopped(sight: Sight) -> Finding:
         evidence,
         2.0,
         told=True,
+    )
+
+
+def harmless(sight: Sight) -> Finding:
+    """A search that was stopped so near to its end that it makes no difference."""
+    solution = sight.record.solution
+    d = float(solution.decrement)
+    return Finding(
+        "stopped_at_the_optimum",
+        "note",
+        f"The search was stopped after {solution.evaluations} evaluations, where one step more would change -2 log L by {d:.1g}.",
+        f"A further step would move no estimate by more than {figures(math.sqrt(d), 2)} of its standard errors: nothing that is reported "
+        "changes.",
+        "Nothing; or raise max_iter (control=glimm.Control(max_iter=500)).",
+        {"decrement": d, "evaluations": solution.evaluations},
     )
 
 

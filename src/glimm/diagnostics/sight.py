@@ -7,26 +7,35 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..design.clusters import gather, row_codes
-from ..design.records import Clusters, RandomTerm
+from ..design.records import Clusters, Design, RandomTerm
 from ..errors import GlimmError
 from ..estimators.conditional import conditional_variances
 from ..estimators.control import Control
 from ..estimators.glm import fit_glm, row_terms
+from ..estimators.irls import mean_rows
 from ..estimators.residuals import pearson_residuals
 from ..estimators.scores import outermost
 from ..inference.criteria import fitted, own_psi
 from ..inference.distributions import DISTRIBUTIONS, Distribution
-from ..kernels import mean
+from ..kernels import mean, positive_definite, solve
 from ..kernels.matrix import Codes, Floats, Ints
 from ..records import GeeRecord, GlmRecord, MixedRecord, Record
 
 MOST_EFFECTS = 20_000
 MOST_CELLS = 20_000_000
+
+
+class Marginal(NamedTuple):
+    """(n,) each: Pearson residuals, scores in eta and weights of the rows of a GLM of the fixed part."""
+
+    pearson: Floats
+    d1: Floats
+    w: Floats
 
 
 @dataclass(frozen=True)
@@ -78,30 +87,21 @@ class Sight:
         return pearson_residuals(self.record.design, self.record.family, self.mu, own_psi(self.record))
 
     @cached_property
-    def marginal(self) -> GlmRecord | None:
+    def marginal(self) -> Marginal | None:
         """The GLM of the fixed part; None where it cannot be fitted or has no end."""
-        if isinstance(self.record, GlmRecord):
-            return self.record
-        try:
-            found = fit_glm(self.record.design, self.record.family, Control())
-        except GlimmError:
+        design, link = self.record.design, self.record.design.mean.link
+        if self.linear and self.mixed is not None:
+            return least_squares(design)
+        found = self.record if isinstance(self.record, GlmRecord) else None
+        if found is None:
+            try:
+                found = fit_glm(design, self.record.family, Control())
+            except GlimmError:
+                return None
+        if found.solution.code not in ("converged", "boundary"):
             return None
-        return found if found.solution.code in ("converged", "boundary") else None
-
-    @cached_property
-    def residuals(self) -> Floats | None:
-        """(n,) Pearson residuals of the marginal GLM."""
-        if self.marginal is None:
-            return None
-        mu = mean(self.record.design.mean.link.kernel, self.marginal.eta)[0]
-        psi = self.marginal.family.at_unit(self.marginal.vector[self.marginal.blocks.get("family", slice(0, 0))])
-        return pearson_residuals(self.record.design, self.record.family, mu, psi)
-
-    @cached_property
-    def score(self) -> tuple[Floats, Floats]:
-        """(d1, w) of the rows of the marginal GLM."""
-        assert self.marginal is not None
-        return row_terms(self.marginal)
+        psi = found.family.at_unit(found.vector[found.blocks.get("family", slice(0, 0))])
+        return Marginal(pearson_residuals(design, found.family, mean(link.kernel, found.eta)[0], psi), *row_terms(found))
 
     @cached_property
     def clusters(self) -> Clusters | None:
@@ -142,3 +142,14 @@ class Sight:
     def sizes(self, term: RandomTerm) -> Ints:
         """(J,) rows of each level."""
         return np.bincount(term.refs, minlength=len(term.levels))
+
+
+def least_squares(design: Design) -> Marginal | None:
+    """Of a gaussian model with identity link: one pass and one solution."""
+    rows = mean_rows(design, Control().n_threads)
+    once = rows.glm(0, 0, np.zeros(rows.p))
+    if not positive_definite(once.information):
+        return None
+    left = design.y - rows.eta(solve(once.information, once.score))
+    size = np.ones(design.n) if design.size is None else design.size
+    return Marginal(left * np.sqrt(size), left * size, size)

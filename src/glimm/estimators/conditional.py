@@ -10,16 +10,33 @@ from ..records import MixedRecord
 from .control import Control
 from .linear_engines import linear_engine
 from .mixed_engines import mixed_engine
-from .terms import working_effects
+from .terms import one_factor, working_effects
 
 
 def conditional_variances(record: MixedRecord) -> tuple[Floats, ...]:
     """Per term (J, k, k), effects as named; (C, 1, 1) under ou. A factorisation and its inverse: dear where a design is large."""
     design, threads = record.design, Control().n_threads
     terms = tuple(working_effects(t) for t in design.mean.random)
+    if record.linear and one_factor(terms):
+        return (_one_factor(record),)
     if record.linear:
         blocks = linear_engine(design, terms, record.reml, threads, lambda: None).posterior(record.layouts, record.work_theta)
         return tuple(record.scale * b for b in blocks)
     beta = to_working(design.mean, record.vector[record.blocks["mean"]])
     x = np.concatenate([beta, record.work_theta, record.vector[record.blocks["family"]]])
     return mixed_engine(design, record.family, terms, threads, lambda: None).posterior(record.layouts, x, record.points)
+
+
+def _one_factor(record: MixedRecord) -> Floats:
+    """(J, k, k) s2 L (I + L'Z_j'W_jZ_j L)^-1 L', L = root: levels are independent of each other."""
+    (term,), (root,) = record.design.mean.random, record.roots
+    a = term.z @ root
+    size = record.design.size
+    k, count = a.shape[1], len(term.levels)
+    m = np.empty((count, k, k))
+    for c in range(k):
+        weighted = a[:, c] if size is None else a[:, c] * size
+        for d in range(c + 1):
+            m[:, c, d] = m[:, d, c] = np.bincount(term.refs, weighted * a[:, d], minlength=count)
+    m += np.eye(k)
+    return np.asarray(record.scale * root @ np.linalg.inv(m) @ root.T)

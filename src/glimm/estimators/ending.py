@@ -18,10 +18,15 @@ NOTHING = 1e-7
 PERFECT = 1e-6
 SHARE = 0.3
 HUGE = 1e6
+HARMLESS = 1e-6
+STOPPED = "stopped after"
 
 
 def mixed_solution(optimum: Optimum, shapes: tuple[Shape, ...], roots: tuple[Floats, ...], terms: tuple[RandomTerm, ...]) -> Solution:
-    """Code, sentence and evidence; roots : per term (k, k), b = root u in the named effects."""
+    """Code, sentence and evidence; roots : per term (k, k), b = root u in the named effects.
+
+    A search that was stopped with a Newton decrement below 1e-6 in -2 log L is at its end: no estimate moves by 0.001 standard errors.
+    """
     code: SolutionCode = "converged"
     message = f"converged in {optimum.evaluations} evaluations"
     active: tuple[str, ...] = ()
@@ -34,7 +39,10 @@ def mixed_solution(optimum: Optimum, shapes: tuple[Shape, ...], roots: tuple[Flo
     if limits:
         message = "; ".join([message] * (code == "boundary") + [said for said, _ in limits])
         code, active = "boundary", (*active, *(name for _, names in limits for name in names))
-    if not optimum.converged:
+    if not optimum.converged and 0.0 <= optimum.decrement < HARMLESS:
+        if code == "converged":
+            message = f"{STOPPED} {optimum.evaluations} evaluations; a step more would change -2 log L by {optimum.decrement:.1g} only"
+    elif not optimum.converged:
         code = "not_converged"
         message = f"no convergence in {optimum.evaluations} evaluations (Newton decrement {optimum.decrement:.1e} in -2 log L)"
         for shape, term in zip(shapes, terms, strict=True):

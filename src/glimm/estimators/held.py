@@ -1,5 +1,6 @@
 """A mixed model with one standard deviation held: the profile -2 log L(sd), everything else searched again from the estimates.
 
+Of an LMM theta = sd / sigma is held, and sd told at the estimated sigma.
 Source: Bates et al. (2015), J. Stat. Softw. 67(1), section 5.1 (profiles of the deviance).
 """
 

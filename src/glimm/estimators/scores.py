@@ -29,7 +29,7 @@ def outermost(design: Design) -> str | None:
     """The grouping that all random terms are within, so that rows of its different levels are independent; None where they cross."""
     terms = design.mean.random
     for term in sorted(terms, key=lambda t: len(t.levels)):
-        if all(contains(term.refs, other.refs) for other in terms):
+        if all(term.group == other.group or contains(term.refs, other.refs) for other in terms):
             return term.group
     return None
 

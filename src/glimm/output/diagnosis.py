@@ -13,7 +13,6 @@ import numpy as np
 from ..diagnostics.check import CHECKS, Checked
 from ..diagnostics.findings import SEVERITIES, Finding
 from ..text import counted, figures, listed
-from .plain import plain
 from .sections import Column, Facts, Heading, Items, Paragraph, Section, Table
 
 MOST_NUMBERS = 8
@@ -28,13 +27,15 @@ def total(findings: tuple[Finding, ...]) -> str:
 def body(checked: Checked) -> list[Section]:
     """Each finding, then what was looked at."""
     out: list[Section] = []
+    tables: list[tuple[tuple[str, ...], ...]] = []
     for f in checked.findings:
         out.append(Heading(f"{f.severity.capitalize()}: {f.code}"))
         rows = [("seen", f.sentence), ("so", f.consequence), ("do", f.remedy)]
         if f.evidence and (said := numbers(f.evidence)):
             rows.append(("numbers", said))
         out.append(Facts(tuple(rows)))
-        if f.shown:
+        if f.shown and f.shown not in tables:
+            tables.append(f.shown)
             out.append(shown(f))
     out.append(Paragraph(f"Looked at: {'; '.join(CHECKS)}."))
     if checked.skipped:
@@ -81,9 +82,3 @@ def short(findings: tuple[Finding, ...]) -> list[tuple[str, str]]:
         if f.severity != "note"
     ]
     return [*rows, ("more", "fit.check() says what this does to the results and what to do")] if rows else []
-
-
-def plain_findings(findings: tuple[Finding, ...]) -> Any:
-    """The findings as dicts and lists, for machines."""
-    names = ("code", "severity", "sentence", "consequence", "remedy", "evidence")
-    return plain([{name: getattr(f, name) for name in names} for f in findings])

@@ -16,12 +16,13 @@ from typing import Any
 
 import numpy as np
 
+from ..diagnostics.check import Checked
 from ..errors import GlimmError
 from ..inference.covariance import Inference
 from ..kernels.matrix import Floats
 from ..records import Record
 from ..text import figures
-from . import effects, words
+from . import diagnosis, effects, words
 from .compare import Compared
 from .html import STYLE, body
 from .reproduce import code, versions
@@ -91,14 +92,16 @@ def check_path(path: Any) -> Path:
     return out
 
 
-def fit_page(model: str, record: Record, inference: Inference, shown: Shown) -> str:
+def fit_page(model: str, record: Record, inference: Inference, shown: Shown, checked: Checked | None = None) -> str:
     """The report of one fit.
 
-    model : the model's name in words
+    model : the model's name in words; checked : what its check found
     """
+    found = [] if checked is None else [Chapter(f"Check: {diagnosis.total(checked.findings)}", tuple(diagnosis.body(checked)))]
     chapters = [
         Chapter("What was done", (done(record, inference),)),
         *numbers(record, inference, 2),
+        *found,
         Chapter("Pictures", html=pictures(shown)),
         *ending([record]),
     ]

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..covariance.working import working
+from ..diagnostics.findings import Finding
 from ..inference.covariance import Inference
 from ..inference.criteria import criteria
 from ..inference.parameters import family_parameters
@@ -20,11 +21,15 @@ from ..records import GeeRecord, GlmRecord, MixedRecord, Record
 from . import tables, words
 from .compare import Compared
 
+FINDING = ("code", "severity", "sentence", "consequence", "remedy", "evidence")
 
-def fit_numbers(record: Record, inference: Inference, level: float, effects: Mapping[str, Any] | None = None) -> dict[str, Any]:
+
+def fit_numbers(
+    record: Record, inference: Inference, level: float, effects: Mapping[str, Any] | None = None, findings: Sequence[Finding] | None = None
+) -> dict[str, Any]:
     """One fit: what it is of, its sizes, how it ended, coefficients (the rows of tidy), other parameters, criteria.
 
-    effects : columns of the table of average effects, where they were asked for
+    effects : columns of the table of average effects, where they were asked for; findings : of its check
     """
     design = record.design
     likelihood = {} if isinstance(record, GeeRecord) else criteria(record)
@@ -60,6 +65,7 @@ def fit_numbers(record: Record, inference: Inference, level: float, effects: Map
             "corr": record.corr if isinstance(record, GeeRecord) else None,
             "corr_params": correlations(record),
             "effects": None if effects is None else [dict(zip(effects, row, strict=True)) for row in zip(*effects.values(), strict=True)],
+            "findings": None if findings is None else [{name: getattr(f, name) for name in FINDING} for f in findings],
             "version": record.version,
         }
     )
