@@ -328,7 +328,8 @@ def approximation(sight: Sight) -> Iterator[Finding]:
         return
     note = str((record.solution.evidence or {}).get("note", ""))
     if note.startswith("Laplace is not accurate"):
-        yield inaccurate(record, note.partition(";")[0].partition(": ")[2], {})
+        said = note.partition(";")[0].partition(": ")[2]
+        yield inaccurate(record, said, {"points": record.points, "shift": float(said.partition("moves by ")[2].split()[0])})
     elif note.startswith("points stopped"):
         yield Finding(
             "quadrature_not_settled",

@@ -193,6 +193,6 @@ def at_end(sight: Sight) -> Finding:
         f"{seen[0].upper()}{seen[1:]}{': ' if cause else ''}{cause}.",
         "The estimate is where the search ends, not where the likelihood has a maximum; its standard error means nothing.",
         f"Use {instead}." if marked else "Leave out what the data do not tell apart.",
-        {},
+        {"rows": sight.record.design.n, "log_likelihood": float(getattr(sight.record, "llf", math.nan))},
         1.0,
     )
