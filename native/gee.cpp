@@ -164,12 +164,14 @@ void lag_sums(const double* e, const Index* starts, Index clusters, const double
   std::fill(sums, sums + max_lag + 1, 0.0);
   std::fill(counts, counts + max_lag + 1, 0.0);
   for (Index j = 0; j < clusters; ++j)
-    for (Index a = starts[j]; a < starts[j + 1]; ++a)
+    for (Index a = starts[j]; a < starts[j + 1]; ++a) {
+      if (a % 256 == 0) check_interrupt();
       for (Index b = a + 1; b < starts[j + 1]; ++b) {
         const Index lag = time ? static_cast<Index>(time[b] - time[a]) : b - a;
         sums[lag] += e[a] * e[b];
         counts[lag] += 1.0;
       }
+    }
 }
 
 }  // namespace glimm
