@@ -40,6 +40,7 @@ void weighted_rows(const Rows& rows, const Stage& stage, const double* beta, Ind
 
 // U (p) and H (p x p lower) of one cluster from its weighted rows
 void add_cluster(int p, Index m, const double* x, const double* e, int working, double alpha, const double* time, Scratch& s, double* u, double* h) {
+  if (m == 0) return;
   if (working == kAr1) {
     double* w = s.white.data();
     std::copy(x, x + p, w);
