@@ -1,13 +1,31 @@
-"""The kernels at the edge of their domain, against dense algebra: no rows, no columns, one level, levels of one row, no weight, huge and tiny numbers.
+"""The kernels at the edge of their domain, against dense algebra: no rows, no columns, one level, levels of one row, no weight, huge numbers.
 
 `make sanitize` runs these first: they are small, and an index beyond its array shows here.
 """
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
-from glimm.kernels import Block, LinearMixed, Matrix, MixedModel, Rows, SparseLaplace, SparseLinear, SparseTerm, blocked_cholesky
-from glimm.kernels import blocked_inverse, jets, lag_sums, minimum_degree, pair_sums, psi_jets, working
+from glimm.kernels import (
+    Block,
+    LinearMixed,
+    Matrix,
+    MixedModel,
+    Rows,
+    SparseLaplace,
+    SparseLinear,
+    SparseTerm,
+    blocked_cholesky,
+    blocked_inverse,
+    jets,
+    lag_sums,
+    minimum_degree,
+    pair_sums,
+    psi_jets,
+    working,
+)
 from oracle.mixed import lmm_minus2loglik
 
 SIZES = [0, 1, 2, 7, 513, 1025]
@@ -41,7 +59,7 @@ def test_passes(n, p):
     for starts in (np.arange(n + 1), np.array([0, n]), np.unique([0, n // 2, n])):
         if starts[-1] != n or len(starts) < 1:
             continue
-        sums = np.reshape([x[a:b].T @ y[a:b] for a, b in zip(starts, starts[1:], strict=False)], (len(starts) - 1, p))
+        sums = np.reshape([x[a:b].T @ y[a:b] for a, b in pairwise(starts)], (len(starts) - 1, p))
         assert np.allclose(rows.cluster_scores(y, starts), sums)
 
 
@@ -55,7 +73,7 @@ def test_gee(n, working_kernel):
     starts = np.unique(np.concatenate([[0], rng.integers(0, n + 1, n // 3), [n]])) if n < 500 else np.array([0, 1, 3, n])
     done = rows.gee(GAUSSIAN, IDENTITY, np.zeros(2), starts, working_kernel, alpha, None, scores=True, curvatures=True)
     score, bread = np.zeros(2), np.zeros((2, 2))
-    for k, (a, b) in enumerate(zip(starts, starts[1:], strict=False)):
+    for k, (a, b) in enumerate(pairwise(starts)):
         m = b - a
         gaps = np.abs(np.subtract.outer(np.arange(m), np.arange(m)))
         structures = {0: np.eye(m), 1: np.where(gaps == 0, 1.0, alpha), 2: alpha**gaps}
