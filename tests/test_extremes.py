@@ -1,4 +1,4 @@
-"""The kernels at the edge of their domain, against dense algebra: no rows, no columns, one level, levels of one row, no weight, huge numbers.
+"""The kernels at the edge of their domain, against dense algebra: no rows, no columns, one level, levels of one row, no weight, huge.
 
 `make sanitize` runs these first: they are small, and an index beyond its array shows here.
 """
