@@ -4,6 +4,7 @@
 # make lint   style, types and import layers only                  make bench  speed against other packages (an hour or two, own environment)
 # make docs   runs the code of the pages in docs/ and builds the site into site/
 # make interop   the tests with marginaleffects and maketables, in an environment of their own: what these answer may change with them
+# make sanitize   the kernels under AddressSanitizer and UndefinedBehaviorSanitizer: their tests and fits of every kind (Linux, gcc; half an hour)
 # make bench-scaling   time and memory against rows and levels, as a table and a picture
 PYTHON ?= python3
 VENV := .venv
@@ -12,7 +13,7 @@ OUTSIDE := .venv-interop/bin
 STAMP := $(VENV)/.installed
 SOURCES := $(wildcard native/*.cpp native/*.hpp) CMakeLists.txt pyproject.toml $(shell find src -name '*.py' -o -name '*.csv')
 
-.PHONY: demo test lint interop bench bench-scaling coverage coverage-effects docs clean
+.PHONY: demo test lint sanitize interop bench bench-scaling coverage coverage-effects docs clean
 
 demo: $(STAMP)
 	$(BIN)/python -m glimm demo
@@ -26,6 +27,19 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check src tests benchmarks docs
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Both modules; the interpreter is not instrumented and keeps what it allocates, so leaks are not looked for.
+SANITIZED := build/sanitize
+SANITIZER := LD_PRELOAD="$(shell gcc -print-file-name=libasan.so) $(shell gcc -print-file-name=libubsan.so) $(shell gcc -print-file-name=libstdc++.so)" \
+	ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1 PYTHONMALLOC=malloc OPENBLAS_NUM_THREADS=1
+sanitize: $(STAMP)
+	$(BIN)/python -m pip install --quiet cmake ninja nanobind
+	PATH="$(abspath $(BIN)):$$PATH" cmake -G Ninja -S . -B $(SANITIZED) -DGLIMM_SANITIZE=ON -DPython_EXECUTABLE=$(abspath $(BIN))/python
+	PATH="$(abspath $(BIN)):$$PATH" cmake --build $(SANITIZED)
+	rm -rf $(SANITIZED)/site && mkdir -p $(SANITIZED)/site && cp -r src/glimm $(SANITIZED)/site/
+	cp $(SANITIZED)/_native*.so $(SANITIZED)/site/glimm/kernels/
+	$(SANITIZER) PYTHONPATH=$(SANITIZED)/site $(BIN)/python -m pytest -s tests/test_extremes.py tests/test_blocked.py tests/test_ordering.py \
+		tests/test_kernels.py tests/test_kernel_families.py tests/test_elimination.py tests/test_slopes.py tests/test_interrupt.py tests/test_doors.py tests/test_trouble.py
 
 interop:
 	test -x $(OUTSIDE)/python || $(PYTHON) -m venv .venv-interop

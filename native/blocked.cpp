@@ -6,6 +6,7 @@
 #include <cstring>
 #include <limits>
 
+#include "interrupt.hpp"
 #include "lanes.hpp"
 #include "product.hpp"
 #include "threads.hpp"
@@ -118,6 +119,7 @@ void scatter(const double* GLIMM_RESTRICT t, Index n, Index m, const View& b) {
 // B (n x m) <- L^-1 B, L^-T B or L' B
 void triangle(Triangle op, const View& l, Index n, const View& b, Index m, PackSpace& space) {
   if (n <= kBase) {
+    check_interrupt();
     const BaseTriangle base(l.p, n, l.down, op != Triangle::solve);
     alignas(64) double t[kBase * kStrip];
     for (Index j = 0; j < m; j += kStrip) {

@@ -3,6 +3,7 @@
 // A dispersion model has dispersion phi / size in a row, so that size stands inside its terms; elsewhere it multiplies them.
 #include <algorithm>
 
+#include "interrupt.hpp"
 #include "responses.hpp"
 #include "tweedie.hpp"
 
@@ -57,6 +58,7 @@ double stage_constant(const Stage& s, Index n, const double* y, const double* tr
   const Own o = own_of(s);
   double total = 0.0;
   for (Index i = 0; i < n; ++i) {
+    if (i % 1024 == 0 || s.family == kTweedie) check_interrupt();  // a series may have very many terms
     const double w = weights ? weights[i] : 1.0;
     total += s.family == kBinomial ? w * binomial_terms(y[i], trials[i]) : row_constant(s, o, y[i], w);
   }
@@ -67,6 +69,7 @@ void add_constant_psi(const Stage& s, Index n, const double* y, const double* si
   if (s.own || s.n_psi() == 0) return;
   const Own o = own_of(s);
   for (Index i = 0; i < n; ++i) {
+    if (i % 1024 == 0 || s.family == kTweedie) check_interrupt();
     const double w = size ? size[i] : 1.0;
     switch (s.family) {
       case kGaussian: d[i] -= 1.0; break;

@@ -6,6 +6,7 @@
 
 #include <optional>
 
+#include "interrupt.hpp"
 #include "rows.hpp"
 
 namespace glimm {
@@ -31,6 +32,12 @@ inline Out array(Vec values) {
   const size_t n = values.size();
   return array(std::move(values), {n});
 }
+
+// Other Python threads run meanwhile, and Ctrl-C ends the call.
+struct Unlocked {
+  nb::gil_scoped_release release;
+  Entered entered;
+};
 
 inline const double* pointer(const MaybeDoubles& a) { return a ? a->data() : nullptr; }
 inline const Index* indices(const Integers& a) { return reinterpret_cast<const Index*>(a.data()); }

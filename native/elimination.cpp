@@ -110,6 +110,7 @@ Elimination::Neighbours Elimination::leading_neighbours(Index n, const std::vect
     std::vector<Index> next(starts.begin(), starts.end() - 1);
     for (Index r = 0; r < n; ++r) rows[next[places[refs[r]]]++] = static_cast<std::int32_t>(r);
     for (Index j = 0; j < lead; ++j) {
+      if (j % kNodeRun == 0) check_interrupt();
       auto& s = structure[j];
       for (Index i = starts[j]; i < starts[j + 1]; ++i)
         for (int k = 0; k < count; ++k) {
@@ -133,6 +134,7 @@ double Elimination::symbolic(Neighbours& structure, Index lead) {
   double products = 0.0;
   nt_ = static_cast<std::int32_t>(all);
   for (std::int32_t j = 0; j < all; ++j) {
+    if (j % kNodeRun == 0) check_interrupt();
     auto& s = structure[j];
     if (!children[j].empty()) {
       for (std::int32_t i : s) mark[i] = j;
@@ -163,13 +165,16 @@ bool Elimination::reorder(const Neighbours& first, Index leading) {
   for (Index j = 0; j < leading; ++j) pairs += static_cast<double>(first[j].size()) * static_cast<double>(first[j].size());
   if (pairs > kMostPairs || 4.0 * pairs > static_cast<double>(rest) * static_cast<double>(rest)) return false;
   Neighbours by_node(rest);
-  for (Index j = 0; j < leading; ++j)
+  for (Index j = 0; j < leading; ++j) {
+    if (j % kNodeRun == 0) check_interrupt();
     for (std::int32_t a : first[j])
       for (std::int32_t b : first[j])
         if (a != b) by_node[a - leading].push_back(static_cast<std::int32_t>(b - leading));
+  }
   std::vector<Index> starts(1, 0);
   std::vector<std::int32_t> adjacent, weight(rest);
   for (Index i = 0; i < rest; ++i) {
+    if (i % kNodeRun == 0) check_interrupt();
     auto& of = by_node[i];
     std::sort(of.begin(), of.end());
     of.erase(std::unique(of.begin(), of.end()), of.end());
@@ -201,6 +206,7 @@ void Elimination::lay_out(const Neighbours& structure) {
   vp_.assign(1, 0);
   dp_.assign(1, 0);
   for (std::int32_t j = 0; j < nt_; ++j) {
+    if (j % kNodeRun == 0) check_interrupt();
     for (std::int32_t i : structure[j])
       for (Index c = first_[i]; c < first_[i + 1]; ++c) ri_.push_back(static_cast<std::int32_t>(c));
     for (int e = 0; e < extra_; ++e) ri_.push_back(static_cast<std::int32_t>(s_ + e));

@@ -10,8 +10,11 @@
 #include <vector>
 
 #include "dense.hpp"
+#include "interrupt.hpp"
 
 namespace glimm {
+
+constexpr std::int32_t kNodeRun = 16;  // nodes between two checks for Ctrl-C
 
 // One random term as its rows see it, in the caller's order of rows.
 struct RandomColumns {

@@ -57,6 +57,7 @@ void Elimination::scale(const double* lambda) {
       }
   };
   for (std::int32_t j = 0; j < nt_; ++j) {
+    if (j % kNodeRun == 0) check_interrupt();
     const int qj = q(j);
     const double* mj = matrix(j);
     double* d = &ld_[dp_[j]];
@@ -87,6 +88,7 @@ void Elimination::scale(const double* lambda) {
     Vec m(width_, 1.0);
     for (std::int32_t j = nt_; j < all; ++j) m[first_[j] - s0_] = matrix(j)[0];
     for (Index r = 0; r < width_; ++r) {
+      if (r % kNodeRun == 0) check_interrupt();
       const double* from = &c_[static_cast<size_t>(r) * width_];
       double* to = &t_[static_cast<size_t>(r) * width_];
       for (Index c = 0; c <= r; ++c) to[c] = m[r] * m[c] * from[c];
@@ -96,6 +98,7 @@ void Elimination::scale(const double* lambda) {
   }
   for (Index r = 0; r < width_; ++r) std::copy(&c_[static_cast<size_t>(r) * width_], &c_[static_cast<size_t>(r) * width_] + r + 1, &t_[static_cast<size_t>(r) * width_]);
   for (std::int32_t i = nt_; i < all; ++i) {
+    if (i % kNodeRun == 0) check_interrupt();
     const int qi = q(i);
     const Index o = first_[i] - s0_;
     diagonal(&t_[static_cast<size_t>(o) * (width_ + 1)], width_, matrix(i), qi);
@@ -173,6 +176,7 @@ bool Elimination::factor(const double* lambda) {
   scale(lambda);
   LogProduct pivots;
   for (std::int32_t j = 0; j < nt_; ++j) {
+    if (j % kNodeRun == 0) check_interrupt();
     const int qj = q(j);
     double *l = &ld_[dp_[j]], *v = &la_[vp_[j]];
     const Index m = rp_[j + 1] - rp_[j];
@@ -203,6 +207,7 @@ double Elimination::half_logdet_from(std::int32_t node) const {
 }
 
 void Elimination::forward(double* x, int with) const {
+  check_interrupt();
   for (std::int32_t j = 0; j < nt_; ++j) {
     const int qj = q(j);
     double* xj = x + first_[j];
@@ -222,6 +227,7 @@ void Elimination::forward(double* x, int with) const {
 }
 
 void Elimination::backward(double* x, int with) const {
+  check_interrupt();
   for (Index r = sd_ + with - 1; r >= 0; --r) {
     const double* row = tail_row(r);
     const double t = x[s0_ + r] / row[r];

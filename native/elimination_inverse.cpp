@@ -8,13 +8,17 @@ namespace glimm {
 
 void Elimination::invert(int with) {
   if (inverted_ == with) return;
-  inverted_ = with;
+  inverted_ = -1;
   pa_.resize(la_.size());
   pd_.resize(ld_.size());
   w_ = t_;
   if (sd_ + with) blocked_inverse(w_.data(), sd_ + with, width_, threads_);
   Vec x, r;
-  for (std::int32_t j = nt_ - 1; j >= 0; --j) invert_node(j, with, x, r);
+  for (std::int32_t j = nt_ - 1; j >= 0; --j) {
+    if (j % kNodeRun == 0) check_interrupt();
+    invert_node(j, with, x, r);
+  }
+  inverted_ = with;
 }
 
 void Elimination::invert_node(std::int32_t j, int with, Vec& x, Vec& r) {
@@ -177,6 +181,7 @@ void Elimination::pulls(const double* lambda, int with, double* out) const {
   };
   Vec block;
   for (std::int32_t j = 0; j < nt_; ++j) {
+    if (j % kNodeRun == 0) check_interrupt();
     const int qj = q(j);
     const double* mj = matrix(j);
     double* ej = target(j);
@@ -220,6 +225,7 @@ void Elimination::pulls(const double* lambda, int with, double* out) const {
     }
   }
   for (std::int32_t i = nt_; tail_size_ != 1 && i < all; ++i) {
+    if (i % kNodeRun == 0) check_interrupt();
     const int qi = q(i);
     const Index o = first_[i] - s0_;
     block.resize(static_cast<size_t>(qi) * qi);

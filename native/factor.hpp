@@ -6,6 +6,7 @@
 #include <cstring>
 #include <type_traits>
 
+#include "interrupt.hpp"
 #include "rows.hpp"
 
 namespace glimm {
@@ -104,6 +105,7 @@ class BlockedFactor {
     const int q = Q ? Q : q_;
     LogProduct pivots;
     for (Index j = 0; j < levels_; ++j) {
+      if (j % 256 == 0) check_interrupt();
       if (!factor_level<Q>(j, t, true)) return false;
       for (int a = 0; a < q; ++a) pivots.add(chol(j)[a * q + a]);
     }

@@ -27,6 +27,7 @@ FixedPart::FixedPart(const Rows& rows, int threads) : rows_(rows), threads_(thre
   xx_ = over_rows(rows.n, threads, static_cast<size_t>(p) * p + 1, [&](Index r0, Index m, Vec& sum) {
     Vec x(static_cast<size_t>(kRunRows) * p);
     for (Index r = r0; r < r0 + m; r += kRunRows) {
+      check_interrupt();
       const Index some = std::min(kRunRows, r0 + m - r);
       rows.fill(r, some, x.data());
       add_outer(sum.data(), p, x.data(), rows.size ? rows.size + r : nullptr, some);

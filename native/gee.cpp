@@ -40,6 +40,7 @@ void weighted_rows(const Rows& rows, const Stage& stage, const double* beta, Ind
 
 // U (p) and H (p x p lower) of one cluster from its weighted rows
 void add_cluster(int p, Index m, const double* x, const double* e, int working, double alpha, const double* time, Scratch& s, double* u, double* h) {
+  if (m == 0) return;
   if (working == kAr1) {
     double* w = s.white.data();
     std::copy(x, x + p, w);
@@ -164,12 +165,14 @@ void lag_sums(const double* e, const Index* starts, Index clusters, const double
   std::fill(sums, sums + max_lag + 1, 0.0);
   std::fill(counts, counts + max_lag + 1, 0.0);
   for (Index j = 0; j < clusters; ++j)
-    for (Index a = starts[j]; a < starts[j + 1]; ++a)
+    for (Index a = starts[j]; a < starts[j + 1]; ++a) {
+      if (a % 256 == 0) check_interrupt();
       for (Index b = a + 1; b < starts[j + 1]; ++b) {
         const Index lag = time ? static_cast<Index>(time[b] - time[a]) : b - a;
         sums[lag] += e[a] * e[b];
         counts[lag] += 1.0;
       }
+    }
 }
 
 }  // namespace glimm

@@ -12,7 +12,10 @@ constexpr Index kChunk = 512;
 template <class Work> void over_chunks(Index n, Index block_rows, int threads, Work work) {
   parallel_blocks((n + block_rows - 1) / block_rows, threads, [&](Index b) {
     const Index end = std::min(n, (b + 1) * block_rows);
-    for (Index r = b * block_rows; r < end; r += kChunk) work(b, r, std::min(kChunk, end - r));
+    for (Index r = b * block_rows; r < end; r += kChunk) {
+      check_interrupt();
+      work(b, r, std::min(kChunk, end - r));
+    }
   });
 }
 
@@ -47,6 +50,7 @@ GlmPass glm_pass(const Rows& rows, const Stage& stage, const double* beta, int t
     Vec eta(kChunk), y(kChunk), size(kChunk), l(kChunk), d1(kChunk), w(kChunk), x;
     const Index end = std::min(rows.n, (b + 1) * per_block);
     for (Index r = b * per_block; r < end; r += kChunk) {
+      check_interrupt();
       const Index m = std::min(kChunk, end - r);
       rows.linear(r, m, beta, eta.data());
       rows.gather(rows.y, r, m, y.data());
@@ -81,6 +85,7 @@ void gram(const Rows& rows, double* out, int threads) {
     const Index end = std::min(rows.n, (b + 1) * per_block);
     Vec w(kChunk);
     for (Index r = b * per_block; r < end; r += kChunk) {
+      check_interrupt();
       const Index m = std::min(kChunk, end - r);
       if (rows.size) rows.gather(rows.size, r, m, w.data());
       cross.add(r, m, rows.size ? w.data() : nullptr, part[b].data(), x);
@@ -119,6 +124,7 @@ void cluster_scores(const Rows& rows, const double* d1, const Index* starts, Ind
       double* s = scores + j * p;
       std::fill(s, s + p, 0.0);
       for (Index r = starts[j]; r < starts[j + 1]; r += kChunk) {
+        check_interrupt();
         const Index m = std::min(kChunk, starts[j + 1] - r);
         rows.gather(d1, r, m, v.data());
         rows.transpose_times(r, m, v.data(), s);
@@ -134,6 +140,7 @@ void refined_residual_score(const Rows& rows, const double* high, const double* 
   for (auto& c : raw.numeric) { c.center = 0.0; c.inverse_scale = 1.0; }
   for (auto& b : raw.indicators) std::fill(b.inverse_scale.begin(), b.inverse_scale.end(), 1.0);
   for (Index i = 0; i < rows.n; ++i) {
+    if (i % kChunk == 0) check_interrupt();
     raw.fill(i, 1, x.data());
     const Index at = rows.at(i);
     Twice r;
@@ -159,6 +166,7 @@ void blocked_qr(const Rows& rows, double* r) {
   const int p = rows.p;
   Vec a(static_cast<size_t>(p + kChunk) * p, 0.0), v(p + kChunk);
   for (Index r0 = 0; r0 < rows.n; r0 += kChunk) {
+    check_interrupt();
     const Index m = std::min(kChunk, rows.n - r0), height = p + m;
     double* chunk = a.data() + static_cast<size_t>(p) * p;
     rows.fill(r0, m, chunk);

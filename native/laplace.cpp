@@ -52,7 +52,7 @@ void LaplaceMixed::foretell(const double* vector) {
 }
 
 MixedEvaluation LaplaceMixed::evaluate(const Stage& stage, const double* vector, Ask ask) {
-  return with_effects(data_.q, [&](auto size) { return evaluated<size()>(stage, vector, ask); });
+  return at_.unless_stopped([&] { return with_effects(data_.q, [&](auto size) { return evaluated<size()>(stage, vector, ask); }); });
 }
 
 template <int Q> MixedEvaluation LaplaceMixed::evaluated(const Stage& stage, const double* vector, Ask ask) {
@@ -156,13 +156,14 @@ template <int Q> MixedEvaluation LaplaceMixed::evaluated(const Stage& stage, con
   }
   if (ask.order > 1) {
     out.hessian = data_.model_hessian(stage, t.data(), hessians);
-    base_.vector.assign(vector, vector + size_all);
+    base_.vector.clear();
     base_.t = t;
     base_.u = at_.u;
     base_.zs = at_.zs;
     base_.d.assign(at_.factor.diagonal(0), at_.factor.diagonal(0) + levels * q * q);
     base_.l.assign(at_.factor.chol(0), at_.factor.chol(0) + levels * q * q);
     base_.panels.assign(at_.factor.panel(0), at_.factor.panel(0) + levels * p * q);
+    base_.vector.assign(vector, vector + size_all);
   }
   return out;
 }

@@ -174,7 +174,7 @@ template <int Q> class Tangents {
 }  // namespace
 
 Vec LaplaceMixed::hessian(const Stage& stage, const double* vector, const std::vector<Index>& places) {
-  return with_effects(data_.q, [&](auto size) { return hessian_of<size()>(stage, vector, places); });
+  return at_.unless_stopped([&] { return with_effects(data_.q, [&](auto size) { return hessian_of<size()>(stage, vector, places); }); });
 }
 
 template <int Q> Vec LaplaceMixed::hessian_of(const Stage& stage, const double* vector, const std::vector<Index>& places) {
@@ -196,6 +196,7 @@ template <int Q> Vec LaplaceMixed::hessian_of(const Stage& stage, const double* 
     parts[b].assign(count * count, 0.0);
     Vec column(size_all);
     for (size_t k = 0; k < count; ++k) {
+      check_interrupt();
       const int direction = static_cast<int>(places[k]);
       const bool entry = direction >= p && direction < p + nt;
       std::fill(column.begin(), column.end(), 0.0);

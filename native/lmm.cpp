@@ -7,6 +7,11 @@
 #include "threads.hpp"
 
 namespace glimm {
+namespace {
+
+constexpr Index kLevelRun = 256;  // levels between two checks for Ctrl-C
+
+}  // namespace
 
 LinearMixed::LinearMixed(const Rows& rows, const std::int32_t* refs, Index levels, const double* z, int q, int threads)
     : rows_(rows), refs_(refs), z_(z), levels_(levels), p_(rows.p), q_(q), fixed_(rows, threads), factor_(levels, q, rows.p + 1) {
@@ -27,6 +32,7 @@ template <int Q> void LinearMixed::scatter(bool everything) {
   const Vec& residual = fixed_.residual();
   Vec x(static_cast<size_t>(kRunRows) * p);
   for (Index r0 = 0; r0 < rows_.n; r0 += kRunRows) {
+    check_interrupt();
     const Index m = std::min(kRunRows, rows_.n - r0);
     if (everything) rows_.fill(r0, m, x.data());
     for (Index i = 0; i < m; ++i) {
@@ -61,7 +67,10 @@ template <int Q> LmmEvaluation LinearMixed::evaluated(const double* t, bool reml
   const double unit = fixed_.unit();
   if (!factor_.factor<Q>(t)) return out;
   Vec s = fixed_.cross();
-  for (Index j = 0; j < levels; ++j) factor_.subtract_panels<Q>(j, s.data());
+  for (Index j = 0; j < levels; ++j) {
+    if (j % kLevelRun == 0) check_interrupt();
+    factor_.subtract_panels<Q>(j, s.data());
+  }
   Vec lead(static_cast<size_t>(p) * p);
   for (int a = 0; a < p; ++a)
     for (int c = 0; c <= a; ++c) lead[a * p + c] = s[a * e + c];
@@ -102,6 +111,7 @@ template <int Q> LmmEvaluation LinearMixed::evaluated(const double* t, bool reml
   SigmaMoments moments(q);
   Vec g(q * q, 0.0), b(q * q), f(q * q), c(q * p), r(q), rest(static_cast<size_t>(q) * q * p, 0.0);
   for (Index j = 0; j < levels; ++j) {
+    if (j % kLevelRun == 0) check_interrupt();
     factor_.information<Q>(j, t, b.data(), f.data());
     const double *panel = factor_.panel(j), *solved = factor_.solved(j);
     for (int a = 0; a < q; ++a) r[a] = panel[p * q + a];

@@ -96,6 +96,15 @@ struct AtModes {
   // The row stage (third derivatives if asked for) at the modes of block b, from u, and its factor; false where there are no modes.
   template <int Q> bool block(Index b, const Stage&, const double* vector, const Vec& t, bool third, BlockRows& rows);
   void forget() { std::fill(u.begin(), u.end(), 0.0); }
+  // The answer of work; modes that it leaves half found, by an interrupt, are forgotten.
+  template <class Work> auto unless_stopped(Work work) {
+    try {
+      return work();
+    } catch (...) {
+      forget();
+      throw;
+    }
+  }
 };
 
 class QuadratureMixed {

@@ -46,6 +46,7 @@ template <int Q> bool Modes::found(const MixedRows& data, const Stage& stage, In
   for (Index j = begin_; j < end; ++j) active_.push_back(j);
   Vec heap(Q ? 0 : q + q * q);
   for (int it = 0; it < kMost && !active_.empty(); ++it) {
+    check_interrupt();
     evaluate<Q>(data, stage, xb, zt, u, values);
     still_.clear();
     Index i = 0;

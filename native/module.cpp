@@ -97,7 +97,7 @@ NB_MODULE(GLIMM_MODULE, m) {
     Vec l(a.data(), a.data() + a.size());
     bool ok = false;
     {
-      nb::gil_scoped_release release;
+      const Unlocked unlocked;
       ok = blocked_cholesky(l.data(), static_cast<Index>(a.shape(0)), static_cast<Index>(a.shape(1)), threads);
     }
     return nb::make_tuple(ok, lower_triangle(l, a.shape(0), a.shape(1)));
@@ -106,7 +106,7 @@ NB_MODULE(GLIMM_MODULE, m) {
     const size_t n = l.shape(0), ld = l.shape(1);
     Vec z(l.data(), l.data() + l.size()), out(n * n);
     {
-      nb::gil_scoped_release release;
+      const Unlocked unlocked;
       blocked_inverse(z.data(), static_cast<Index>(n), static_cast<Index>(ld), threads);
     }
     for (size_t i = 0; i < n; ++i)
@@ -116,6 +116,7 @@ NB_MODULE(GLIMM_MODULE, m) {
 
   m.def("minimum_degree", [](Integers starts, Codes adjacent, std::optional<Codes> weight) {
     const Index nodes = static_cast<Index>(starts.shape(0)) - 1;
+    const Entered entered;
     const std::vector<Index> order = minimum_degree(nodes, std::vector<Index>(indices(starts), indices(starts) + nodes + 1),
                                                     std::vector<std::int32_t>(adjacent.data(), adjacent.data() + adjacent.shape(0)),
                                                     weight ? weight->data() : nullptr);
@@ -144,6 +145,7 @@ NB_MODULE(GLIMM_MODULE, m) {
     return nb::make_tuple(array(std::move(l), {k, n}), array(std::move(s), {k, n}), array(std::move(w), {k, n}));
   }, nb::arg("family"), nb::arg("link"), nb::arg("psi"), nb::arg("y"), nb::arg("size").none(), nb::arg("eta"), nb::arg("constants"));
   m.def("constant", [](nb::object family, Doubles psi, Doubles y, MaybeDoubles trials, MaybeDoubles weights) {
+    const Entered entered;
     return stage_constant(HeldStage(family, nb::int_(0), psi), static_cast<Index>(y.shape(0)), y.data(), pointer(trials), pointer(weights));
   }, nb::arg("family"), nb::arg("psi"), nb::arg("y"), nb::arg("trials").none(), nb::arg("weights").none());
   m.def("mean", [](nb::object link, Doubles eta) {
@@ -190,7 +192,7 @@ NB_MODULE(GLIMM_MODULE, m) {
         const HeldStage stage(family, link, psi);
         GlmPass out;
         {
-          nb::gil_scoped_release release;
+          const Unlocked unlocked;
           out = glm_pass(r.rows, stage, beta.data(), threads);
         }
         const size_t p = static_cast<size_t>(r.rows.p);
@@ -199,43 +201,50 @@ NB_MODULE(GLIMM_MODULE, m) {
       .def("linear_predictor", [](const HeldRows& r, Doubles beta, int threads) {
         Vec eta(r.rows.n);
         {
-          nb::gil_scoped_release release;
+          const Unlocked unlocked;
           linear_predictor(r.rows, beta.data(), eta.data(), threads);
         }
         return array(std::move(eta));
       })
       .def("leverages", [](const HeldRows& r, Doubles w, Square c, int threads) {
         Vec h(r.rows.n);
-        nb::gil_scoped_release release;
-        leverages(r.rows, w.data(), c.data(), h.data(), threads);
-        nb::gil_scoped_acquire acquire;
+        {
+          const Unlocked unlocked;
+          leverages(r.rows, w.data(), c.data(), h.data(), threads);
+        }
         return array(std::move(h));
       })
       .def("cluster_scores", [](const HeldRows& r, Doubles d1, Integers starts, int threads) {
         const size_t clusters = starts.shape(0) - 1, p = static_cast<size_t>(r.rows.p);
         Vec s(clusters * p);
         {
-          nb::gil_scoped_release release;
+          const Unlocked unlocked;
           cluster_scores(r.rows, d1.data(), indices(starts), static_cast<Index>(clusters), s.data(), threads);
         }
         return array(std::move(s), {clusters, p});
       })
       .def("refined_residual_score", [](const HeldRows& r, Doubles high, Doubles low) {
         Vec s(r.rows.p);
-        refined_residual_score(r.rows, high.data(), low.data(), s.data());
+        {
+          const Unlocked unlocked;
+          refined_residual_score(r.rows, high.data(), low.data(), s.data());
+        }
         return array(std::move(s));
       })
       .def("qr", [](const HeldRows& r) {
         const size_t p = static_cast<size_t>(r.rows.p);
         Vec out(p * p);
-        blocked_qr(r.rows, out.data());
+        {
+          const Unlocked unlocked;
+          blocked_qr(r.rows, out.data());
+        }
         return array(std::move(out), {p, p});
       })
       .def("gram", [](const HeldRows& r, int threads) {
         const size_t p = static_cast<size_t>(r.rows.p);
         Vec out(p * p);
         {
-          nb::gil_scoped_release release;
+          const Unlocked unlocked;
           gram(r.rows, out.data(), threads);
         }
         return array(std::move(out), {p, p});
@@ -247,7 +256,7 @@ NB_MODULE(GLIMM_MODULE, m) {
         const HeldStage stage(family, link, psi);
         GeePass out;
         {
-          nb::gil_scoped_release release;
+          const Unlocked unlocked;
           out = gee_pass(r.rows, stage, beta.data(), indices(starts), static_cast<Index>(clusters), working, alpha, pointer(time),
                          pearson.data(), with_scores ? scores.data() : nullptr, with_curvatures ? curvatures.data() : nullptr, threads);
         }
@@ -258,22 +267,26 @@ NB_MODULE(GLIMM_MODULE, m) {
          nb::arg("with_scores"), nb::arg("with_curvatures"), nb::arg("threads"));
 
   m.def("pair_sums", [](Doubles e, Integers starts, MaybeDoubles time, int threads) {
+    const Entered entered;
     const PairSums s = pair_sums(e.data(), indices(starts), static_cast<Index>(starts.shape(0)) - 1, pointer(time), threads);
     return nb::make_tuple(s.squares, s.pairs, s.n_pairs, s.next, s.n_next);
   }, nb::arg("pearson"), nb::arg("starts"), nb::arg("time").none(), nb::arg("threads"));
   m.def("lag_sums", [](Doubles e, Integers starts, MaybeDoubles time, Index max_lag) {
     Vec sums(max_lag + 1), counts(max_lag + 1);
+    const Entered entered;
     lag_sums(e.data(), indices(starts), static_cast<Index>(starts.shape(0)) - 1, pointer(time), max_lag, sums.data(), counts.data());
     return nb::make_tuple(array(std::move(sums)), array(std::move(counts)));
   }, nb::arg("pearson"), nb::arg("starts"), nb::arg("time").none(), nb::arg("max_lag"));
 
   nb::class_<LinearMixed>(m, "LinearMixed")
       .def("__init__", [](LinearMixed* self, const HeldRows& r, Codes refs, Index levels, std::optional<Square> z, int q, int threads) {
+        const Unlocked unlocked;
         new (self) LinearMixed(r.rows, refs.data(), levels, z ? z->data() : nullptr, q, threads);
       }, nb::arg("rows"), nb::arg("refs"), nb::arg("levels"), nb::arg("z").none(), nb::arg("q"), nb::arg("threads"), nb::keep_alive<1, 2>(),
          nb::keep_alive<1, 3>(), nb::keep_alive<1, 5>())
       .def("mean_square", [](LinearMixed& self) { return array(self.mean_square()); })
       .def("evaluate", [](LinearMixed& self, Square t, bool reml, bool derivatives, bool blocks) {
+        const Entered entered;
         LmmEvaluation e = self.evaluate(t.data(), reml, derivatives, blocks);
         return nb::make_tuple(e.ok, e.deviance, e.r2, maybe(std::move(e.beta)), maybe(std::move(e.u)), maybe_square(std::move(e.information)),
                               maybe(std::move(e.gradient)), maybe_square(std::move(e.hessian)), maybe(std::move(e.inverse_blocks)));
@@ -286,7 +299,7 @@ NB_MODULE(GLIMM_MODULE, m) {
         const size_t count = responses.shape(0), m = theta.shape(0);
         std::vector<LmmAnswer> found;
         {
-          nb::gil_scoped_release release;
+          const Unlocked unlocked;
           found = self.search_many(responses.data(), static_cast<Index>(count), Vec(theta.data(), theta.data() + m), entries, reml,
                                    options(lower, scales, free, cap, tol, max_iter), threads);
         }
@@ -304,7 +317,7 @@ NB_MODULE(GLIMM_MODULE, m) {
         const Entries entries{rows.data(), columns.data(), static_cast<int>(theta.shape(0))};
         NewtonResult r;
         {
-          nb::gil_scoped_release release;
+          const Unlocked unlocked;
           r = self.search(Vec(theta.data(), theta.data() + theta.shape(0)), entries, reml, options(lower, scales, free, cap, tol, max_iter));
         }
         return newton_result(std::move(r));
@@ -333,7 +346,7 @@ NB_MODULE(GLIMM_MODULE, m) {
         const HeldStage stage(family, link, vector.data(), vector.shape(0));
         MixedEvaluation e;
         {
-          nb::gil_scoped_release release;
+          const Unlocked unlocked;
           e = self.laplace.evaluate(stage, vector.data(), Ask{order, blocks, false});
         }
         return mixed_result(std::move(e), vector.shape(0));
@@ -342,7 +355,7 @@ NB_MODULE(GLIMM_MODULE, m) {
         const HeldStage stage(family, link, vector.data(), vector.shape(0));
         Vec h;
         {
-          nb::gil_scoped_release release;
+          const Unlocked unlocked;
           h = self.laplace.hessian(stage, vector.data(), std::vector<Index>(indices(places), indices(places) + places.shape(0)));
         }
         return maybe_square(std::move(h));
@@ -351,7 +364,7 @@ NB_MODULE(GLIMM_MODULE, m) {
         const HeldStage stage(family, link, vector.data(), vector.shape(0));
         MixedEvaluation e;
         {
-          nb::gil_scoped_release release;
+          const Unlocked unlocked;
           e = self.quadrature.evaluate(stage, vector.data(), Ask{order, blocks, scores}, static_cast<int>(log_weights.shape(0)), nodes.data(), log_weights.data());
         }
         return mixed_result(std::move(e), vector.shape(0));

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "interrupt.hpp"
+
 namespace glimm {
 namespace {
 
@@ -151,6 +153,7 @@ NewtonResult newton(const std::function<Evaluation(const Vec&)>& evaluate, Vec x
   out.hessian = now.hessian;
   bool ok = usable(now);
   for (; ok && out.iterations < o.max_iter; ++out.iterations) {
+    check_interrupt();
     Vec change(n, 0.0);
     for (size_t i = 0; !moved.empty() && i < n; ++i) change[i] = now.gradient[i] - before[i];
     out.hessian = now.hessian;

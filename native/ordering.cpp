@@ -7,6 +7,8 @@
 #include <numeric>
 #include <utility>
 
+#include "interrupt.hpp"
+
 namespace glimm {
 namespace {
 
@@ -78,6 +80,7 @@ class QuotientGraph {
     for (Node i = nodes - 1; i >= 0; --i) degrees.put(i, degree_[i]);
     std::vector<Node> pivots;
     while (remaining_ > 0) {
+      check_interrupt();
       const Node p = degrees.take_least();
       if (!pending_[p].empty()) {
         refresh(p);

@@ -79,6 +79,7 @@ void add_block(const View& c, const View& a, const View& b, Index m, Index n, In
       for (Index i0 = 0; i0 < m; i0 += kPackRows) {
         const Index mb = std::min(kPackRows, m - i0);
         if (lower && j0 > i0 + mb - 1 + reach) continue;
+        check_interrupt();
         pack<kRows>(a.at(i0, s), mb, depth, panels.a.get());
         for (Index j = 0; j < nb; j += kColumns)
           for (Index i = 0; i < mb; i += kRows) {

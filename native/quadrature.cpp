@@ -125,7 +125,9 @@ class NodeLoop {
 
 MixedEvaluation QuadratureMixed::evaluate(const Stage& stage, const double* vector, Ask ask, int count, const double* nodes,
                                           const double* log_weights) {
-  return with_effects(data_.q, [&](auto size) { return evaluated<size()>(stage, vector, ask, count, nodes, log_weights); });
+  return at_.unless_stopped([&] {
+    return with_effects(data_.q, [&](auto size) { return evaluated<size()>(stage, vector, ask, count, nodes, log_weights); });
+  });
 }
 
 template <int Q>
@@ -160,6 +162,7 @@ MixedEvaluation QuadratureMixed::evaluated(const Stage& stage, const double* vec
     for (Index j = data_.edges[b]; j < data_.edges[b + 1]; ++j) {
       const double *chol = at_.factor.chol(j), *mode = &at_.u[j * q];
       const Index r0 = starts[j], m = starts[j + 1] - r0, at = r0 - begin;
+      check_interrupt();
       loop.level(j, mode, chol, &k.xb[at], &k.zt[at * q], ask.order > 0, sums);
       total.value += sums.loglik;
       if (ask.order == 0) continue;

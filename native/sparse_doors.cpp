@@ -66,13 +66,13 @@ template <class Of> nb::list by_term(const Elimination& e, const std::vector<Ran
 struct LinearDoor {
   HeldTerms held;
   SparseLinear model;
-  LinearDoor(const HeldRows& rows, nb::list terms, int threads) : held(terms), model(rows.rows, held.terms, threads) {}
+  LinearDoor(const HeldRows& rows, nb::list terms, int threads, [[maybe_unused]] const Entered& while_built = Entered()) : held(terms), model(rows.rows, held.terms, threads) {}
 };
 
 struct LaplaceDoor {
   HeldTerms held;
   SparseLaplace model;
-  LaplaceDoor(const HeldRows& rows, nb::list terms, const MaybeDoubles& trials, const MaybeDoubles& weights, int threads)
+  LaplaceDoor(const HeldRows& rows, nb::list terms, const MaybeDoubles& trials, const MaybeDoubles& weights, int threads, [[maybe_unused]] const Entered& while_built = Entered())
       : held(terms), model(rows.rows, held.terms, copy(trials), copy(weights), threads) {}
 };
 
@@ -87,7 +87,7 @@ void sparse_doors(nb::module_& m) {
         SparseEvaluation e;
         const Directions d = directions_of(at, size, values);
         {
-          nb::gil_scoped_release release;
+          const Unlocked unlocked;
           e = self.model.evaluate(lambda.data(), reml, d, order);
         }
         return nb::make_tuple(e.ok, e.deviance, e.r2, maybe(std::move(e.beta)), maybe_square(std::move(e.information)), maybe(std::move(e.gradient)),
@@ -95,6 +95,7 @@ void sparse_doors(nb::module_& m) {
                               e.u.empty() ? nb::list() : by_term(self.model.elimination(), self.held.terms, e.u, [](int q) { return q; }));
       })
       .def("inverse_blocks", [](LinearDoor& self) {
+        const Entered entered;
         return by_term(self.model.elimination(), self.held.terms, self.model.inverse_blocks(), [](int q) { return q * q; });
       })
       .def("moments", [](LinearDoor& self) { return array(self.model.moments()); })
@@ -111,22 +112,29 @@ void sparse_doors(nb::module_& m) {
         const Directions d = directions_of(at, size, values);
         const HeldStage stage(family, link, psi);
         {
-          nb::gil_scoped_release release;
+          const Unlocked unlocked;
           e = self.model.evaluate(stage, beta.data(), lambda.data(), d, order, tol);
         }
         return nb::make_tuple(e.ok, e.deviance, maybe(std::move(e.gradient)), maybe_square(std::move(e.hessian)),
                               e.u.empty() ? nb::list() : by_term(self.model.elimination(), self.held.terms, e.u, [](int q) { return q; }));
       })
       .def("inverse_blocks", [](LaplaceDoor& self) {
+        const Entered entered;
         return by_term(self.model.elimination(), self.held.terms, self.model.inverse_blocks(), [](int q) { return q * q; });
       })
       .def("moments", [](LaplaceDoor& self, nb::object family, nb::object link, Doubles beta, Doubles psi) {
         const HeldStage stage(family, link, psi);
-        return array(self.model.moments(stage, beta.data()));
+        Vec out;
+        {
+          const Unlocked unlocked;  // threads of a pool call a user's family
+          out = self.model.moments(stage, beta.data());
+        }
+        return array(std::move(out));
       })
       .def("leading", [](LaplaceDoor& self) { return self.model.leading(); })
       .def("draws", [](LaplaceDoor& self, Square e) {
         const size_t count = e.shape(0), s = e.shape(1);
+        const Entered entered;
         const Vec u = self.model.draws(e.data(), static_cast<Index>(count));
         const Elimination& f = self.model.elimination();
         const Index after = self.held.terms[self.model.leading()].levels;
@@ -143,7 +151,7 @@ void sparse_doors(nb::module_& m) {
         const HeldStage stage(family, link, psi);
         Vec out;
         {
-          nb::gil_scoped_release release;
+          const Unlocked unlocked;
           out = self.model.log_ratios(stage, beta.data(), lambda.data(), draws.data(), static_cast<Index>(draws.shape(0)));
         }
         return array(std::move(out));

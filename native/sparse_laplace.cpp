@@ -108,6 +108,7 @@ bool SparseLaplace::refactor(const double* lambda, bool positive) {
   const size_t pairs = terms_.size() * (terms_.size() - 1) / 2;
   std::vector<Entry> row(terms_.size());
   for (Index i = 0; i < n_; ++i) {
+    if (i % kRunRows == 0) check_interrupt();
     entries(i, row.data());
     const double w = -d2_[i];
     elimination_.add(row.data(), where_.data() + i * pairs, positive ? std::max(w, 0.0) : w, nullptr);
@@ -191,9 +192,15 @@ SparseLaplaceEvaluation SparseLaplace::evaluate(const Stage& stage, const double
   if (at != at_ || reached_ > 10.0 * tol) {
     at_.clear();
     linear(beta);
-    if (!find_modes(stage, lambda, tol)) {
-      std::fill(u_.begin(), u_.end(), 0.0);
-      have_ = false;
+    bool found = false;
+    try {
+      found = find_modes(stage, lambda, tol);
+    } catch (...) {
+      forget();
+      throw;
+    }
+    if (!found) {
+      forget();
       return out;
     }
     at_ = std::move(at);
@@ -271,12 +278,12 @@ SparseLaplaceEvaluation SparseLaplace::evaluate(const Stage& stage, const double
 
 Vec SparseLaplace::moments(const Stage& stage, const double* beta) {
   at_.clear();
+  have_ = false;
   linear(beta);
   jets(stage, xb_.data(), false);
   refactor(nullptr, true);
   Vec scores(elimination_.scalars());
   transpose_random(d1_.data(), scores.data());
-  have_ = false;
   return elimination_.moments(1.0, scores.data());
 }
 
@@ -288,6 +295,7 @@ void SparseLaplace::add_hessian(const Stage& stage, const double* lambda, const 
   Vec xwx(static_cast<size_t>(p) * p, 0.0), x(static_cast<size_t>(kRunRows) * p), w(kRunRows);
   std::vector<Vec> r(p, Vec(s, 0.0));
   for (Index r0 = 0; r0 < n_; r0 += kRunRows) {
+    check_interrupt();
     const Index rows = std::min(kRunRows, n_ - r0);
     rows_.fill(r0, rows, x.data());
     for (Index i = 0; i < rows; ++i) w[i] = -d2_[r0 + i];

@@ -39,6 +39,10 @@ class SparseLaplace {
   void add_random(const double* b, double* eta) const;         // eta += Z b
   void transpose_random(const double* v, double* out) const;   // out = Z'v
   double jets(const Stage&, const double* eta, bool third);    // sum of l; d1, d2, d3 of all rows
+  void forget() {
+    std::fill(u_.begin(), u_.end(), 0.0);
+    have_ = false;
+  }
   bool refactor(const double* lambda, bool positive);
   bool find_modes(const Stage&, const double* lambda, double tol);
   void entries(Index r, Entry* out) const;

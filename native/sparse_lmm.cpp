@@ -28,6 +28,7 @@ void SparseLinear::scatter(bool everything) {
   std::vector<Index> where(random_.pairs());
   Locator locator(elimination_);
   for (Index r0 = 0; r0 < rows_.n; r0 += kRunRows) {
+    check_interrupt();
     const Index m = std::min(kRunRows, rows_.n - r0);
     if (everything) rows_.fill(r0, m, x.data());
     for (Index i = 0; i < m; ++i) {

@@ -1,9 +1,13 @@
 // Blocks of rows over threads: result = sum over blocks in block order, the same for any number of threads.
 #pragma once
+#include "interrupt.hpp"
 #include "vmath.hpp"
 #include <algorithm>
 #include <atomic>
+#include <chrono>
+#include <condition_variable>
 #include <exception>
+#include <mutex>
 #include <thread>
 #include <vector>
 
@@ -11,27 +15,67 @@ namespace glimm {
 
 constexpr Index kBlockRows = 8192;
 
-// Calls work(block) for every block; each block must write only to its own place.
+// Calls work(block) for every block; each block must write only to its own place. The first failure, an interrupt too, ends all threads
+// of the call after their block.
 template <class Work> void parallel_blocks(Index blocks, int threads, Work work) {
   threads = static_cast<int>(std::min<Index>(threads, blocks / 2));  // a thread costs more than one small block
   if (threads <= 1) {
-    for (Index b = 0; b < blocks; ++b) work(b);
+    for (Index b = 0; b < blocks; ++b) {
+      check_interrupt();
+      work(b);
+    }
     return;
   }
+  Call alone;
+  Call& call = current_call() ? *current_call() : alone;
   std::atomic<Index> next{0};
   std::vector<std::exception_ptr> failures(threads);
-  const auto loop = [&](int t) {
+  const auto guarded = [&](int t, auto run) {
     try {
-      for (Index b = next++; b < blocks; b = next++) work(b);
+      run();
+    } catch (const Stopped&) {
     } catch (...) {
       failures[t] = std::current_exception();
+      call.stopped = true;
     }
   };
+  const auto loop = [&] {
+    for (Index b = next++; b < blocks && !call.stopped; b = next++) {
+      check_interrupt();
+      work(b);
+    }
+  };
+  std::mutex mutex;
+  std::condition_variable ended;
+  int running = 0;
   std::vector<std::thread> pool;
-  for (int t = 1; t < threads; ++t) pool.emplace_back(loop, t);
-  loop(0);
+  pool.reserve(threads - 1);
+  try {
+    for (int t = 1; t < threads; ++t) {
+      pool.emplace_back([&, t] {
+        const Joined joined(&call);
+        guarded(t, loop);
+        const std::lock_guard<std::mutex> lock(mutex);
+        --running;
+        ended.notify_one();
+      });
+      const std::lock_guard<std::mutex> lock(mutex);
+      ++running;
+    }
+  } catch (...) {  // no more threads to be had: those that run do the work
+  }
+  guarded(0, loop);
+  guarded(0, [&] {  // a thread's last block may be long: signals are asked for meanwhile
+    std::unique_lock<std::mutex> lock(mutex);
+    while (asks_for_signals() && !call.stopped && !ended.wait_for(lock, std::chrono::milliseconds(50), [&] { return running == 0; })) {
+      lock.unlock();
+      check_interrupt();
+      lock.lock();
+    }
+  });
   for (auto& t : pool) t.join();
   for (auto& f : failures) if (f) std::rethrow_exception(f);
+  if (call.stopped) throw Stopped();
 }
 
 constexpr Index kRunRows = 512;
@@ -42,6 +86,7 @@ template <class Work> void over_runs(const Index* starts, Index begin, Index end
   for (Index j = begin; j < end;) {
     Index last = j + 1;
     while (last < end && starts[last + 1] - starts[j] <= kRunRows) ++last;
+    check_interrupt();
     work(j, last, starts[j], starts[last] - starts[j]);
     j = last;
   }

@@ -20,6 +20,7 @@ inline TweedieSeries tweedie_series(double y, double phi, double p, bool derivat
   const double top = std::max(1.0, std::round(std::exp((2.0 - p) * std::log(y)) / (phi * (2.0 - p))));
   const auto term = [&](double j) { return j * c - log_gamma(j + 1.0) - log_gamma(j * b); };
   const double largest = term(top);
+  if (!(top <= 1e10 && std::isfinite(largest))) return {std::nan(""), std::nan(""), std::nan("")};  // 1e7 terms count, or all, or none
   double sum = 0.0, mean = 0.0, slope = 0.0;
   const auto add = [&](double j) {
     const double w = term(j) - largest;

@@ -273,7 +273,7 @@ def test_before_is_the_last_response_seen():
     data = pd.DataFrame({"g": [1, 1, 1, 1, 2, 2, 2], "t": [3, 1, 2, 4, 1, 2, 3], "x": np.arange(7.0)})
     data["y"] = [5.0, 7.0, np.nan, 6.0, np.nan, 1.0, 2.5]
     rows = all_rows(glimm.gee("y ~ 1", data, groups="g", time="t").record)
-    assert before(rows).tolist() == [1, -1, 1, 0, -1, -1, 5]
+    assert before(rows, np.ones(7, dtype=bool)).tolist() == [1, -1, 1, 0, -1, -1, 5]
     assert planned(rows)[1] == 4
     assert planned(rows)[0].tolist() == [2, 0, 1, 3, 0, 1, 2]
 

@@ -21,7 +21,7 @@ from ..kernels.matrix import Floats, Ints
 from ..records import GeeRecord, GlmRecord, MixedRecord, Record
 from ..text import counted, figures, listed, number
 from .findings import Finding, Severity
-from .lost_rows import Coefficient, Loss, losses_of
+from .lost_rows import Coefficient, Loss, losses_of, sample
 from .measure import Dropout, dropout
 from .occasions import AllRows, all_rows, before, planned
 
@@ -43,7 +43,7 @@ def find(record: Record, rows: AllRows | None = None) -> list[Finding]:
         return []
     if rows is None:
         rows = all_rows(record)
-    previous = before(rows) if rows.group and design.missing.n_dropped else np.full(rows.n, -1, dtype=np.int64)
+    previous = before(rows, sample(rows)) if rows.group and design.missing.n_dropped else np.full(rows.n, -1, dtype=np.int64)
     losses = losses_of(record, rows, previous)
     out = [finding for loss in losses for finding in related(record, loss, rows, previous)]
     if design.missing.n_dropped:

@@ -131,15 +131,18 @@ def regress(
     kind: Literal["response", "predictors"], event: Bools, counts: Mapping[str, int], given: Sequence[Covariate], rows: AllRows
 ) -> Loss:
     """The regression with as many of the covariates, in their order, as there are ten clusters with a loss for."""
-    use = np.ones(rows.n, dtype=np.bool_) if rows.n <= MOST_ROWS else _some_clusters(rows.independent)
+    at = np.flatnonzero(sample(rows))
+    gone = event[at]
+    use = np.ones(len(at), dtype=np.bool_)
     unused: dict[str, str] = {}
     kept: list[Covariate] = []
     for c in given:
         if c.values.shape[1] < len(c.labels):
             unused[c.name] = f"more than {MOST_LEVELS} levels"
             continue
-        unknown: Bools = np.asarray(np.isnan(c.values).any(axis=1), dtype=np.bool_)
-        lacking = float(unknown[event].mean())
+        here = replace(c, values=c.values[at])
+        unknown: Bools = np.asarray(np.isnan(here.values).any(axis=1), dtype=np.bool_)
+        lacking = float(unknown[gone].mean()) if gone.any() else 1.0
         if c.block == "before":
             if lacking > 1.0 - ENOUGH_BEFORE:
                 unused[c.name] = "few of these rows have an earlier response"
@@ -148,9 +151,9 @@ def regress(
             unused[c.name] = "missing itself"
             continue
         use &= ~unknown
-        kept.append(c)
-    r = event[use].astype(np.float64)
-    clusters = np.unique(rows.independent[use], return_inverse=True)[1]
+        kept.append(here)
+    r = gone[use].astype(np.float64)
+    clusters = np.unique(rows.independent[at[use]], return_inverse=True)[1]
     touched, spared = (int(np.count_nonzero(np.bincount(clusters, what))) for what in (r, 1.0 - r)) if len(r) else (0, 0)
     budget = min(touched, spared) // EVENTS_EACH
     chosen: list[Covariate] = []
@@ -227,10 +230,12 @@ def _scaled(c: Covariate, use: Bools) -> Covariate | None:
     return Covariate(c.name, c.block, np.column_stack(columns), tuple(labels), tuple(units)) if columns else None
 
 
-def _some_clusters(clusters: Ints) -> Bools:
-    """Rows of whole clusters, drawn so that about `MOST_ROWS` are in."""
-    count = int(clusters.max()) + 1
-    return np.asarray((np.random.default_rng(1).uniform(size=count) < MOST_ROWS / len(clusters))[clusters], dtype=np.bool_)
+def sample(rows: AllRows) -> Bools:
+    """(N,) rows of whole clusters, drawn so that about `MOST_ROWS` are in; all where there are no more."""
+    if rows.n <= MOST_ROWS:
+        return np.ones(rows.n, dtype=np.bool_)
+    count = int(rows.independent.max()) + 1
+    return np.asarray((np.random.default_rng(1).uniform(size=count) < MOST_ROWS / rows.n)[rows.independent], dtype=np.bool_)
 
 
 def _fitted(r: Floats, chosen: Sequence[Covariate], clusters: Ints | None) -> Inference:

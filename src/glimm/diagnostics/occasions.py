@@ -68,11 +68,9 @@ def all_rows(record: Record) -> AllRows:
     times = _times(record, group)
     if not design.missing.n_dropped:  # then times matter as occasions only
         times = [t for t in times if not t[2] or len(np.unique(as_numbers(t[1])[:FIRST_ROWS])) <= MOST_OCCASIONS]
-    order = np.flatnonzero(codes >= 0) if times else np.zeros(0, dtype=np.int64)
-    order = order[_by_code(codes[order])] if group and len(order) else order
     for name, variable, guessed in times:
         time = as_numbers(variable) if guessed or record.design.mean.random else in_time(variable)
-        if not guessed or _increases(time, order, codes[order]):
+        if not guessed or (_never_falls(time[:FIRST_ROWS], codes[:FIRST_ROWS]) and _increases(time, codes)):
             return replace(rows, time_name=name, time=time, guessed=guessed)
     return rows
 
@@ -107,10 +105,10 @@ def in_time(variable: Variable) -> Floats:
     return out
 
 
-def before(rows: AllRows) -> Ints:
-    """(N,) position of the row before with a known response, -1 where there is none."""
+def before(rows: AllRows, among: Bools) -> Ints:
+    """(N,) position of the row before with a known response, -1 where there is none, and in rows that are not among those asked for."""
     out = np.full(rows.n, -1, dtype=np.int64)
-    known = rows.codes >= 0
+    known = among & (rows.codes >= 0)
     if rows.time is not None:
         known &= ~np.isnan(rows.time)
     at = np.flatnonzero(known)
@@ -204,12 +202,22 @@ def _times(record: Record, group: str) -> list[tuple[str, Variable, bool]]:
     return [(name, column, True) for name, column in columns if column.kind == "numeric" or column.ordinal]
 
 
-def _increases(time: Floats, order: Ints, codes: Ints) -> bool:
-    """Whether a column increases from row to row inside every cluster, many of which have several rows.
+def _steps(time: Floats, codes: Ints) -> Floats:
+    """Differences of neighbouring rows of a cluster, of the rows with a cluster and a time, in their order."""
+    known = np.flatnonzero((codes >= 0) & ~np.isnan(time))
+    if len(known) < 2:
+        return np.zeros(0)
+    order = known[_by_code(codes[known])]
+    return np.asarray(np.diff(time[order])[np.diff(codes[order]) == 0])
 
-    order : rows with a cluster, by cluster; codes : their clusters
-    """
-    known = ~np.isnan(time[order])
-    there = np.diff(codes[known]) == 0
-    steps = np.diff(time[order[known]])[there]
-    return bool(4 * len(steps) >= int(known.sum()) > 0 and (steps > 0.0).all())
+
+def _never_falls(time: Floats, codes: Ints) -> bool:
+    """Whether a column increases inside every cluster of some rows."""
+    return bool((_steps(time, codes) > 0.0).all())
+
+
+def _increases(time: Floats, codes: Ints) -> bool:
+    """Whether a column increases from row to row inside every cluster, many of which have several rows."""
+    steps = _steps(time, codes)
+    known = int(np.count_nonzero((codes >= 0) & ~np.isnan(time)))
+    return bool(4 * len(steps) >= known > 0 and (steps > 0.0).all())

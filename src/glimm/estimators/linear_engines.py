@@ -88,9 +88,10 @@ class OneFactor:
         key = tuple(layout.order.tolist())
         if key not in self.models:
             term = self.effects.term
-            self.models[key] = LinearMixed(self.rows, term.refs, len(term.levels), self.effects.taken(layout.order), self.effects.q)
+            model = LinearMixed(self.rows, term.refs, len(term.levels), self.effects.taken(layout.order), self.effects.q)
             for y in self.responses:
-                self.models[key].respond(y)
+                model.respond(y)
+            self.models[key] = model
         return self.models[key]
 
     def run(self, shapes: Shapes, x: Floats, limits: Limits) -> Optimum:

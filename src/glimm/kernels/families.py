@@ -29,6 +29,19 @@ def maybe(a: Any) -> Floats | None:
     return None if a is None else floats(a)
 
 
+def shaped(a: Any, *shape: int) -> Floats:
+    """The array as contiguous float64, of that shape; raises ValueError for another one."""
+    out = floats(a)
+    if out.shape != shape:
+        raise ValueError(f"an array of shape {shape} is needed, not of {out.shape}")
+    return out
+
+
+def maybe_shaped(a: Any, *shape: int) -> Floats | None:
+    """The same for an array that may be None."""
+    return None if a is None else shaped(a, *shape)
+
+
 def own(psi: Any) -> Floats:
     """psi as a contiguous array, a single number too."""
     return floats(np.atleast_1d(psi))
@@ -38,7 +51,9 @@ def jets(
     family: FamilyKernel, link: LinkKernel, y: Floats, eta: Floats, size: Floats | None = None, psi: Psi = ()
 ) -> tuple[Floats, Floats, Floats, Floats]:
     """(l, dl, d2l, d3l), each (n,): log-density without the terms free of eta, and its derivatives in eta."""
-    out: tuple[Floats, Floats, Floats, Floats] = native().jets(family, link, own(psi), floats(y), maybe(size), floats(eta))
+    out: tuple[Floats, Floats, Floats, Floats] = native().jets(
+        family, link, own(psi), floats(y), maybe_shaped(size, len(y)), shaped(eta, len(y))
+    )
     return out
 
 
@@ -46,7 +61,9 @@ def working(
     family: FamilyKernel, link: LinkKernel, y: Floats, eta: Floats, size: Floats | None = None, psi: Psi = ()
 ) -> tuple[Floats, Floats, Floats]:
     """(l, dl, w), each (n,): w is the expected information in eta (negative_binomial1, a user's own family: 1 / variance)."""
-    out: tuple[Floats, Floats, Floats] = native().working(family, link, own(psi), floats(y), maybe(size), floats(eta))
+    out: tuple[Floats, Floats, Floats] = native().working(
+        family, link, own(psi), floats(y), maybe_shaped(size, len(y)), shaped(eta, len(y))
+    )
     return out
 
 
@@ -60,13 +77,15 @@ def psi_jets(
     constants: bool = True,
 ) -> tuple[Floats, Floats, Floats]:
     """Derivatives in each psi of l, of dl and of -d2l, each (k, n); constants : with the terms that are free of eta."""
-    out: tuple[Floats, Floats, Floats] = native().psi_jets(family, link, own(psi), floats(y), maybe(size), floats(eta), constants)
+    out: tuple[Floats, Floats, Floats] = native().psi_jets(
+        family, link, own(psi), floats(y), maybe_shaped(size, len(y)), shaped(eta, len(y)), constants
+    )
     return out
 
 
 def constant(family: FamilyKernel, y: Floats, trials: Floats | None, weights: Floats | None, psi: Psi = ()) -> float:
     """The terms of the log-likelihood that are free of eta, summed over rows."""
-    return float(native().constant(family, own(psi), floats(y), maybe(trials), maybe(weights)))
+    return float(native().constant(family, own(psi), floats(y), maybe_shaped(trials, len(y)), maybe_shaped(weights, len(y))))
 
 
 def mean(link: LinkKernel, eta: Floats) -> tuple[Floats, Floats, Floats, Floats]:
@@ -89,5 +108,5 @@ def variance(family: FamilyKernel, mu: Floats, psi: Psi = ()) -> Floats:
 
 def unit_deviance(family: FamilyKernel, y: Floats, mu: Floats, psi: Psi = ()) -> Floats:
     """(n,) the deviance of each row for size 1."""
-    out: Floats = native().unit_deviance(family, floats(y), floats(mu), own(psi))
+    out: Floats = native().unit_deviance(family, floats(y), shaped(mu, len(y)), own(psi))
     return out

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .families import FamilyKernel, LinkKernel, floats, maybe
+from .families import FamilyKernel, LinkKernel, floats, maybe_shaped, shaped
 from .matrix import Codes, Floats, Ints
 from .native import native
 from .newton import Limits, Optimum, optimum
-from .rows import Rows
+from .rows import Rows, up_to
 
 
 class LmmEvaluation(NamedTuple):
@@ -53,9 +53,12 @@ class LinearMixed:
     refs : (n,) int32 level of each row, levels : how many there are. z : (n, q), None for 1.
     """
 
-    __slots__ = ("handle",)
+    __slots__ = ("handle", "n", "q")
 
     def __init__(self, rows: Rows, refs: Codes, levels: int, z: Floats | None, q: int) -> None:
+        if refs.shape != (rows.n,) or (z is None and q != 1) or (z is not None and z.shape != (rows.n, q)):
+            raise ValueError(f"{rows.n} rows need as many refs and rows of z, {q} columns each")
+        self.n, self.q = rows.n, q
         self.handle: Any = native().LinearMixed(rows.handle, refs, levels, _z(z), q, rows.threads)
 
     def mean_square(self) -> Floats:
@@ -65,7 +68,7 @@ class LinearMixed:
 
     def evaluate(self, t: Floats, reml: bool, derivatives: bool = False, blocks: bool = False) -> LmmEvaluation:
         """The profiled deviance at T (q, q lower)."""
-        return LmmEvaluation(*self.handle.evaluate(floats(t), reml, derivatives, blocks))
+        return LmmEvaluation(*self.handle.evaluate(shaped(t, self.q, self.q), reml, derivatives, blocks))
 
     def search(self, theta: Floats, rows: Ints, columns: Ints, reml: bool, limits: Limits) -> Optimum:
         """Minimise the deviance over the entries (rows, columns) of T, the others being 0."""
@@ -75,13 +78,13 @@ class LinearMixed:
         self, responses: Floats, theta: Floats, rows: Ints, columns: Ints, reml: bool, limits: Limits, threads: int
     ) -> tuple[Floats, Floats, Floats]:
         """The search for each of B responses (B, n): theta (B, m), beta (B, p), and (B, 3): deviance, r2, 1 if inside its bounds."""
-        given = np.ascontiguousarray(responses, dtype=np.float64)
+        given = shaped(responses, len(responses), self.n)
         out: tuple[Floats, Floats, Floats] = self.handle.search_many(given, floats(theta), rows, columns, reml, *limits.packed(), threads)
         return out
 
     def respond(self, y: Floats) -> None:
         """Put another response in the place of the rows' own."""
-        self.handle.respond(floats(y))
+        self.handle.respond(shaped(y, self.n))
 
     def removed(self) -> tuple[float, float]:
         """Root mean squares of what the least-squares fit leaves of the response, and of response - offset."""
@@ -92,19 +95,29 @@ class LinearMixed:
 class MixedModel:
     """A GLMM's rows by level, evaluated by Laplace or by quadrature; starts each inner iteration at the last modes."""
 
-    __slots__ = ("handle",)
+    __slots__ = ("handle", "p", "q")
 
     def __init__(self, rows: Rows, starts: Ints, z: Floats | None, q: int, trials: Floats | None, weights: Floats | None) -> None:
-        self.handle: Any = native().MixedModel(rows.handle, starts, _z(z), q, maybe(trials), maybe(weights), rows.threads)
+        if (z is None and q != 1) or (z is not None and (z.ndim != 2 or z.shape[1] != q)):
+            raise ValueError(f"z needs {q} columns")
+        own = maybe_shaped(trials, rows.n), maybe_shaped(weights, rows.n)
+        self.p, self.q = rows.p, q
+        self.handle: Any = native().MixedModel(rows.handle, up_to(starts, rows.n), _z(z), q, *own, rows.threads)
+
+    def _vector(self, vector: Floats) -> Floats:
+        least = self.p + self.q * (self.q + 1) // 2
+        if len(vector) < least:
+            raise ValueError(f"the vector has {len(vector)} entries, not {least} and those of the family")
+        return floats(vector)
 
     def laplace(self, family: FamilyKernel, link: LinkKernel, vector: Floats, order: int, blocks: bool = False) -> MixedEvaluation:
         """order 0: value; 1: with gradient; 2: with model Hessian."""
-        return MixedEvaluation(*self.handle.laplace(family, link, floats(vector), order, blocks))
+        return MixedEvaluation(*self.handle.laplace(family, link, self._vector(vector), order, blocks))
 
     def laplace_hessian(self, family: FamilyKernel, link: LinkKernel, vector: Floats, places: Ints | None = None) -> Floats | None:
         """(m, m) exact Hessian of the Laplace objective in m entries of the vector, by default all; None where it cannot be evaluated."""
         at = np.arange(len(vector)) if places is None else np.ascontiguousarray(places, dtype=np.int64)
-        out: Floats | None = self.handle.laplace_hessian(family, link, floats(vector), at)
+        out: Floats | None = self.handle.laplace_hessian(family, link, self._vector(vector), at)
         return out
 
     def quadrature(
@@ -121,5 +134,7 @@ class MixedModel:
     ) -> MixedEvaluation:
         """nodes (K, q) for the weight exp(-x^2), log_weights (K,) = log w + |x|^2."""
         return MixedEvaluation(
-            *self.handle.quadrature(family, link, floats(vector), order, floats(nodes), floats(log_weights), blocks, scores)
+            *self.handle.quadrature(
+                family, link, self._vector(vector), order, shaped(nodes, len(log_weights), self.q), floats(log_weights), blocks, scores
+            )
         )

@@ -9,9 +9,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .families import FamilyKernel, LinkKernel, Psi, floats, maybe, own
+from .families import FamilyKernel, LinkKernel, Psi, floats, maybe, maybe_shaped, own, shaped
 from .matrix import Floats, Ints, Matrix
 from .native import native
+
+
+def up_to(starts: Ints, n: int) -> Ints:
+    """Starts of clusters, the last one the number of rows; raises ValueError where they are not."""
+    if len(starts) == 0 or starts[0] != 0 or starts[-1] != n:
+        raise ValueError(f"starts must go from 0 to {n}")
+    return starts
 
 
 class GlmPass(NamedTuple):
@@ -71,26 +78,26 @@ class Rows:
 
     def glm(self, family: FamilyKernel, link: LinkKernel, beta: Floats, psi: Psi = ()) -> GlmPass:
         """One pass of a GLM at beta (p,) and the family's own parameters psi."""
-        return GlmPass(*self.handle.glm_pass(family, link, floats(beta), own(psi), self.threads))
+        return GlmPass(*self.handle.glm_pass(family, link, shaped(beta, self.p), own(psi), self.threads))
 
     def eta(self, beta: Floats) -> Floats:
         """(n,) offset + X beta, in the order of rows."""
-        out: Floats = self.handle.linear_predictor(floats(beta), self.threads)
+        out: Floats = self.handle.linear_predictor(shaped(beta, self.p), self.threads)
         return out
 
     def leverages(self, w: Floats, c: Floats) -> Floats:
         """(n,) w_i x_i'C x_i."""
-        out: Floats = self.handle.leverages(floats(w), floats(c), self.threads)
+        out: Floats = self.handle.leverages(shaped(w, self.n), shaped(c, self.p, self.p), self.threads)
         return out
 
     def cluster_scores(self, d1: Floats, starts: Ints) -> Floats:
         """(K, p) sums of d1_i x_i over the rows of each cluster; d1 is in the matrix's own row order."""
-        out: Floats = self.handle.cluster_scores(floats(d1), starts, self.threads)
+        out: Floats = self.handle.cluster_scores(floats(d1), up_to(starts, self.n), self.threads)
         return out
 
     def refined_residual_score(self, high: Floats, low: Floats) -> Floats:
         """(p,) X'W(y - offset - X beta) on the raw columns in doubled precision, beta = high + low."""
-        out: Floats = self.handle.refined_residual_score(floats(high), floats(low))
+        out: Floats = self.handle.refined_residual_score(shaped(high, self.p), shaped(low, self.p))
         return out
 
     def qr(self) -> Floats:
@@ -119,17 +126,27 @@ class Rows:
         """One pass of a GEE; time (n,) is in the order of rows."""
         return GeePass(
             *self.handle.gee_pass(
-                family, link, floats(beta), own(psi), starts, working, alpha, maybe(time), scores, curvatures, self.threads
+                family,
+                link,
+                shaped(beta, self.p),
+                own(psi),
+                up_to(starts, self.n),
+                working,
+                alpha,
+                maybe_shaped(time, self.n),
+                scores,
+                curvatures,
+                self.threads,
             )
         )
 
 
 def pair_sums(pearson: Floats, starts: Ints, time: Floats | None, threads: int = 1) -> PairSums:
     """Sums over pairs of residuals in clusters; pearson and time (n,) in cluster order."""
-    return PairSums(*native().pair_sums(floats(pearson), starts, maybe(time), threads))
+    return PairSums(*native().pair_sums(floats(pearson), up_to(starts, len(pearson)), maybe_shaped(time, len(pearson)), threads))
 
 
 def lag_sums(pearson: Floats, starts: Ints, time: Floats | None, max_lag: int) -> tuple[Floats, Floats]:
     """(sums, counts), each (max_lag + 1,): products of residuals by whole-number distance in time, over all pairs of a cluster."""
-    out: tuple[Floats, Floats] = native().lag_sums(floats(pearson), starts, maybe(time), max_lag)
+    out: tuple[Floats, Floats] = native().lag_sums(floats(pearson), up_to(starts, len(pearson)), maybe_shaped(time, len(pearson)), max_lag)
     return out

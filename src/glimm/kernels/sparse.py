@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .families import FamilyKernel, LinkKernel, floats, maybe
+from .families import FamilyKernel, LinkKernel, floats, maybe_shaped, shaped
 from .matrix import Codes, Floats, Ints
 from .native import native
 from .rows import Rows
@@ -50,6 +50,18 @@ class Directions:
         return self.at, self.size, self.values
 
 
+def _checked(rows: Rows, terms: list[SparseTerm]) -> tuple[list[tuple[Any, ...]], int]:
+    """The terms as the kernel takes them, and the size of all lambdas; raises ValueError for arrays that are not by row."""
+    if not terms:
+        raise ValueError("a mixed model needs a random term")
+    for t in terms:
+        wide = 1 if t.place is not None else int(t.sizes[0])
+        by_row = [t.refs.shape == (rows.n,), t.z is None or t.z.shape == (rows.n, wide), t.place is None or t.place.shape == (rows.n,)]
+        if not all(by_row) or (t.z is None and wide != 1) or (t.pattern is not None and t.pattern.shape != (t.levels,)):
+            raise ValueError(f"a random term of {rows.n} rows needs as many refs and rows of z, {wide} columns each")
+    return [t.packed() for t in terms], int(sum((t.sizes**2).sum() for t in terms))
+
+
 NOWHERE = Directions(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0))
 
 
@@ -80,14 +92,16 @@ class SparseMixed(NamedTuple):
 class SparseLinear:
     """The cross-products of an LMM with any number of random terms, ready to be evaluated at any lambdas."""
 
-    __slots__ = ("handle",)
+    __slots__ = ("handle", "n", "p", "size")
 
     def __init__(self, rows: Rows, terms: list[SparseTerm]) -> None:
-        self.handle: Any = native().SparseLinear(rows.handle, [t.packed() for t in terms], rows.threads)
+        packed, self.size = _checked(rows, terms)
+        self.n, self.p = rows.n, rows.p
+        self.handle: Any = native().SparseLinear(rows.handle, packed, rows.threads)
 
     def evaluate(self, lambdas: Floats, reml: bool, directions: Directions = NOWHERE, order: int = 0) -> SparseLmm:
         """order 0: value; 1: with gradient; 2: with model Hessian."""
-        return SparseLmm(*self.handle.evaluate(floats(lambdas), reml, *directions.packed(), order))
+        return SparseLmm(*self.handle.evaluate(shaped(lambdas, self.size), reml, *directions.packed(), order))
 
     def inverse_blocks(self) -> list[Floats]:
         """Blocks of M^-1 at the last evaluation, by term: levels one after the other."""
@@ -101,7 +115,7 @@ class SparseLinear:
 
     def respond(self, y: Floats) -> None:
         """Put another response in the place of the rows' own."""
-        self.handle.respond(floats(y))
+        self.handle.respond(shaped(y, self.n))
 
     def removed(self) -> tuple[float, float]:
         """Root mean squares of what the least-squares fit leaves of the response, and of response - offset."""
@@ -117,10 +131,13 @@ class SparseLinear:
 class SparseLaplace:
     """The rows of a GLMM with any number of random terms; starts each inner iteration at the last modes."""
 
-    __slots__ = ("handle",)
+    __slots__ = ("handle", "n", "p", "size")
 
     def __init__(self, rows: Rows, terms: list[SparseTerm], trials: Floats | None, weights: Floats | None) -> None:
-        self.handle: Any = native().SparseLaplace(rows.handle, [t.packed() for t in terms], maybe(trials), maybe(weights), rows.threads)
+        packed, self.size = _checked(rows, terms)
+        self.n, self.p = rows.n, rows.p
+        own = maybe_shaped(trials, rows.n), maybe_shaped(weights, rows.n)
+        self.handle: Any = native().SparseLaplace(rows.handle, packed, *own, rows.threads)
 
     def evaluate(
         self,
@@ -133,7 +150,8 @@ class SparseLaplace:
         tol: float = 1e-16,
     ) -> SparseMixed:
         """kernels : numbers of family and link; order 0: value, 1: with gradient, 2: with model Hessian; tol : decrement of the modes."""
-        return SparseMixed(*self.handle.evaluate(*kernels, floats(beta), floats(lambdas), floats(psi), *directions.packed(), order, tol))
+        at = shaped(beta, self.p), shaped(lambdas, self.size), floats(psi)
+        return SparseMixed(*self.handle.evaluate(*kernels, *at, *directions.packed(), order, tol))
 
     def inverse_blocks(self) -> list[Floats]:
         """Blocks of M^-1 at the last evaluation, by term: levels one after the other."""
@@ -142,7 +160,7 @@ class SparseLaplace:
 
     def moments(self, kernels: tuple[FamilyKernel, LinkKernel], beta: Floats, psi: Floats) -> Floats:
         """By diagonal entry of lambdas: the standard deviation that the scores without random effects tell; 0 if none."""
-        out: Floats = self.handle.moments(*kernels, floats(beta), floats(psi))
+        out: Floats = self.handle.moments(*kernels, shaped(beta, self.p), floats(psi))
         return out
 
     def leading(self) -> int:
@@ -157,7 +175,9 @@ class SparseLaplace:
 
     def log_ratios(self, kernels: tuple[FamilyKernel, LinkKernel], beta: Floats, lambdas: Floats, psi: Floats, draws: Floats) -> Floats:
         """(d,) log p(y, u) - log q(u), less its value at the mode, for u = mode + L^-T e, e (d, effects), at the last evaluation."""
-        out: Floats = self.handle.log_ratios(*kernels, floats(beta), floats(lambdas), floats(psi), np.ascontiguousarray(draws))
+        out: Floats = self.handle.log_ratios(
+            *kernels, shaped(beta, self.p), shaped(lambdas, self.size), floats(psi), np.ascontiguousarray(draws)
+        )
         return out
 
     def shape(self) -> tuple[int, int, int]:
