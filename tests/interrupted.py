@@ -137,9 +137,10 @@ def same_object():
 
 def from_outside():
     run = crossed(2)
-    print("ready", flush=True)
     try:
-        run()
+        print("ready", flush=True)
+        while True:
+            run()
     except KeyboardInterrupt:
         print("interrupted")
 
