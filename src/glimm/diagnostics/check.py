@@ -30,6 +30,9 @@ CHECKS: Final[dict[str, Check]] = {
     "rows left out": lambda sight: iter(find(sight.record)),
 }
 
+IMPLIED: Final = {"informative_cluster_size": {"dropout_follows_responses"}}
+"""What is only another face of a finding that is there: clusters are short because they ended early."""
+
 
 @dataclass(frozen=True, slots=True)
 class Checked:
@@ -43,7 +46,9 @@ def check(record: Record, vcov: Any = "model") -> Checked:
     """Every check of a fit."""
     sight = Sight(record, vcov)
     found = [finding for run in CHECKS.values() for finding in run(sight)]
-    return Checked(ranked(found), tuple(skipped(sight)))
+    codes = {f.code for f in found}
+    kept = [f for f in found if not codes & IMPLIED.get(f.code, set())]
+    return Checked(ranked(kept), tuple(skipped(sight)))
 
 
 def skipped(sight: Sight) -> Iterator[str]:

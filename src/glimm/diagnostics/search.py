@@ -13,6 +13,7 @@ import numpy as np
 
 from ..covariance.layout import theta_names
 from ..estimators.ending import SHARE, STOPPED, parameter_names, weakest
+from ..estimators.glmm import EDGE, NOWHERE
 from ..estimators.separation import bounded
 from ..inference.covariance import theta_jacobian
 from ..kernels import positive_definite
@@ -58,7 +59,7 @@ def stopped(sight: Sight) -> Finding:
     d = float(solution.decrement)
     evidence = {"decrement": d, "evaluations": solution.evaluations, "log_likelihood": float(getattr(record, "llf", math.nan))}
     steps = "passes" if isinstance(record, GlmRecord | GeeRecord) else "evaluations"
-    if isinstance(record, MixedRecord) and not np.isfinite(record.curvature).all() and d < HARMLESS:
+    if isinstance(record, MixedRecord) and solution.message.startswith((EDGE, NOWHERE)):
         return Finding(
             "no_curvature",
             "error",
@@ -147,7 +148,7 @@ def hessian(sight: Sight, record: MixedRecord, eigenvalue: float, direction: dic
 
 def flatness(sight: Sight, record: MixedRecord) -> Iterator[Finding]:
     """A Hessian that is not positive definite, or hardly so along covariance parameters."""
-    if record.linear or not np.isfinite(record.curvature).all() or not len(record.curvature):
+    if record.linear or record.solution.message.startswith(EDGE) or not np.isfinite(record.curvature).all() or not len(record.curvature):
         return
     names = parameter_names(record.design.mean, record.layouts, record.family)
     value, direction = weakest(record.curvature, names)

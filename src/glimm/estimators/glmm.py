@@ -35,6 +35,9 @@ CAP = 4.0
 NEAR = 1e-2
 ROUGH = 1e-2
 EVALUATIONS = 15
+STEEP = 1e-2
+EDGE = "the estimates lie next to impossible fitted means"
+NOWHERE = "the estimates lie where the log-likelihood cannot be evaluated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,11 +265,10 @@ def _solution(problem: Problem, found: Settled, every_root: tuple[Floats, ...], 
     evidence: dict[str, object] = {"note": note} if note else {}
     if solution.code != "not_converged":
         message = ""
-        if not np.all(np.isfinite(curvature)):
-            near = (
-                "next to impossible fitted means" if bounded(family, design.mean.link) else "where the log-likelihood cannot be evaluated"
-            )
-            message = f"the estimates lie {near}, and there is no curvature to take standard errors from"
+        if bounded(family, design.mean.link) and at_edge(curvature, last.gradient):
+            message = f"{EDGE}, and there is no curvature to take standard errors from"
+        elif not np.all(np.isfinite(curvature)):
+            message = f"{NOWHERE}, and there is no curvature to take standard errors from"
         elif not positive_definite(curvature):
             eigenvalue, direction = weakest(curvature, parameter_names(design.mean, found.shapes, family))
             listed = ", ".join(f"{share:+.2f} {name}" for name, share in direction.items())
@@ -290,6 +292,14 @@ def _solution(problem: Problem, found: Settled, every_root: tuple[Floats, ...], 
         message = f"{said}; {solution.message}" if unexplained else said
         solution = replace(solution, code="separated", message=message)
     return replace(solution, evidence=evidence or None)
+
+
+def at_edge(curvature: Floats, gradient: Floats) -> bool:
+    """Whether the search ended where -2 log L still falls, with no curvature to follow: at the end of possible means."""
+    if not np.all(np.isfinite(curvature)):
+        return True
+    steep = np.abs(gradient) / np.sqrt(np.maximum(np.abs(np.diag(curvature)), 1e-300))
+    return bool(not positive_definite(curvature) and steep.max(initial=0.0) > STEEP)
 
 
 def _typical_means(problem: Problem, beta: Floats) -> Floats:
