@@ -135,14 +135,14 @@ def _quadratic(scores: Floats) -> Floats:
 
 
 def _upper_tail(t: Test, df: int) -> float:
-    """p for more than expected of a count, whose variance grows with its mean: the error is taken at the expected count."""
+    """p for more than expected of a count, by its square root: its variance grows with its mean."""
     from scipy.special import stdtr
 
     assert t.null is not None
-    error = float(np.std(t.null)) * np.sqrt(max(t.expected, 0.0) / max(t.statistic, 1.0))
+    error = float(np.std(t.null)) / (2.0 * np.sqrt(max(t.statistic, 1.0)))
     if not error > 0.0:
         return 1.0
-    return float(stdtr(df, (t.expected - t.statistic) / error))
+    return float(stdtr(df, (np.sqrt(max(t.expected, 0.0)) - np.sqrt(t.statistic)) / error))
 
 
 def _normal_scores() -> Floats:
