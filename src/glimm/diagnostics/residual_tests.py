@@ -1,7 +1,8 @@
 """Tests of residuals whose level holds although the parameters were estimated: T(y) against T(y*_b) given S(y*_b) = S(y).
 
-T_b is regressed on the scores S_b and on S_b'I^-1 S_b over responses y*_b drawn from the fit; its value at S(y) plus residuals are draws
-of T under the model. Nothing is refitted. u_i is the rank of a response among all that were drawn at its row, itself among them.
+T_b is regressed on the scores S_b and their products over responses y*_b drawn from the fit; its value at S(y) plus residuals, scaled to
+their spread there, are draws of T under the model. Nothing is refitted. u_i is the rank of a response among all that were drawn at its
+row, itself among them.
 Source: Pierce (1982), Ann. Stat. 10, 475-478; Barnard (1963), J. R. Stat. Soc. B 25, 294 (Monte Carlo tests).
 """
 
@@ -25,7 +26,7 @@ from .scores import scores_of
 
 GRID = 100
 MOST, NONLINEAR, LEAST, CELLS = 999, 399, 119, 40_000_000
-FOR_EACH = 8
+FOR_EACH, MOST_NARROWED = 8, 3.0
 BLOCK = 2_000_000
 ROUGH = 20_000_000
 DISPERSED = ("binomial", "poisson", "negative_binomial", "negative_binomial1")
@@ -259,12 +260,16 @@ class Control:
         kept = d > 1e-7 * d.max(initial=0.0)
         turn = (v[kept].T / d[kept]) / scale[:, None]
         w = (scores - scores[1:].mean(axis=0)) @ turn
-        z = np.column_stack([np.ones(len(w)), w, np.sum(w * w, axis=1)])
+        distance = np.sum(w * w, axis=1)
+        first, second = np.triu_indices(w.shape[1])
+        products = w[:, first] * w[:, second] if len(first) * FOR_EACH <= len(drawn) else distance[:, None]
+        z = np.column_stack([np.ones(len(w)), w, products])
         if 2 * z.shape[1] > len(drawn):
             z = z[:, :1]
         self.q, self.r = np.linalg.qr(z[1:])
         self.data = z[0]
         self.left = 1.0 / np.sqrt(np.maximum(1.0 - np.sum(self.q**2, axis=1), 0.05))
+        self.near = np.column_stack([np.ones(len(w)), w, distance])[:, : 1 if z.shape[1] == 1 else None]
 
     def null(self, values: Floats) -> Floats:
         """(B,) or (B, m) draws of statistics (B + 1,) or (B + 1, m), whose first is of the data, under the model."""
@@ -272,7 +277,15 @@ class Control:
         turned = self.q.T @ drawn
         at_data = self.data @ np.linalg.solve(self.r, turned)
         left = self.left if values.ndim == 1 else self.left[:, None]
-        return np.asarray(at_data + left * (drawn - self.q @ turned))
+        return np.asarray(at_data + self._narrowed(left * (drawn - self.q @ turned)))
+
+    def _narrowed(self, left: Floats) -> Floats:
+        """Residuals with the spread that they have at the scores of the data: their variance is a + b'S + c S'I^-1 S."""
+        squares = left * left
+        middle = squares.mean(axis=0)
+        variance = self.near @ np.linalg.lstsq(self.near[1:], squares, rcond=None)[0]
+        variance = np.clip(variance, middle / MOST_NARROWED, middle * MOST_NARROWED)
+        return np.asarray(left * np.sqrt(variance[0] / np.where(variance[1:] > 0.0, variance[1:], 1.0)))
 
 
 def _uniformity(found: Statistics, control: Control, note: str) -> Test:
