@@ -59,7 +59,8 @@ class Checks(ABC):
         outliers: rows outside all simulated responses, p for more than expected;
         autocorrelation: of neighbouring rows, inside clusters where there are any.
 
-        n : simulated responses, by default 999, or 399 for a GLMM, fewer for many rows, more for many parameters. seed : as in `simulate`.
+        n : simulated responses, by default 999, or 399 for a GLMM, fewer for many rows, more for many parameters.
+        seed : a whole number or a numpy Generator gives the same p-values again.
         effects : of a mixed model, "new" ranks among responses with new random effects, "fitted" looks at each response about the effects
         that it predicts itself (more power inside clusters). time : orders the rows: a column of the model, or one number per row;
         without it they are as the fit has them, or as they stand.
