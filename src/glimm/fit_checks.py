@@ -9,12 +9,17 @@ from typing import TYPE_CHECKING, Any
 from .diagnosis import Diagnosis
 from .diagnostics import deletion
 from .diagnostics.check import Checked, check
+from .diagnostics.quantiles import quantile_residuals
+from .diagnostics.residual_tests import residual_tests
 from .inference.covariance import Inference
 from .output import tables
+from .plots.checks import checks
 from .plots.influence import influence_picture
 from .records import Record
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from .plots.draw import Picture
 
 
@@ -109,3 +114,79 @@ class Checks(ABC):
         """
         found = deletion.influence(self.record, self.inference, by, method, threads, progress)
         return influence_picture(found, term, top, title)
+
+    def quantile_residuals(self, n: int = 250, seed: Any = 0, *, effects: str = "new") -> pd.Series[float]:
+        """The rank of each response among n simulated at its row, ties broken at random: uniform in (0, 1) where the model is right.
+
+        n : simulated responses. seed : a whole number or a numpy Generator gives the same residuals again.
+        effects : of a mixed model, "new" draws the random effects (rows of one cluster share them, so their residuals belong together),
+        "fitted" holds them at `ranef()`. A GLM has none. A GEE draws each row from its margin: the family's distribution at the fitted
+        mean, with the estimated dispersion for gaussian, gamma, inverse_gaussian and tweedie, and with dispersion 1 for the others.
+        Returns a pandas Series of (0, 1), one value per row used, indexed as `resid` is.
+        Raises GlimmError for a family of your own, which has no rule for drawing, for a fit without finite estimates, for n below 20.
+        Source: Dunn and Smyth (1996), J. Comput. Graph. Stat. 5, 236-244; Gelman and Hill (2007), Data Analysis Using Regression and
+        Multilevel/Hierarchical Models, section 8.3.
+
+        >>> import glimm
+        >>> fit = glimm.glm("resp ~ age + smoke", glimm.load_dataset("ohio"), family="binomial")
+        >>> u = fit.quantile_residuals()
+        >>> len(u), bool(u.between(0, 1).all()), bool(abs(u.mean() - 0.5) < 0.02)
+        (2148, True, True)
+        """
+        return tables.by_row(self.record, quantile_residuals(self.record, n, seed, effects), "quantile_residuals")
+
+    def residual_tests(self, n: int | None = None, seed: Any = 0, *, effects: str = "new", time: Any = None) -> Any:
+        """Tests of what the model says of its residuals; their level holds although the parameters were estimated.
+
+        A frame, a row per test that has a meaning for the family, with columns test, statistic, expected (its mean under the model),
+        p_value and note:
+        uniformity: the largest |F(u) - u| of the quantile residuals, F their distribution (Kolmogorov-Smirnov);
+        dispersion: the mean squared Pearson residual (counts and trials; other families estimate it, and a 0/1 response has none);
+        zeros: how many responses are 0 (counts, trials, tweedie);
+        outliers: rows outside all simulated responses, p for more than expected;
+        autocorrelation: of neighbouring rows, inside clusters where there are any.
+
+        n : simulated responses, by default 999, or 399 for a GLMM, fewer for many rows, more for many parameters.
+        seed : a whole number or a numpy Generator gives the same p-values again.
+        effects : of a mixed model, "new" ranks among responses with new random effects, "fitted" looks at each response about the effects
+        that it predicts itself (more power inside clusters). time : orders the rows: a column of the model, or one number per row;
+        without it they are as the fit has them, or as they stand.
+
+        GLM and mixed model: responses y* are drawn from the fit, and a statistic's distribution is taken given that y* has the score of
+        the data (which is zero), by regression on the score: no model is fitted again. GEE: margins are tested by sums over clusters, whose
+        variance is estimated between clusters, the influence of the estimates included; so that needs many clusters. Its autocorrelation is
+        held against that of all pairs of rows, under corr="independence" and "exchangeable".
+
+        Raises GlimmError as `quantile_residuals` does, and for a time that is no column of numbers.
+        Source: Pierce (1982), Ann. Stat. 10, 475-478; Barnard (1963), J. R. Stat. Soc. B 25, 294.
+
+        >>> import glimm
+        >>> import numpy as np
+        >>> rng = np.random.default_rng(1)
+        >>> x = rng.normal(size=300)
+        >>> data = {"x": x, "n": rng.poisson(np.exp(0.5 * x) * rng.gamma(1.0, 1.0, 300))}  # counts that vary more than Poisson counts
+        >>> table = glimm.glm("n ~ x", data, family="poisson").residual_tests()
+        >>> bool(table["p_value"][1] < 0.01), table["test"][1]
+        (True, 'dispersion')
+        """
+        found = residual_tests(self.record, n, seed, effects, time)
+        names = ("test", "statistic", "expected", "p_value", "note")
+        return tables.from_columns(self.record, {name: [getattr(t, name) for t in found] for name in names})
+
+    def plot_check(self, seed: Any = 0, *, by: Any = None) -> Picture:
+        """One page of residuals, each panel with a sentence that says what is seen.
+
+        Quantile residuals against their uniform distribution, against fitted means with smooth quartiles, and by group; zeros or dispersion
+        against simulated responses, the spread, or observed against expected probabilities; correlation of rows that follow each other;
+        random effects of a mixed model, or residuals along a predictor. Of many rows a sample is drawn as points; all count.
+
+        by : a column of the model, or one value per row, for the panel by group; else the first grouping, cluster or factor
+        Returns a matplotlib Figure (`alt` is the page in words). Raises GlimmError as `quantile_residuals` does and for a `by` that is no
+        column, and ImportError where matplotlib is missing.
+
+        >>> import glimm
+        >>> page = glimm.glm("resp ~ age + smoke", glimm.load_dataset("ohio"), family="binomial").plot_check()
+        >>> len(page.axes)
+        6
+        """
+        return checks(self.record, seed, by)
