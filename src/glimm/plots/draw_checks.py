@@ -30,7 +30,7 @@ def draw(panels: Sequence[Panel], title: str, detail: str) -> Picture:
         FigureCanvasAgg(figure)
         figure.alt = f"{title} {detail} " + " ".join(f"{p.title}: {p.said}" for p in panels)
         figure.text(SIDE / WIDE, 1.0 - 0.12 / HIGH, title, fontsize=TITLE, fontweight="bold", color=INK, va="top", parse_math=False)
-        said = "\n".join(lines_of(figure, detail, SMALL, "normal", WIDE - 2.0 * SIDE))
+        said = "\n".join(lines_of(figure, detail, SMALL, "normal", 0.97 * (WIDE - 2.0 * SIDE)))
         figure.text(SIDE / WIDE, 1.0 - 0.38 / HIGH, said, fontsize=SMALL, color=DARK, va="top", linespacing=1.15, parse_math=False)
         top = 0.38 + size_of(figure, said, SMALL, "normal")[1] + 0.12
         width = (WIDE - LEFT - RIGHT - (COLUMNS - 1) * GAP) / COLUMNS
