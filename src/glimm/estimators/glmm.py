@@ -25,7 +25,7 @@ from .boundary import Search, Settled, settle
 from .control import Control
 from .ending import mixed_solution, weakest
 from .irls import mean_rows
-from .joint import begin, without_end
+from .joint import begin, blurred, without_end
 from .mixed_engines import MixedEnd, MixedEngine, OneFactor, mixed_engine, model_errors
 from .points import CHECK_POINTS, CHECK_SHIFT, MOST_EFFECTS, POINTS, SETTLED, affordable, checked_points
 from .separation import bounded, separated, separated_rows
@@ -259,6 +259,7 @@ def _record(problem: Problem, found: Settled, points: int, note: str) -> MixedRe
 def _solution(problem: Problem, found: Settled, every_root: tuple[Floats, ...], curvature: Floats, last: MixedEnd, note: str) -> Solution:
     design, family, p = problem.design, problem.family, problem.p
     solution = mixed_solution(found.optimum, found.shapes, every_root, design.mean.random)
+    note = "; ".join(filter(None, (note, blurred(family, found.optimum.x[p + total(found.shapes) :], design.n))))
     evidence: dict[str, object] = {"note": note} if note else {}
     if solution.code != "not_converged":
         message = ""
@@ -279,7 +280,10 @@ def _solution(problem: Problem, found: Settled, every_root: tuple[Floats, ...], 
         if message:
             solution = replace(solution, code="not_converged", message=message)
     if said := without_end(family, found.optimum.x[p + total(found.shapes) :]):
-        solution = replace(solution, code="boundary", message=said)
+        curved = positive_definite(curvature)
+        solution = replace(
+            solution, code="boundary" if curved else "not_converged", message=said + ("" if curved else "; no standard errors")
+        )
     drifting = 0
     if not bounded(family, design.mean.link):
         mu = _typical_means(problem, found.optimum.x[:p])

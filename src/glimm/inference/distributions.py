@@ -204,6 +204,16 @@ def parameter_values(record: Record) -> dict[str, float]:
     return values
 
 
+def known_values(record: Record, asked: str) -> dict[str, float]:
+    """The same; raises GlimmError where one is zero, infinite or unknown, as in an exact fit."""
+    values = parameter_values(record)
+    for name, value in values.items():
+        if not 0.0 < value < np.inf:
+            what = "the dispersion" if name == "phi" else name
+            raise GlimmError(f"{asked}: {what} of the fit is {value:g}, so there is no distribution of responses: read fit.record.solution")
+    return values
+
+
 def response_variance(record: Record, mu: Floats, asked: str) -> Floats:
     """(n,) the variance of a response with weight and trials 1; raises GlimmError for a user's family without one."""
     kernel = record.family.kernel
