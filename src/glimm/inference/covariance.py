@@ -48,7 +48,7 @@ class Inference:
     def bse(self) -> Floats:
         """(p,) standard errors."""
         diagonal = np.diag(self.cov)
-        noise = 1e-14 * np.abs(diagonal).max(initial=0.0)
+        noise = 1e-14 * np.abs(diagonal[np.isfinite(diagonal)]).max(initial=0.0)
         return np.sqrt(np.where(diagonal >= -noise, np.maximum(diagonal, 0.0), np.nan))
 
     @property
