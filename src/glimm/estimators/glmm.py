@@ -13,7 +13,7 @@ import numpy as np
 
 from ..covariance.layout import Shapes, start_of, theta_names, total
 from ..design.coordinates import to_named, to_working
-from ..design.records import Design
+from ..design.records import Design, RandomTerm
 from ..errors import GlimmError
 from ..family import Family
 from ..kernels import Limits, Optimum, Rows, mean, minimise, positive_definite
@@ -25,7 +25,7 @@ from .boundary import Search, Settled, settle
 from .control import Control
 from .ending import mixed_solution, weakest
 from .irls import mean_rows
-from .joint import begin, blurred, without_end
+from .joint import begin, blurred, vanished, without_end
 from .mixed_engines import MixedEnd, MixedEngine, OneFactor, mixed_engine, model_errors
 from .points import CHECK_POINTS, CHECK_SHIFT, MOST_EFFECTS, POINTS, SETTLED, affordable, checked_points
 from .separation import bounded, separated, separated_rows
@@ -217,6 +217,9 @@ def _auto(problem: Problem, shapes: Shapes, x: Floats) -> tuple[Settled, int, st
         still = still and bool(np.all(np.abs(now.x - before.x) < SETTLED * model_errors(now.hessian)))
         calm = calm + 1 if still else 0
         found, used = replace(raised, optimum=now), points
+        own = now.x[problem.p + total(found.shapes) :]
+        if any(own_levels(t.term) for t in problem.terms) and vanished(problem.family, own, problem.design.y):
+            return found, used, ""
         if calm == 2:
             return found, used, ""
     return found, used, f"points stopped at {used} before the likelihood had settled"
@@ -284,6 +287,13 @@ def _solution(problem: Problem, found: Settled, every_root: tuple[Floats, ...], 
         solution = replace(
             solution, code="boundary" if curved else "not_converged", message=said + ("" if curved else "; no standard errors")
         )
+    for term in design.mean.random:
+        if own_levels(term) and vanished(family, found.optimum.x[p + total(found.shapes) :], design.y):
+            said = (
+                f"the estimated dispersion runs to zero, and the log-likelihood has no largest value: the effects of {term.group}, which has "
+                "a level for every row, take up what differs from row to row; leave them out"
+            )
+            solution = replace(solution, code="not_converged", message=said)
     drifting = 0
     if not bounded(family, design.mean.link):
         mu = _typical_means(problem, found.optimum.x[:p])
@@ -294,6 +304,11 @@ def _solution(problem: Problem, found: Settled, every_root: tuple[Floats, ...], 
         message = f"{said}; {solution.message}" if unexplained else said
         solution = replace(solution, code="separated", message=message)
     return replace(solution, evidence=evidence or None)
+
+
+def own_levels(term: RandomTerm) -> bool:
+    """Whether every row is a level of its own."""
+    return len(term.levels) == len(term.refs)
 
 
 def _names(problem: Problem, shapes: Shapes) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ H_bb = -2 X'diag(l'')X, H_bk = -2 X'dl'/dpsi_k; H_kl by central differences of t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,6 +26,15 @@ FARTHEST = 4.0
 DIGITS = 1e-4
 EXACT = 1e-24
 HUGE = 1e140
+VANISHED = 1e-6
+SPREAD: dict[str, Callable[[list[float], Floats], float]] = {
+    "gaussian": lambda v, y: v[0] ** 2 / max(float(y.var()), 1e-300),
+    "gamma": lambda v, y: v[0],
+    "inverse_gaussian": lambda v, y: v[0] * float(y.mean()),
+    "tweedie": lambda v, y: v[0] * float(y.mean()) ** ((v[1] if len(v) > 1 else 1.5) - 2.0),
+    "beta": lambda v, y: 1.0 / v[0],
+}
+"""The squared coefficient of variation of a row, about, from the family's parameters."""
 FIRST = {"beta": 5.0, "power": 1.5}
 """Natural values that a first pass takes for the parameters; 1 for the others."""
 
@@ -169,6 +179,14 @@ def blurred(family: Family, psi: Floats, n: int) -> str:
     if lost < DIGITS:
         return ""
     return f"the estimated precision is {value:.2g}, so large that the log-likelihood is known to about {lost:.1g} only"
+
+
+def vanished(family: Family, psi: Floats, y: Floats) -> bool:
+    """Whether the dispersion leaves next to nothing of what differs between rows."""
+    if not len(psi) or isinstance(family.kernel, Functions) or family.name not in SPREAD:
+        return False
+    values = family.natural(psi)[0].tolist()
+    return SPREAD[family.name](values, y) < VANISHED
 
 
 def without_end(family: Family, psi: Floats) -> str:

@@ -22,6 +22,7 @@ from ..records import Record
 
 Values = Mapping[str, float]
 TAIL = 9.0
+MANY = 1e7
 BLOCK = 1 << 20
 
 
@@ -150,13 +151,24 @@ def _beta_below(y: Floats, mu: Floats, values: Values, w: Any, trials: Any) -> F
 
 
 def _tweedie_below(y: Floats, mu: Floats, values: Values, w: Any, trials: Any) -> Floats:
-    """P(N = 0) + sum over n >= 1 of P(N = n) P(Gamma(n shape) <= y / size), the terms that a Poisson number N has within TAIL sd."""
-    from scipy.special import gammainc, gammaln, xlogy
+    """P(N = 0) + sum over n >= 1 of P(N = n) P(Gamma(n shape) <= y / size), the terms that a Poisson number N has within TAIL sd.
+
+    Beyond MANY of them the sum is as good as normal.
+    """
+    from scipy.special import gammainc, gammaln, ndtr, xlogy
 
     power, phi = values["power"], values["phi"] / w
     shape = (2.0 - power) / (power - 1.0)
     both = np.broadcast_arrays(mu ** (2.0 - power) / (phi * (2.0 - power)), y / (phi * (power - 1.0) * mu ** (power - 1.0)))
     rate, scaled = (a.ravel() for a in both)
+    many = rate > MANY
+    if many.any():
+        out = np.empty(len(rate))
+        y, mu, phi = (np.broadcast_to(a, both[0].shape).ravel() for a in (y, mu, phi))
+        out[many] = ndtr(((y - mu) / np.sqrt(phi * mu**power))[many])
+        if not many.all():
+            out[~many] = _tweedie_below(y[~many], mu[~many], {"power": power, "phi": 1.0}, 1.0 / phi[~many], trials)
+        return out.reshape(both[0].shape)
     out = np.exp(-rate)
     first = np.maximum(1.0, np.floor(rate - TAIL * np.sqrt(rate)))
     terms = np.ceil(rate + TAIL * np.sqrt(rate) + 2.0 * TAIL) - first + 1.0

@@ -112,7 +112,7 @@ class Mixture:
         width = np.sqrt(self.variances(np.where(inside, centre, 0.5), at)) / np.where(slope > 0.0, slope, np.inf)
         middle = (eta - self.eta[at]) / np.maximum(self.sd[at], SMALLEST)
         middle = np.where(inside & np.isfinite(middle), middle, 0.0)
-        reach = np.where(inside & np.isfinite(width), WIDTHS * width, 0.0)
+        reach = np.where(inside & (width < LARGEST), WIDTHS * np.minimum(width, LARGEST), 0.0)
         fixed = np.broadcast_to(np.array([-REACH, *CUTS, REACH]), (len(at), 2 + len(CUTS)))
         ends = np.concatenate([fixed, np.stack([middle - reach, middle, middle + reach], axis=1)], axis=1)
         return np.sort(np.clip(ends, -REACH, REACH), axis=1)
