@@ -29,6 +29,7 @@ inline StirlingTail stirling_tail(double x) {
 }
 
 inline double log_gamma(double x) {
+  if (!(x > 0.0)) return std::nan("");
   double shift = 1.0;
   for (; x < kStirling; x += 1.0) shift *= x;
   const double r = 1.0 / x, r2 = r * r;
@@ -40,6 +41,7 @@ inline double log_gamma(double x) {
 struct Gammas { double d1, d2, d3; };
 
 inline Gammas gammas(double x) {
+  if (!(x > 0.0)) return {std::nan(""), std::nan(""), std::nan("")};
   Gammas g{0.0, 0.0, 0.0};
   for (; x < kStirling; x += 1.0) {
     const double r = 1.0 / x;
@@ -56,6 +58,7 @@ inline Gammas gammas(double x) {
 }
 
 inline double digamma(double x) {
+  if (!(x > 0.0)) return std::nan("");
   double g = 0.0;
   for (; x < kStirling; x += 1.0) g -= 1.0 / x;
   const double r = 1.0 / x, r2 = r * r;

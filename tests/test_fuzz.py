@@ -6,11 +6,13 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 import glimm
 from fuzz_study import watch
 from glimm.estimators.scores import mixed_scores
 from glimm.inference.criteria import own_psi
+from glimm.inference.distributions import DISTRIBUTIONS
 from glimm.kernels import unit_deviance
 
 
@@ -129,3 +131,31 @@ def test_deviance_far_from_the_mean(counts):
     fit = glimm.glm("c ~ x", counts[counts.z == 0.0], family="negative_binomial(2)")
     found = unit_deviance(fit.record.family.kernel, np.zeros(1), np.array([1e32]), own_psi(fit.record))
     np.testing.assert_allclose(found, 2.0 * 2.0 * np.log1p(1e32 / 2.0), rtol=1e-12)
+
+
+def test_the_distribution_function_of_tweedie_is_continuous_where_its_series_is_too_long():
+    below, values = DISTRIBUTIONS["tweedie"].below, {"power": 1.4}
+    mu = np.full(5, 3.0)
+    for rate in (0.999e4, 1.001e4):  # on either side of where the series ends
+        phi = mu[0] ** 0.6 / (rate * 0.6)
+        y = mu + np.sqrt(phi * mu**1.4) * np.array([-3.0, -1.0, 0.0, 1.0, 3.0])
+        series = compound_poisson(y, 3.0, phi, 1.4)
+        np.testing.assert_allclose(below(y, mu, {**values, "phi": phi}, 1.0, 1.0), series, atol=1e-5)
+
+
+def compound_poisson(y, mu, phi, p):
+    """P(Y <= y) as a sum over the Poisson number."""
+    rate, shape, scale = mu ** (2 - p) / (phi * (2 - p)), (2 - p) / (p - 1), phi * (p - 1) * mu ** (p - 1)
+    n = np.arange(max(1, int(rate - 12 * np.sqrt(rate))), int(rate + 12 * np.sqrt(rate)))
+    return stats.poisson.pmf(n, rate) @ stats.gamma.cdf(y[None, :], (n * shape)[:, None], scale=scale)
+
+
+def test_beta_means_outside_the_range_end_in_words():
+    rng = np.random.default_rng(2)
+    d = {"y": rng.uniform(0.1, 0.9, 40), "x": rng.normal(size=40), "o": 1e3 * rng.normal(size=40), "g": np.arange(40) // 4}
+    for call in (
+        lambda: glimm.glm("y ~ x", d, family="beta", link="log", offset="o"),
+        lambda: glimm.glmm("y ~ x + (1 | g)", d, family="beta", link="log", offset="o", points=1),
+    ):
+        with pytest.raises(glimm.GlimmError, match="starting values"):
+            call()

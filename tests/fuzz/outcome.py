@@ -109,9 +109,8 @@ def glm_holds(record, natural, solution):
     scale = record.scale if np.isfinite(record.scale) else 1.0
     from glimm.design.coordinates import to_named
 
-    root = np.linalg.cholesky(scale * record.bread) if scale > 0 else None
-    if root is None:
-        return
+    w, q = np.linalg.eigh(scale * record.bread)
+    root = q * np.sqrt(np.maximum(w, 0.0))
     found = likelihoods.glm_direction(record, natural, (to_named(record.design.mean) @ root).T)
     if found is None:
         return

@@ -290,8 +290,8 @@ def _solution(problem: Problem, found: Settled, every_root: tuple[Floats, ...], 
     for term in design.mean.random:
         if own_levels(term) and vanished(family, found.optimum.x[p + total(found.shapes) :], design.y):
             said = (
-                f"the estimated dispersion runs to zero, and the log-likelihood has no largest value: the effects of {term.group}, which has "
-                "a level for every row, take up what differs from row to row; leave them out"
+                "the estimated dispersion runs to zero, and the log-likelihood has no largest value: the effects of "
+                f"{term.group}, which has a level for every row, take up what differs from row to row; leave them out"
             )
             solution = replace(solution, code="not_converged", message=said)
     drifting = 0

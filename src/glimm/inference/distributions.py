@@ -22,7 +22,7 @@ from ..records import Record
 
 Values = Mapping[str, float]
 TAIL = 9.0
-MANY = 1e7
+MANY = 1e4
 BLOCK = 1 << 20
 
 
@@ -153,9 +153,9 @@ def _beta_below(y: Floats, mu: Floats, values: Values, w: Any, trials: Any) -> F
 def _tweedie_below(y: Floats, mu: Floats, values: Values, w: Any, trials: Any) -> Floats:
     """P(N = 0) + sum over n >= 1 of P(N = n) P(Gamma(n shape) <= y / size), the terms that a Poisson number N has within TAIL sd.
 
-    Beyond MANY of them the sum is as good as normal.
+    Beyond a rate of MANY the sum is as good as a shifted gamma variable with the same mean, variance and skewness.
     """
-    from scipy.special import gammainc, gammaln, ndtr, xlogy
+    from scipy.special import gammainc, gammaln, xlogy
 
     power, phi = values["power"], values["phi"] / w
     shape = (2.0 - power) / (power - 1.0)
@@ -165,7 +165,9 @@ def _tweedie_below(y: Floats, mu: Floats, values: Values, w: Any, trials: Any) -
     if many.any():
         out = np.empty(len(rate))
         y, mu, phi = (np.broadcast_to(a, both[0].shape).ravel() for a in (y, mu, phi))
-        out[many] = ndtr(((y - mu) / np.sqrt(phi * mu**power))[many])
+        sd = np.sqrt(phi * mu**power)
+        k = 4.0 / (power * sd / mu) ** 2
+        out[many] = gammainc(k, np.maximum(k + np.sqrt(k) * (y - mu) / sd, 0.0))[many]
         if not many.all():
             out[~many] = _tweedie_below(y[~many], mu[~many], {"power": power, "phi": 1.0}, 1.0 / phi[~many], trials)
         return out.reshape(both[0].shape)

@@ -108,7 +108,7 @@ class Mixture:
         low = self.distribution.low
         inside = (centre > low) & (centre < self.highest)
         eta = link_eta(self.link.kernel, np.where(inside, centre, 0.5))
-        slope = np.abs(mean(self.link.kernel, eta)[1]) * np.maximum(self.sd[at], SMALLEST)
+        slope = np.minimum(np.abs(mean(self.link.kernel, eta)[1]), LARGEST) * np.maximum(self.sd[at], SMALLEST)
         width = np.sqrt(self.variances(np.where(inside, centre, 0.5), at)) / np.where(slope > 0.0, slope, np.inf)
         middle = (eta - self.eta[at]) / np.maximum(self.sd[at], SMALLEST)
         middle = np.where(inside & np.isfinite(middle), middle, 0.0)
