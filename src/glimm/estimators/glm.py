@@ -27,6 +27,7 @@ from .separation import bounded, edge, limiting, separated, separated_rows
 ILL_CONDITIONED = 1e-3
 CLEAR_PIVOT = 1e-12
 EXACT = 1e-14
+NOISE = 1e-29
 NOTHING = np.zeros((0, 0))
 
 
@@ -209,7 +210,7 @@ def _solution(scoring: Scoring, design: Design, family: Family, mu: Floats, llf:
         code, message = "separated", separated(family, drifting, design.n, infinite(design, family, mu))
     if not family.scale_known and design.n == design.mean.matrix.p:
         evidence["note"] = f"as many coefficients as rows ({design.n}): the fit is exact and there are no standard errors"
-    elif not np.isfinite(llf):
+    elif not np.isfinite(llf) or (family.name == "gaussian" and scoring.last.loglik > -NOISE * float(design.y @ design.y)):
         evidence["note"] = "the predictors fit every row exactly: the dispersion is zero, and the likelihood and its criteria have no end"
     return Solution(code, message, scoring.passes, 2.0 * scoring.decrement, scoring.last.score, evidence=evidence)
 
