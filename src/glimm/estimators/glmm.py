@@ -297,7 +297,8 @@ def _solution(problem: Problem, found: Settled, every_root: tuple[Floats, ...], 
     drifting = 0
     if not bounded(family, design.mean.link):
         mu = _typical_means(problem, found.optimum.x[:p])
-        drifting = separated_rows(design, family, mu, 0.5 * last.hessian[:p, :p], -0.5 * last.gradient[:p])
+        extreme = 1e-9 if solution.code == "not_converged" else 1e-6  # a search that was stopped early may be anywhere
+        drifting = separated_rows(design, family, mu, 0.5 * last.hessian[:p, :p], -0.5 * last.gradient[:p], extreme)
     if drifting:
         said = separated(family, drifting, design.n)
         unexplained = solution.code == "not_converged" and "eigenvector" not in evidence

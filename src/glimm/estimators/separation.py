@@ -26,34 +26,34 @@ def rows_at_bound(family: Family, mu: Floats) -> int:
     return int(np.sum(at_bound(family, mu)))
 
 
-def at_bound(family: Family, mu: Floats) -> Bools:
+def at_bound(family: Family, mu: Floats, extreme: float = FITTED_EXTREME) -> Bools:
     """(n,) whether a row is one of them."""
     if family.name == "binomial":
-        return np.asarray((mu < FITTED_EXTREME) | (mu > 1.0 - FITTED_EXTREME))
+        return np.asarray((mu < extreme) | (mu > 1.0 - extreme))
     if family.support not in ("count", "nonnegative"):
         return np.zeros(len(mu), dtype=np.bool_)
     part = mu / max(float(mu.max()), np.finfo(np.float64).tiny)
-    return np.asarray(part < FITTED_EXTREME * part.mean())
+    return np.asarray(part < extreme * part.mean())
 
 
-def separated_rows(design: Design, family: Family, mu: Floats, information: Floats, score: Floats) -> int:
+def separated_rows(design: Design, family: Family, mu: Floats, information: Floats, score: Floats, extreme: float = FITTED_EXTREME) -> int:
     """Rows at the bound where the search has no end, 0 if it has one.
 
     It has none if the information has vanished in some direction, or a next step would still move some linear predictor.
     Fitted means at the bound alone are not separation: an extreme predictor has them too. Working columns throughout.
     """
-    at_bound = rows_at_bound(family, mu)
-    if not at_bound:
+    rows_there = int(np.sum(at_bound(family, mu, extreme)))
+    if not rows_there:
         return 0
     part = design.mean
     rows = Rows(part.matrix, part.center, part.scale, size=design.size)
     if not positive_definite(information):
-        return at_bound
+        return rows_there
     root = inverse(np.asarray(np.linalg.cholesky(rows.gram()), dtype=np.float64))
     weakest = float(np.linalg.eigvalsh(root @ information @ root.T)[0])
     typical = float(variance(family.kernel, np.array([design.y.mean()]), family.psi())[0])
     moved = float(np.abs(rows.eta(solve(information, score))).max(initial=0.0))
-    return at_bound if weakest < VANISHED * typical or moved > DRIFT else 0
+    return rows_there if weakest < VANISHED * typical or moved > DRIFT else 0
 
 
 def limiting(design: Design, family: Family, mu: Floats, w: Floats) -> tuple[Floats, tuple[str, ...]]:
