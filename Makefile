@@ -2,6 +2,7 @@
 # make coverage  do 95 % intervals hold the truth: 10,000 simulated data sets of each mixed model (a few minutes)
 # make coverage-effects  the same of average effects of GLM, GEE and GLMM, and whether the three agree (20 minutes)
 # make residual-levels  do residual tests reject right models 5 times in 100, and wrong ones often: 1,000 data sets each (half an hour)
+# make fuzz   10,000 random calls of the three doors, a table of how they ended and every failure with a line that repeats it (20 minutes)
 # make lint   style, types and import layers only                  make bench  speed against other packages (an hour or two, own environment)
 # make docs   runs the code of the pages in docs/ and builds the site into site/
 # make interop   the tests with marginaleffects and maketables, in an environment of their own: what these answer may change with them
@@ -14,7 +15,7 @@ OUTSIDE := .venv-interop/bin
 STAMP := $(VENV)/.installed
 SOURCES := $(wildcard native/*.cpp native/*.hpp) CMakeLists.txt pyproject.toml $(shell find src -name '*.py' -o -name '*.csv')
 
-.PHONY: demo test lint sanitize interop bench bench-scaling coverage coverage-effects residual-levels docs clean
+.PHONY: demo test lint sanitize interop bench bench-scaling coverage coverage-effects residual-levels fuzz docs clean
 
 demo: $(STAMP)
 	$(BIN)/python -m glimm demo
@@ -59,6 +60,9 @@ coverage-effects: $(STAMP)
 
 residual-levels: $(STAMP)
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python tests/residual_level_study.py
+
+fuzz: $(STAMP)
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python tests/fuzz_study.py
 
 bench-scaling:
 	$(PYTHON) -m benchmarks.scaling

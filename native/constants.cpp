@@ -123,7 +123,7 @@ void family_deviance(const Stage& s, Index n, const double* y, const double* mu,
       case kPoisson: d[i] = 2.0 * (ylog(u, m) - r); break;
       case kGamma: d[i] = 2.0 * (r / m - std::log(u / m)); break;
       case kInverseGaussian: d[i] = r * r / (m * m * u); break;
-      case kNegativeBinomial: d[i] = 2.0 * (ylog(u, m) - (u + o.a) * std::log1p(r / (m + o.a))); break;
+      case kNegativeBinomial: d[i] = 2.0 * (ylog(u, m) - (u + o.a) * (r > -0.5 * m ? std::log1p(r / (m + o.a)) : std::log((u + o.a) / (m + o.a)))); break;
       case kNegativeBinomial1: {
         const double most = u > 0.0 ? most_likely<NegativeBinomial1Mean, Log>(u, std::log(u), o) : 0.0;
         d[i] = 2.0 * (most - NegativeBinomial1Mean::jet(u, m, 0.0, o).l);

@@ -183,7 +183,10 @@ NewtonResult newton(const std::function<Evaluation(const Vec&)>& evaluate, Vec x
       damping = damping > 0.0 ? damping * 8.0 : 1e-2;
     }
     if (out.converged || !accepted) {
-      out.converged = out.converged || out.decrement < 1e-6;
+      if (!out.converged) {  // the damped decrement is as small as the damping is large: it says nothing
+        out.decrement = step_inside(0.0);
+        out.converged = out.decrement < 1e-6;
+      }
       break;
     }
     last = out.decrement;

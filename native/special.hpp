@@ -28,8 +28,8 @@ inline StirlingTail stirling_tail(double x) {
   return t;
 }
 
-inline double log_gamma(double x) {  // this and its derivatives are for positive numbers: NaN below 0
-  if (x < 0.0) return std::nan("");
+inline double log_gamma(double x) {  // this and its derivatives are for positive numbers: NaN elsewhere
+  if (!(x > 0.0)) return std::nan("");
   double shift = 1.0;
   for (; x < kStirling; x += 1.0) shift *= x;
   const double r = 1.0 / x, r2 = r * r;
@@ -41,7 +41,7 @@ inline double log_gamma(double x) {  // this and its derivatives are for positiv
 struct Gammas { double d1, d2, d3; };
 
 inline Gammas gammas(double x) {
-  if (x < 0.0) return {std::nan(""), std::nan(""), std::nan("")};
+  if (!(x > 0.0)) return {std::nan(""), std::nan(""), std::nan("")};
   Gammas g{0.0, 0.0, 0.0};
   for (; x < kStirling; x += 1.0) {
     const double r = 1.0 / x;
@@ -58,7 +58,7 @@ inline Gammas gammas(double x) {
 }
 
 inline double digamma(double x) {
-  if (x < 0.0) return std::nan("");
+  if (!(x > 0.0)) return std::nan("");
   double g = 0.0;
   for (; x < kStirling; x += 1.0) g -= 1.0 / x;
   const double r = 1.0 / x, r2 = r * r;

@@ -9,6 +9,9 @@
 
 namespace glimm {
 
+// The peak beyond which a row is not worked out: the dispersion runs to zero, as where the predictors fit every row exactly.
+constexpr double kMostTerms = 1e7;
+
 struct TweedieSeries { double value, by_log_phi, by_p; };
 
 inline TweedieSeries tweedie_series(double y, double phi, double p, bool derivatives) {
@@ -19,6 +22,7 @@ inline TweedieSeries tweedie_series(double y, double phi, double p, bool derivat
   const double c1 = b1 * ratio - b / (p - 1.0) + 1.0 / (2.0 - p);
   const double top = std::max(1.0, std::round(std::exp((2.0 - p) * std::log(y)) / (phi * (2.0 - p))));
   const auto term = [&](double j) { return j * c - log_gamma(j + 1.0) - log_gamma(j * b); };
+  if (!(top < kMostTerms)) return {std::nan(""), std::nan(""), std::nan("")};
   const double largest = term(top);
   if (!(top <= 1e10 && std::isfinite(largest))) return {std::nan(""), std::nan(""), std::nan("")};  // 1e7 terms count, or all, or none
   double sum = 0.0, mean = 0.0, slope = 0.0;

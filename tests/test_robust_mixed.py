@@ -224,7 +224,7 @@ def test_what_has_no_independent_clusters(response, family):
     assert "rows of different room share random effects of school: use {'cluster': 'school'}" in said
     said = refused("(1 | school/room)", {"cluster": "rater"})
     assert "different rater" in said
-    assert "use {'cluster': 'school'}, or vcov='model'" in said
+    assert "use {'cluster': 'school'}, or use vcov='model'" in said
     assert "must be 'model' or {'cluster': 'column'}" in refused("(1 | school)", "HC0")
     assert "one direction" in refused("(1 | school)", {"cluster": ["school", "room"]})
     assert "'small'" in refused("(1 | school)", {"cluster": "school", "small": True})

@@ -16,7 +16,7 @@ import numpy as np
 
 from .covariance.working import working
 from .design.build import build_design
-from .design.records import Spec
+from .design.records import Design, Spec
 from .errors import GlimmError, GlimmWarning, NotYetError
 from .estimators.control import Control
 from .estimators.gee import fit_gee
@@ -79,6 +79,7 @@ def glm(
     spec = _spec("glm", formula, family, link, weights, offset, exposure, missing, clusters=clusters)
     design = build_design(spec, data)
     require_rows(design)
+    _warn_few(design, clusters)
     return _announced(GlmFit(replace(fit_glm(design, spec.family, control), call=keep(glm, given)), vcov))
 
 
@@ -136,6 +137,7 @@ def glmm(
     design = build_design(spec, data)
     if clusters:
         mixed_clusters(design, vcov)
+        _warn_few(design, clusters)
     if linear:
         return _announced(GlmmFit(replace(fit_lmm(design, spec.family, reml is None or bool(reml), control), call=keep(glmm, given)), vcov))
     return _announced(GlmmFit(replace(fit_glmm(design, spec.family, points, control), call=keep(glmm, given)), vcov))
@@ -192,11 +194,8 @@ def gee(
     design = build_design(spec, data)
     require_rows(design)
     name = next(iter(design.clusters))
-    if vcov == "robust" and len(design.clusters[name].levels) <= design.mean.matrix.p:
-        few = f"{len(design.clusters[name].levels)} clusters of {name} for {design.mean.matrix.p} coefficients"
-        warnings.warn(
-            f"{few}: robust standard errors are far too small here; do not use them, nor the p-values", GlimmWarning, stacklevel=2
-        )
+    if vcov == "robust":
+        _warn_few(design, (name,))
     return _announced(GeeFit(replace(fit_gee(design, spec.family, name, corr, moments, control), call=keep(gee, given)), vcov))
 
 
@@ -381,6 +380,20 @@ def _mixed_clusters_of(vcov: Any) -> tuple[str, ...]:
         return _clusters_of(vcov)
     given = repr(vcov) if isinstance(vcov, str) else type(vcov).__name__
     raise GlimmError(f"vcov must be 'model' or {{'cluster': 'column'}} for a mixed model, not {given}")
+
+
+def _warn_few(design: Design, clusters: Sequence[str]) -> None:
+    """One warning where robust standard errors have no more clusters than coefficients."""
+    for name in clusters:
+        levels, p = len(design.clusters[name].levels), design.mean.matrix.p
+        if levels <= p:
+            warnings.warn(
+                f"{levels} clusters of {name} for {p} coefficients: robust standard errors are far too small here; do not use them, "
+                "nor the p-values",
+                GlimmWarning,
+                stacklevel=3,
+            )
+            return
 
 
 def _announced(fit: F) -> F:

@@ -83,12 +83,12 @@ class Fit(Bridges, Checks, Outside):
     @property
     def tvalues(self) -> pd.Series[float]:
         """Coefficients divided by their standard errors."""
-        return tables.by_term(self.inference.names, self.inference.params / self.inference.bse, "tvalues")
+        return tables.by_term(self.inference.names, self.inference.statistic, "tvalues")
 
     @property
     def pvalues(self) -> pd.Series[float]:
         """Two-sided p-values of the coefficients."""
-        return tables.by_term(self.inference.names, p_values(self.inference.params / self.inference.bse, self.inference.df), "pvalues")
+        return tables.by_term(self.inference.names, p_values(self.inference.statistic, self.inference.df), "pvalues")
 
     @property
     def nobs(self) -> int:

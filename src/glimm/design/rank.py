@@ -14,6 +14,7 @@ from ..kernels import Rows
 from ..kernels.matrix import Bools, Floats, Ints, Matrix
 
 TOLERANCE = 1e-9
+HUGE = 1e150
 CLEAR_PIVOT = 1e-8
 CONSTANT = 1e-12
 
@@ -64,7 +65,8 @@ def centers(matrix: Matrix, intercept: int | None) -> tuple[Floats, Floats, Bool
             size = float(np.abs(block.values).max(initial=0.0))
             if intercept is not None:
                 center[j] = block.values.mean()
-            rms = float(np.sqrt(np.mean((block.values - center[j]) ** 2)))
+            left = block.values - center[j]
+            rms = float(np.sqrt(np.mean(left**2))) if size < HUGE else size * float(np.sqrt(np.mean((left / size) ** 2)))
             empty[j] = rms <= CONSTANT * size
         else:
             used = block.codes >= 0

@@ -17,6 +17,7 @@ from ..records import Solution, SolutionCode
 NOTHING = 1e-7
 PERFECT = 1e-6
 SHARE = 0.3
+SMALLEST = 1e-100
 HUGE = 1e6
 HARMLESS = 1e-6
 STOPPED = "stopped after"
@@ -119,8 +120,9 @@ def parameter_names(part: Part, shapes: Shapes, family: Family | None) -> tuple[
 
 def weakest(curvature: Floats, names: tuple[str, ...]) -> tuple[float, dict[str, float]]:
     """Smallest eigenvalue of the curvature with a diagonal of ones, and its eigenvector's large entries by name."""
-    root = np.sqrt(np.maximum(np.abs(np.diag(curvature)), 1e-300))
-    values, vectors = np.linalg.eigh(curvature / np.outer(root, root))
+    diagonal = np.abs(np.diag(curvature))
+    root = np.sqrt(np.where(diagonal > SMALLEST * diagonal.max(initial=0.0), diagonal, 1.0))
+    values, vectors = np.linalg.eigh(curvature / root[:, None] / root)
     v = vectors[:, 0] * np.sign(vectors[np.argmax(np.abs(vectors[:, 0])), 0])
     order = [j for j in np.argsort(-np.abs(v)) if abs(v[j]) >= SHARE]
     return float(values[0]), {names[j]: float(v[j]) for j in order}

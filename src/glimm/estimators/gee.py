@@ -23,11 +23,12 @@ from ..version import VERSION
 from .control import Control
 from .irls import mean_rows
 from .joint import begin
-from .separation import bounded, separated, separated_rows
+from .separation import bounded, edge, separated, separated_rows
 
 TOLERANCE = 1e-11
 CONVERGED = 1e-12
 EXACT = 1e-24
+HUGE = 1e140
 PASSES_AT_ZERO = 2
 
 
@@ -64,7 +65,7 @@ def fit_gee(design: Design, family: Family, groups: str, corr: str, moments: str
         alpha=reached.alpha,
         moments=moments,
         scale=found.phi,
-        solution=_solution(family, reached, final, found, drifting),
+        solution=_solution(design, family, reached, final, found, drifting, mean(part.link.kernel, natural.eta(reached.beta))[0]),
         version=VERSION,
     )
 
@@ -127,6 +128,12 @@ class Equations:
 
     def moments_of(self, done: GeePass) -> Moments:
         """phi and alpha of a pass's residuals; raises GlimmError if there are none to speak of."""
+        largest = float(np.abs(done.pearson).max(initial=0.0))
+        if not largest < HUGE:
+            raise GlimmError(
+                f"a Pearson residual is {largest:.3g}, so that no dispersion can be estimated: fitted means are next to impossible for "
+                f"link {self.design.mean.link.name!r}; look for extreme values of predictors and offset, or use another link"
+            )
         if float(np.mean(done.pearson**2)) <= EXACT * float(np.mean(self.design.y**2)):
             raise GlimmError("the model fits every row exactly, so there are no residuals to estimate a correlation from: use glimm.glm")
         return self.structure.estimate(Residuals(done.pearson, self.clusters.starts, self.time, self.rows.p, self.rows.threads), self.rule)
@@ -188,7 +195,7 @@ def pieces(record: GeeRecord, groups: str, curvatures: bool = False, threads: in
     yield out.curvatures, out.scores
 
 
-def _solution(family: Family, r: Reached, final: GeePass, found: Moments, drifting: int) -> Solution:
+def _solution(design: Design, family: Family, r: Reached, final: GeePass, found: Moments, drifting: int, mu: Floats) -> Solution:
     code: SolutionCode = "converged"
     message = f"converged in {r.passes + 1} passes" + (f"; {found.how}" if found.how else "")
     if not r.settled:
@@ -196,8 +203,12 @@ def _solution(family: Family, r: Reached, final: GeePass, found: Moments, drifti
         message = f"no convergence in {r.passes + 1} passes (last change {r.change:.1e} in squared standard errors)"
         if not positive_definite(final.bread):
             message = "no convergence: the equations became singular, some coefficient is not determined at the fitted means"
+    if said := edge(family, design.mean.link, mu):
+        code, message = "not_converged", said
     if drifting:
         code, message = "separated", separated(family, drifting, len(final.pearson))
+        if len(r.alpha):
+            message += "; the working correlation is not estimated and taken as 0"
     evidence: dict[str, int | str] = {"rows": drifting} if drifting else {}
     if found.note:
         evidence["note"] = found.note

@@ -19,13 +19,15 @@ from ..kernels.matrix import Floats
 from ..records import GlmRecord, Solution, SolutionCode
 from ..version import VERSION
 from .control import Control
-from .irls import Scoring, mean_rows, score_iterations, start
-from .joint import dispersion, fit_joint, without_end
+from .irls import Scoring, mean_rows, row_unit, score_iterations, start
+from .joint import blurred, dispersion, fit_joint, without_end
 from .residuals import pearson_residuals, row_deviances
-from .separation import bounded, rows_at_bound, separated, separated_rows
+from .separation import bounded, edge, limiting, separated, separated_rows
 
 ILL_CONDITIONED = 1e-3
+CLEAR_PIVOT = 1e-12
 EXACT = 1e-14
+NOISE = 1e-29
 NOTHING = np.zeros((0, 0))
 
 
@@ -40,9 +42,12 @@ def fit_glm(design: Design, family: Family, control: Control) -> GlmRecord:
     part = design.mean
     rows = mean_rows(design, control.n_threads)
     at_unit = family.psi()
-    scoring = score_iterations(rows, family, part.link, start(design, family, part.link, control, rows, at_unit), control, None, at_unit)
+    scoring = score_iterations(
+        rows, family, part.link, start(design, family, part.link, control, rows, at_unit), control, None, at_unit, row_unit(design, family)
+    )
     a = to_named(part)
-    beta, bread, eta = a @ scoring.beta, inverse_or_nan(scoring.last.information), rows.eta(scoring.beta)
+    beta, eta = a @ scoring.beta, rows.eta(scoring.beta)
+    bread = _bread(design, family, at_unit, eta, scoring.last.information)
     if family.name == "gaussian" and part.link.name == "identity" and _ill_conditioned(scoring.last.information):
         beta, bread, eta = _refine(design, rows, a, scoring)
     mu = mean(part.link.kernel, eta)[0]
@@ -71,10 +76,24 @@ def fit_glm(design: Design, family: Family, control: Control) -> GlmRecord:
         llf=llf,
         deviance=deviance,
         scale=scale,
-        solution=_solution(scoring, design, family, mu),
+        solution=_solution(scoring, design, family, mu, llf),
         version=VERSION,
         psi_cov=psi_cov,
     )
+
+
+def _bread(design: Design, family: Family, psi: Floats, eta: Floats, information: Floats) -> Floats:
+    """The inverse information; from the QR of the weighted columns where their cross-product has lost too many digits, else NaN."""
+    if positive_definite(information) or not len(information):
+        return inverse_or_nan(information)
+    part = design.mean
+    w = working(family.kernel, part.link.kernel, design.y, eta, design.size, psi)[2]
+    r = Rows(part.matrix, part.center, part.scale, size=np.maximum(w, 0.0)).qr()
+    pivots = np.abs(np.diag(r)) / np.maximum(np.linalg.norm(r, axis=0), np.finfo(np.float64).tiny)
+    if not (len(r) == part.matrix.p and np.isfinite(r).all() and pivots.min() > CLEAR_PIVOT):
+        return np.full_like(information, np.nan)
+    root = inverse(r)
+    return np.asarray(root @ root.T)
 
 
 def _blocks(p: int, psi: Floats) -> dict[str, slice]:
@@ -116,9 +135,19 @@ def _joint_solution(found: Optimum, design: Design, family: Family, free: Floats
     drifting = 0
     if not bounded(family, design.mean.link):
         drifting = separated_rows(design, family, mu, 0.5 * found.hessian[:p, :p], -0.5 * found.gradient[:p])
+    elif said := edge(family, design.mean.link, mu):
+        code, message = "not_converged", said
+    note = blurred(family, free, design.n)
+    evidence: dict[str, object] = {"note": note} if note else {}
     if drifting:
-        code, message = "separated", separated(family, drifting, design.n)
-    return Solution(code, message, found.evaluations, found.decrement, -0.5 * found.gradient[:p])
+        evidence |= {"rows": drifting, "infinite": infinite(design, family, mu)}
+        code, message = "separated", separated(family, drifting, design.n, infinite(design, family, mu))
+    return Solution(code, message, found.evaluations, found.decrement, -0.5 * found.gradient[:p], evidence=evidence)
+
+
+def infinite(design: Design, family: Family, mu: Floats) -> tuple[str, ...]:
+    """Coefficients of a separated fit that have no finite estimate."""
+    return limiting(design, family, mu, np.ones(design.n))[1]
 
 
 def row_terms(record: GlmRecord) -> tuple[Floats, Floats]:
@@ -166,20 +195,23 @@ def _refine(design: Design, rows: Rows, a: Floats, scoring: Scoring) -> tuple[Fl
     return high, root @ root.T, design.mean.matrix.times(high) + (0.0 if offset is None else offset)
 
 
-def _solution(scoring: Scoring, design: Design, family: Family, mu: Floats) -> Solution:
+def _solution(scoring: Scoring, design: Design, family: Family, mu: Floats, llf: float) -> Solution:
     code: SolutionCode = "converged" if scoring.converged else "not_converged"
     message = f"{'converged' if scoring.converged else 'no convergence'} in {scoring.passes} passes"
     link = design.mean.link
     drifting = 0
     if not bounded(family, link):
         drifting = separated_rows(design, family, mu, scoring.last.information, scoring.last.score)
-    elif not scoring.converged and rows_at_bound(family, mu):
-        message = f"the fit ends at the edge of what link {link.name!r} allows: use link={family.default_link!r}"
+    elif said := edge(family, link, mu):
+        code, message = "not_converged", said
+    evidence: dict[str, object] = {}
     if drifting:
-        code, message = "separated", separated(family, drifting, design.n)
-    evidence: dict[str, int | str] = {"rows": drifting} if drifting else {}
+        evidence = {"rows": drifting, "infinite": infinite(design, family, mu)}
+        code, message = "separated", separated(family, drifting, design.n, infinite(design, family, mu))
     if not family.scale_known and design.n == design.mean.matrix.p:
         evidence["note"] = f"as many coefficients as rows ({design.n}): the fit is exact and there are no standard errors"
+    elif not np.isfinite(llf) or (family.name == "gaussian" and scoring.last.loglik > -NOISE * float(design.y @ design.y)):
+        evidence["note"] = "the predictors fit every row exactly: the dispersion is zero, and the likelihood and its criteria have no end"
     return Solution(code, message, scoring.passes, 2.0 * scoring.decrement, scoring.last.score, evidence=evidence)
 
 

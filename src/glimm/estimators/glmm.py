@@ -13,7 +13,7 @@ import numpy as np
 
 from ..covariance.layout import Shapes, start_of, total
 from ..design.coordinates import to_named, to_working
-from ..design.records import Design
+from ..design.records import Design, RandomTerm
 from ..errors import GlimmError
 from ..family import Family
 from ..kernels import Limits, Optimum, Rows, mean, minimise, positive_definite
@@ -25,7 +25,7 @@ from .boundary import Search, Settled, settle
 from .control import Control
 from .ending import mixed_solution, parameter_names, weakest
 from .irls import mean_rows
-from .joint import begin, without_end
+from .joint import begin, blurred, vanished, without_end
 from .mixed_engines import MixedEnd, MixedEngine, OneFactor, mixed_engine, model_errors
 from .points import CHECK_POINTS, CHECK_SHIFT, MOST_EFFECTS, POINTS, SETTLED, affordable, checked_points
 from .separation import bounded, separated, separated_rows
@@ -220,6 +220,9 @@ def _auto(problem: Problem, shapes: Shapes, x: Floats) -> tuple[Settled, int, st
         still = still and bool(np.all(np.abs(now.x - before.x) < SETTLED * model_errors(now.hessian)))
         calm = calm + 1 if still else 0
         found, used = replace(raised, optimum=now), points
+        own = now.x[problem.p + total(found.shapes) :]
+        if any(own_levels(t.term) for t in problem.terms) and vanished(problem.family, own, problem.design.y):
+            return found, used, ""
         if calm == 2:
             return found, used, ""
     return found, used, f"points stopped at {used} before the likelihood had settled"
@@ -262,6 +265,7 @@ def _record(problem: Problem, found: Settled, points: int, note: str) -> MixedRe
 def _solution(problem: Problem, found: Settled, every_root: tuple[Floats, ...], curvature: Floats, last: MixedEnd, note: str) -> Solution:
     design, family, p = problem.design, problem.family, problem.p
     solution = mixed_solution(found.optimum, found.shapes, every_root, design.mean.random)
+    note = "; ".join(filter(None, (note, blurred(family, found.optimum.x[p + total(found.shapes) :], design.n))))
     evidence: dict[str, object] = {"note": note} if note else {}
     if solution.code != "not_converged":
         message = ""
@@ -281,11 +285,22 @@ def _solution(problem: Problem, found: Settled, every_root: tuple[Floats, ...], 
         if message:
             solution = replace(solution, code="not_converged", message=message)
     if said := without_end(family, found.optimum.x[p + total(found.shapes) :]):
-        solution = replace(solution, code="boundary", message=said)
+        curved = positive_definite(curvature)
+        solution = replace(
+            solution, code="boundary" if curved else "not_converged", message=said + ("" if curved else "; no standard errors")
+        )
+    for term in design.mean.random:
+        if own_levels(term) and vanished(family, found.optimum.x[p + total(found.shapes) :], design.y):
+            said = (
+                "the estimated dispersion runs to zero, and the log-likelihood has no largest value: the effects of "
+                f"{term.group}, which has a level for every row, take up what differs from row to row; leave them out"
+            )
+            solution = replace(solution, code="not_converged", message=said)
     drifting = 0
     if not bounded(family, design.mean.link):
         mu = _typical_means(problem, found.optimum.x[:p])
-        drifting = separated_rows(design, family, mu, 0.5 * last.hessian[:p, :p], -0.5 * last.gradient[:p])
+        extreme = 1e-9 if solution.code == "not_converged" else 1e-6  # a search that was stopped early may be anywhere
+        drifting = separated_rows(design, family, mu, 0.5 * last.hessian[:p, :p], -0.5 * last.gradient[:p], extreme)
     if drifting:
         said = separated(family, drifting, design.n)
         unexplained = solution.code == "not_converged" and "eigenvector" not in evidence
@@ -300,6 +315,11 @@ def at_edge(curvature: Floats, gradient: Floats) -> bool:
         return True
     steep = np.abs(gradient) / np.sqrt(np.maximum(np.abs(np.diag(curvature)), 1e-300))
     return bool(not positive_definite(curvature) and steep.max(initial=0.0) > STEEP)
+
+
+def own_levels(term: RandomTerm) -> bool:
+    """Whether every row is a level of its own."""
+    return len(term.levels) == len(term.refs)
 
 
 def _typical_means(problem: Problem, beta: Floats) -> Floats:

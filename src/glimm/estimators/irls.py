@@ -80,14 +80,25 @@ def _shrunk(y: Floats, family: Family, link: Link) -> Floats:
     return np.maximum(y, least) if family.support == "nonnegative" else y
 
 
+def row_unit(design: Design, family: Family) -> float:
+    """What one row adds to the log-likelihood at dispersion 1, at most 1: decrements are measured against it."""
+    unit = 1.0 if design.size is None else float(design.size.mean())
+    if family.name == "gaussian":
+        unit *= float((design.y / max(float(np.abs(design.y).max()), 1e-300)).var()) * float(np.abs(design.y).max()) ** 2 or 1.0
+    if family.name == "inverse_gaussian":
+        unit /= float(design.y.mean())
+    return min(1.0, max(unit, 1e-300))
+
+
 def score_iterations(
-    rows: Rows, family: Family, link: Link, beta: Floats, control: Control, near: float | None = None, psi: Psi = ()
+    rows: Rows, family: Family, link: Link, beta: Floats, control: Control, near: float | None = None, psi: Psi = (), unit: float = 1.0
 ) -> Scoring:
     """Fisher scoring from beta until the decrement says that the next step would change nothing that is reported.
 
     psi : the family's own parameters, held where they are
 
     near : stop at this decrement (log-likelihood units) where only a start for another search is needed
+    unit : of the decrement, `row_unit`
 
     Raises GlimmError if the starting values are outside the family's range.
     """
@@ -99,16 +110,16 @@ def score_iterations(
         )
     if rows.p == 0:
         return Scoring(beta, now, 0.0, 1, True)
-    enough = QUADRATIC if (family.name, link.name) in CANONICAL else LINEAR
+    enough = unit * (QUADRATIC if (family.name, link.name) in CANONICAL else LINEAR)
     passes, previous, last_round = 1, np.inf, False
     for _ in range(control.max_iter):
         if not positive_definite(now.information):
             return Scoring(beta, now, previous, passes, False)
         step = solve(now.information, now.score)
         decrement = float(step @ now.score)
-        if near is not None and decrement < near:
+        if near is not None and decrement < near * unit:
             return Scoring(beta, now, decrement, passes, True)
-        if last_round or (decrement < 1e-15 and decrement > 0.8 * previous):
+        if last_round or (decrement < 1e-15 * unit and decrement > 0.8 * previous):
             return Scoring(beta, now, decrement, passes, True)
         last_round = decrement < enough
         previous = decrement
@@ -117,10 +128,10 @@ def score_iterations(
             candidate = beta + length * step
             trial = rows.glm(family.kernel, link.kernel, candidate, psi)
             passes += 1
-            if trial.loglik >= now.loglik - 1e-10 * abs(now.loglik) - 1e-12:
+            if trial.loglik >= now.loglik - 1e-10 * abs(now.loglik) - 1e-12 * unit:
                 break
             length *= 0.5
             if length < 1e-8:
-                return Scoring(beta, now, decrement, passes, decrement < 1e-6)
+                return Scoring(beta, now, decrement, passes, decrement < 1e-6 * unit)
         beta, now = candidate, trial
     return Scoring(beta, now, previous, passes, False)

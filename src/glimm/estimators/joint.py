@@ -5,6 +5,7 @@ H_bb = -2 X'diag(l'')X, H_bk = -2 X'dl'/dpsi_k; H_kl by central differences of t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,12 +18,23 @@ from ..family.records import transformed
 from ..kernels import Limits, Optimum, Rows, constant, jets, mean, minimise, positive_definite, psi_jets, solve, variance
 from ..kernels.matrix import Floats
 from .control import Control
-from .irls import Scoring, score_iterations, start
+from .irls import Scoring, row_unit, score_iterations, start
 
 STEP = 1e-4
 CLEAR = 1e6
 FARTHEST = 4.0
+DIGITS = 1e-4
 EXACT = 1e-24
+HUGE = 1e140
+VANISHED = 1e-6
+SPREAD: dict[str, Callable[[list[float], Floats], float]] = {
+    "gaussian": lambda v, y: v[0] ** 2 / max(float(y.var()), 1e-300),
+    "gamma": lambda v, y: v[0],
+    "inverse_gaussian": lambda v, y: v[0] * float(y.mean()),
+    "tweedie": lambda v, y: v[0] * float(y.mean()) ** ((v[1] if len(v) > 1 else 1.5) - 2.0),
+    "beta": lambda v, y: 1.0 / v[0],
+}
+"""The squared coefficient of variation of a row, about, from the family's parameters."""
 FIRST = {"beta": 5.0, "power": 1.5}
 """Natural values that a first pass takes for the parameters; 1 for the others."""
 
@@ -94,7 +106,14 @@ class Joint:
 
 
 def fit_joint(design: Design, rows: Rows, family: Family, control: Control) -> Optimum:
-    """(working beta | psi) together. Raises GlimmError if no starting values are inside the family's range."""
+    """(working beta | psi) together.
+
+    Raises GlimmError if no starting values are inside the family's range, or no row is left to estimate a dispersion from.
+    """
+    if design.n <= rows.p and family.free and not isinstance(family.kernel, Functions):
+        raise GlimmError(
+            f"{design.n} rows for {rows.p} coefficients: the fit is exact, and nothing is left to estimate {family.estimated[0]} from"
+        )
     scoring, psi = begin(design, family, design.mean.link, control, rows)
     return Joint(design, family, rows).search(np.concatenate([scoring.beta, psi]), control)
 
@@ -116,7 +135,7 @@ def begin(design: Design, family: Family, link: Link, control: Control, rows: Ro
         mu = mean(link.kernel, rows.eta(beta))[0]
         if rows.n == design.n:
             family.kernel.check(design.y, mu, psi, design.rows)
-    scoring = score_iterations(rows, family, link, beta, control, near, psi)
+    scoring = score_iterations(rows, family, link, beta, control, near, psi, row_unit(design, family))
     if not family.free or family.start or rows.n != design.n:
         return scoring, np.array(first)
     mu = mean(link.kernel, rows.eta(scoring.beta))[0]
@@ -128,6 +147,12 @@ def moments(design: Design, family: Family, mu: Floats, psi: Floats) -> Floats:
 
     Raises GlimmError for a continuous response without residuals: its density has no largest value.
     """
+    largest = float(np.abs(mu).max())
+    if not largest < HUGE:
+        raise GlimmError(
+            f"a fitted mean is {largest:.3g} at the start: look for extreme values of predictors and offset, or give starting values with "
+            "control=glimm.Control(start={'Intercept': ...})"
+        )
     squares = (design.y - mu) ** 2
     total = float(squares.sum())
     if total <= EXACT * float((mu**2).sum()) and not family.name.startswith(("gaussian", "negative_binomial")):
@@ -143,6 +168,25 @@ def moments(design: Design, family: Family, mu: Floats, psi: Floats) -> Floats:
         value = max(float(np.mean(size * squares / variance(family.kernel, mu, psi))), 1e-300)
     rest = [transformed(family.transforms[k], FIRST["power"]) for k in family.free[1:]]
     return np.array([np.log(min(max(value, 1e-3), 1e3)) if family.scale_known else np.log(value), *rest])
+
+
+def blurred(family: Family, psi: Floats, n: int) -> str:
+    """What is to be said where a parameter is so large that log Gamma leaves few digits of the log-likelihood; nothing elsewhere."""
+    if family.name != "beta" or not len(psi):
+        return ""
+    value = float(np.exp(psi[0]))
+    lost = np.finfo(np.float64).eps * n * value * max(float(psi[0]), 1.0)
+    if lost < DIGITS:
+        return ""
+    return f"the estimated precision is {value:.2g}, so large that the log-likelihood is known to about {lost:.1g} only"
+
+
+def vanished(family: Family, psi: Floats, y: Floats) -> bool:
+    """Whether the dispersion leaves next to nothing of what differs between rows."""
+    if not len(psi) or isinstance(family.kernel, Functions) or family.name not in SPREAD:
+        return False
+    values = family.natural(psi)[0].tolist()
+    return SPREAD[family.name](values, y) < VANISHED
 
 
 def without_end(family: Family, psi: Floats) -> str:

@@ -305,6 +305,8 @@ def differences(
     """
     h = np.empty((len(x), len(x)))
     for k, step in enumerate(steps.T):
+        if not np.isfinite(step).all():
+            return np.full((len(x), len(x)), np.nan)
         along = step != 0.0
         length = min(reach, float(np.min(most[along] / np.abs(step[along]), initial=np.inf)))
         sides = [gradient(x + side * length * step) for side in ((1.0, -1.0) if base is None else (1.0,))]

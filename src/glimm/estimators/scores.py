@@ -6,10 +6,12 @@ the gradient of each cluster's own -2 log L.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 
+from ..covariance.layout import Curve, Shapes
 from ..design.clusters import contains, row_codes
 from ..design.coordinates import to_working
 from ..design.records import Clusters, Design
@@ -22,7 +24,7 @@ from .control import Control
 from .linear_engines import only
 from .mixed_engines import OneFactor, any_design, mixed_engine
 from .points import rule
-from .terms import working_effects
+from .terms import Effects, working_effects
 
 
 def outermost(design: Design) -> str | None:
@@ -41,7 +43,7 @@ def check_clusters(design: Design, clusters: Clusters) -> None:
         if not contains(codes, term.refs):
             found = outermost(design)
             remedy = f"use {{'cluster': {found!r}}}" if found else "the groupings of this model cross, so no clusters are independent"
-            raise GlimmError(f"vcov: rows of different {clusters.name} share random effects of {term.group}: {remedy}, or vcov='model'")
+            raise GlimmError(f"vcov: rows of different {clusters.name} share random effects of {term.group}: {remedy}, or use vcov='model'")
 
 
 def mixed_scores(record: MixedRecord, clusters: Clusters) -> Floats:
@@ -84,7 +86,16 @@ def _gradient(record: MixedRecord, rows: Ints, x: Floats) -> Floats:
     """-1/2 of the gradient of one cluster's -2 log L."""
     part = take_rows(record.design, rows)
     terms = tuple(working_effects(t) for t in part.mean.random)
-    return np.asarray(-0.5 * any_design(part, record.family, terms, 1).evaluate(record.layouts, x, 1, 1).gradient)
+    found = any_design(part, record.family, terms, 1).evaluate(_of_part(record.layouts, terms), x, 1, 1)
+    return np.asarray(-0.5 * found.gradient) if found.ok else np.full(len(x), np.nan)
+
+
+def _of_part(shapes: Shapes, terms: tuple[Effects, ...]) -> Shapes:
+    """The shapes with the times of these levels: the factors of a continuous-time term are those of its patterns of times."""
+    own = [t.shape() for t in terms]
+    return tuple(
+        replace(s, patterns=o.patterns) if isinstance(s, Curve) and isinstance(o, Curve) else s for s, o in zip(shapes, own, strict=True)
+    )
 
 
 def _rows_of(clusters: Clusters) -> list[Ints]:

@@ -8,41 +8,72 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..design.coordinates import to_named
 from ..design.records import Design
 from ..family import Family, Link
-from ..kernels import Rows, inverse, positive_definite, solve, variance
-from ..kernels.matrix import Floats
+from ..kernels import Rows, inverse, inverse_or_nan, positive_definite, solve, variance
+from ..kernels.matrix import Bools, Floats
 
-FITTED_EXTREME = 1e-9
+FITTED_EXTREME = 1e-6
 DRIFT = 1e-3
 VANISHED = 1e-8
+RANK = 1e-9
+MOVED = 1e-6
 
 
 def rows_at_bound(family: Family, mu: Floats) -> int:
-    """Rows whose fitted probability is 0 or 1, or whose fitted count is 0, to within 1e-9."""
+    """Rows whose fitted probability is 0 or 1, or whose fitted mean of a response that can be 0 is 0, to within 1e-6."""
+    return int(np.sum(at_bound(family, mu)))
+
+
+def at_bound(family: Family, mu: Floats, extreme: float = FITTED_EXTREME) -> Bools:
+    """(n,) whether a row is one of them."""
     if family.name == "binomial":
-        return int(np.sum((mu < FITTED_EXTREME) | (mu > 1.0 - FITTED_EXTREME)))
-    return int(np.sum(mu < FITTED_EXTREME * mu.mean())) if family.support == "count" else 0
+        return np.asarray((mu < extreme) | (mu > 1.0 - extreme))
+    if family.support not in ("count", "nonnegative"):
+        return np.zeros(len(mu), dtype=np.bool_)
+    part = mu / max(float(mu.max()), np.finfo(np.float64).tiny)
+    return np.asarray(part < extreme * part.mean())
 
 
-def separated_rows(design: Design, family: Family, mu: Floats, information: Floats, score: Floats) -> int:
+def separated_rows(design: Design, family: Family, mu: Floats, information: Floats, score: Floats, extreme: float = FITTED_EXTREME) -> int:
     """Rows at the bound where the search has no end, 0 if it has one.
 
     It has none if the information has vanished in some direction, or a next step would still move some linear predictor.
     Fitted means at the bound alone are not separation: an extreme predictor has them too. Working columns throughout.
     """
-    at_bound = rows_at_bound(family, mu)
-    if not at_bound:
+    rows_there = int(np.sum(at_bound(family, mu, extreme)))
+    if not rows_there:
         return 0
     part = design.mean
     rows = Rows(part.matrix, part.center, part.scale, size=design.size)
     if not positive_definite(information):
-        return at_bound
+        return rows_there
     root = inverse(np.asarray(np.linalg.cholesky(rows.gram()), dtype=np.float64))
     weakest = float(np.linalg.eigvalsh(root @ information @ root.T)[0])
     typical = float(variance(family.kernel, np.array([design.y.mean()]), family.psi())[0])
     moved = float(np.abs(rows.eta(solve(information, score))).max(initial=0.0))
-    return at_bound if weakest < VANISHED * typical or moved > DRIFT else 0
+    return rows_there if weakest < VANISHED * typical or moved > DRIFT else 0
+
+
+def limiting(design: Design, family: Family, mu: Floats, w: Floats) -> tuple[Floats, tuple[str, ...]]:
+    """The inverse information (p, p) of the rows that are not at the bound, and the coefficients that these do not determine.
+
+    As some coefficients run off, the rows at the bound lose all weight, and the other coefficients are estimated from the rest.
+    w : (n,) expected information in eta. Source: Geyer (2009), Electronic Journal of Statistics 3, 259-289.
+    """
+    part, kept = design.mean, ~at_bound(family, mu)
+    columns = part.matrix, part.center, part.scale
+    gram = Rows(*columns, size=kept.astype(np.float64)).gram()
+    root = np.sqrt(np.where(gram.diagonal() > 0.0, gram.diagonal(), 1.0))
+    values, vectors = np.linalg.eigh(gram / root[:, None] / root)
+    told, lost = vectors[:, values > RANK] / root[:, None], vectors[:, values <= RANK] / root[:, None]
+    inside = inverse_or_nan(told.T @ Rows(*columns, size=np.where(kept, w, 0.0)).gram() @ told)
+    a = to_named(part)
+    largest = np.abs(lost).max(axis=0, initial=0.0)
+    moved = np.any(np.abs(a @ lost) > MOVED * np.abs(a).sum(axis=1)[:, None] * largest, axis=1)
+    names = tuple(part.names[j] for j in np.flatnonzero(moved))
+    return told @ inside @ told.T, names
 
 
 def bounded(family: Family, link: Link) -> bool:
@@ -54,10 +85,23 @@ def bounded(family: Family, link: Link) -> bool:
     return link.name not in ("logit", "probit", "cloglog", "loglog", "cauchit")
 
 
-def separated(family: Family, rows: int, n: int) -> str:
-    """The sentence about them."""
+def edge(family: Family, link: Link, mu: Floats) -> str:
+    """The sentence about fitted means that a link which does not keep to the family's range has led to its end; nothing elsewhere."""
+    rows = rows_at_bound(family, mu) if bounded(family, link) else 0
+    if not rows:
+        return ""
     what = "probabilities of 0 or 1" if family.name == "binomial" else "means of 0"
     return (
-        f"fitted {what} in {rows} of {n} rows: some combination of predictors separates the outcomes, "
-        "so the largest coefficients and standard errors have no finite estimate"
+        f"the fit ends at the edge of what link {link.name!r} allows, fitted {what} in {rows} of {len(mu)} rows, where neither estimates "
+        f"nor standard errors hold: use link={family.default_link!r}"
+    )
+
+
+def separated(family: Family, rows: int, n: int, names: tuple[str, ...] = ()) -> str:
+    """The sentence about them; names : the coefficients that have no finite estimate, where they are known."""
+    what = "probabilities of 0 or 1" if family.name == "binomial" else "means of 0"
+    return f"fitted {what} in {rows} of {n} rows: some combination of predictors separates the outcomes, " + (
+        f"so {', '.join(names)} {'has' if len(names) == 1 else 'have'} no finite estimate and no standard error"
+        if names
+        else "so the largest coefficients and standard errors have no finite estimate"
     )

@@ -6,7 +6,7 @@ The only place that makes them: estimators hand over bread, scores and curvature
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,8 @@ from ..errors import GlimmError, NotYetError
 from ..estimators import gee as gee_estimator
 from ..estimators import glm as glm_estimator
 from ..estimators.scores import check_clusters, mixed_scores
-from ..kernels import Rows, inverse_or_nan
+from ..estimators.separation import limiting
+from ..kernels import Rows, inverse_or_nan, mean
 from ..kernels.matrix import Floats
 from ..records import GeeRecord, GlmRecord, MixedRecord, Record
 
@@ -47,8 +48,14 @@ class Inference:
     def bse(self) -> Floats:
         """(p,) standard errors."""
         diagonal = np.diag(self.cov)
-        noise = 1e-14 * np.abs(diagonal).max(initial=0.0)
+        noise = 1e-14 * np.abs(diagonal[np.isfinite(diagonal)]).max(initial=0.0)
         return np.sqrt(np.where(diagonal >= -noise, np.maximum(diagonal, 0.0), np.nan))
+
+    @property
+    def statistic(self) -> Floats:
+        """(p,) coefficients divided by their standard errors, NaN where these are zero."""
+        bse = self.bse
+        return np.asarray(np.divide(self.params, bse, out=np.full(len(bse), np.nan), where=bse > 0.0))
 
 
 def infer(record: Record, vcov: Any) -> Inference:
@@ -66,7 +73,21 @@ def infer(record: Record, vcov: Any) -> Inference:
         work, label = gee_covariance(record, vcov)
     else:
         work, label = mixed_covariance(record, vcov)
-    return Inference(part.names, params, named(part, work), work, label, df, vcov)
+    cov = named(part, work)
+    if isinstance(record, GlmRecord) and record.solution.code == "separated":
+        cov = _separated(record, vcov)
+    return Inference(part.names, params, cov, work, label, df, vcov)
+
+
+def _separated(record: GlmRecord, vcov: Any) -> Floats:
+    """(p, p) covariance from the rows that separation leaves, NaN for the coefficients that have no estimate."""
+    part = record.design.mean
+    mu = mean(part.link.kernel, record.eta)[0]
+    bread, infinite = limiting(record.design, record.family, mu, glm_estimator.row_terms(record)[1])
+    cov = named(part, glm_covariance(replace(record, bread=bread), vcov)[0])
+    lost = np.isin(part.names, infinite)
+    cov[lost, :] = cov[:, lost] = np.nan
+    return cov
 
 
 def named(part: Part, work: Floats) -> Floats:
@@ -222,7 +243,9 @@ def _by_clusters(record: GlmRecord, clusters: Sequence[Clusters], small: bool) -
 def _one_way(record: GlmRecord, clusters: Clusters, small: bool) -> Floats:
     meat = sum((u.T @ u for _, u in glm_estimator.pieces(record, clusters)), np.zeros_like(record.bread))
     n, p, k = record.design.n, len(record.bread), len(clusters.levels)
-    factor = 1.0 if not small else k / (k - 1.0) * (n - 1.0) / (n - p) if n > p else np.nan
+    if small:
+        _rows_left(n, p, "'small'", "leave it out")
+    factor = 1.0 if not small else k / (k - 1.0) * (n - 1.0) / (n - p)
     return np.asarray(factor * record.bread @ meat @ record.bread)
 
 
@@ -241,8 +264,15 @@ def _heteroscedastic(record: GlmRecord, kind: str) -> Floats:
             )
         weights = weights / (1.0 - h) ** (1 if kind == "HC2" else 2)
     meat = Rows(*columns, size=weights).gram()
-    factor = 1.0 if kind != "HC1" else n / (n - p) if n > p else np.nan
+    if kind == "HC1":
+        _rows_left(n, p, "HC1", "use HC0")
+    factor = 1.0 if kind != "HC1" else n / (n - p)
     return np.asarray(factor * record.bread @ meat @ record.bread)
+
+
+def _rows_left(n: int, p: int, factor: str, remedy: str) -> None:
+    if n <= p:
+        raise GlimmError(f"vcov: the factor of {factor} does not exist for {n} rows and {p} coefficients, none are left: {remedy}")
 
 
 def gee_covariance(record: GeeRecord, vcov: Any) -> tuple[Floats, str]:

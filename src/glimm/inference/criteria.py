@@ -56,7 +56,17 @@ def fitted(record: Record) -> Floats:
 
 def deviance(record: Record) -> float:
     """Sum of size times unit deviance at the fitted means."""
+    _check_deviance(record)
     return float(row_deviances(record.design, record.family, fitted(record), own_psi(record)).sum())
+
+
+def _check_deviance(record: Record) -> None:
+    """Raises GlimmError where the unit deviance needs a parameter that a GEE leaves to the dispersion."""
+    if isinstance(record, GeeRecord) and not np.isfinite(own_psi(record)).all():
+        raise GlimmError(
+            f"a GEE does not estimate {record.family.estimated[0]} of family {record.family.name!r}, so there is no deviance: "
+            "use resid('pearson')"
+        )
 
 
 def residuals(record: Record, kind: str) -> Floats:
@@ -71,7 +81,9 @@ def residuals(record: Record, kind: str) -> Floats:
     if kind == "response":
         return design.y - mu
     if kind == "working":
-        return np.asarray((design.y - mu) / slope)
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):  # infinite where the fitted mean has no slope
+            return np.asarray((design.y - mu) / slope)
     if kind == "pearson":
         return pearson_residuals(design, family, mu, own_psi(record))
+    _check_deviance(record)
     return np.asarray(np.sign(design.y - mu) * np.sqrt(np.maximum(row_deviances(design, family, mu, own_psi(record)), 0.0)))

@@ -22,6 +22,7 @@ from ..records import Record
 
 Values = Mapping[str, float]
 TAIL = 9.0
+MANY = 1e4
 BLOCK = 1 << 20
 
 
@@ -150,13 +151,26 @@ def _beta_below(y: Floats, mu: Floats, values: Values, w: Any, trials: Any) -> F
 
 
 def _tweedie_below(y: Floats, mu: Floats, values: Values, w: Any, trials: Any) -> Floats:
-    """P(N = 0) + sum over n >= 1 of P(N = n) P(Gamma(n shape) <= y / size), the terms that a Poisson number N has within TAIL sd."""
+    """P(N = 0) + sum over n >= 1 of P(N = n) P(Gamma(n shape) <= y / size), the terms that a Poisson number N has within TAIL sd.
+
+    Beyond a rate of MANY the sum is as good as a shifted gamma variable with the same mean, variance and skewness.
+    """
     from scipy.special import gammainc, gammaln, xlogy
 
     power, phi = values["power"], values["phi"] / w
     shape = (2.0 - power) / (power - 1.0)
     both = np.broadcast_arrays(mu ** (2.0 - power) / (phi * (2.0 - power)), y / (phi * (power - 1.0) * mu ** (power - 1.0)))
     rate, scaled = (a.ravel() for a in both)
+    many = rate > MANY
+    if many.any():
+        out = np.empty(len(rate))
+        y, mu, phi = (np.broadcast_to(a, both[0].shape).ravel() for a in (y, mu, phi))
+        sd = np.sqrt(phi * mu**power)
+        k = 4.0 / (power * sd / mu) ** 2
+        out[many] = gammainc(k, np.maximum(k + np.sqrt(k) * (y - mu) / sd, 0.0))[many]
+        if not many.all():
+            out[~many] = _tweedie_below(y[~many], mu[~many], {"power": power, "phi": 1.0}, 1.0 / phi[~many], trials)
+        return out.reshape(both[0].shape)
     out = np.exp(-rate)
     first = np.maximum(1.0, np.floor(rate - TAIL * np.sqrt(rate)))
     terms = np.ceil(rate + TAIL * np.sqrt(rate) + 2.0 * TAIL) - first + 1.0
@@ -201,6 +215,16 @@ def parameter_values(record: Record) -> dict[str, float]:
     values |= {name: v for name, v in zip(family.parameters, family.fixed, strict=False) if v is not None}
     if len(psi):
         values |= dict(zip(family.estimated, family.natural(psi)[0].tolist(), strict=True))
+    return values
+
+
+def known_values(record: Record, asked: str) -> dict[str, float]:
+    """The same; raises GlimmError where one is zero, infinite or unknown, as in an exact fit."""
+    values = parameter_values(record)
+    for name, value in values.items():
+        if not 0.0 < value < np.inf:
+            what = "the dispersion" if name == "phi" else name
+            raise GlimmError(f"{asked}: {what} of the fit is {value:g}, so there is no distribution of responses: read fit.record.solution")
     return values
 
 

@@ -18,7 +18,7 @@ from ..kernels import mean
 from ..kernels.matrix import Floats
 from ..records import GeeRecord, MixedRecord, Record
 from .criteria import linear_predictor
-from .distributions import distribution, parameter_values
+from .distributions import distribution, known_values
 from .random import parts
 
 EFFECTS = ("new", "fitted")
@@ -60,7 +60,14 @@ def simulate(record: Record, n: int, seed: Any, effects: str) -> Floats:
         )
     mu = np.broadcast_to(mu, (int(n), design.n))
     weights: Any = 1.0 if design.weights is None or not family.weighted else design.weights
-    return family.draw(rng, mu, parameter_values(record), weights, 1.0 if design.trials is None else design.trials).T
+    try:
+        drawn = family.draw(rng, mu, known_values(record, "simulate"), weights, 1.0 if design.trials is None else design.trials).T
+    except ValueError as error:  # numpy's generator refuses what it cannot draw, such as Poisson counts of 1e19
+        raise GlimmError(
+            f"simulate: responses of family {record.family.name!r} with means from {mu.min():.3g} to {mu.max():.3g} cannot be drawn: "
+            f"numpy says {error}"
+        ) from error
+    return drawn
 
 
 def generator(seed: Any) -> np.random.Generator:

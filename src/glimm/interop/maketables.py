@@ -39,7 +39,7 @@ def coef_table(inference: Inference) -> pd.DataFrame:
     """b, se, t, p and the 95 % interval by term."""
     import pandas as pd
 
-    t = inference.params / inference.bse
+    t = inference.statistic
     low, high = interval(inference, 0.95)
     columns = {"b": inference.params, "se": inference.bse, "t": t, "p": p_values(t, inference.df), "ci95l": low, "ci95u": high}
     return pd.DataFrame(columns, index=pd.Index(list(inference.names), name="Coefficient"))

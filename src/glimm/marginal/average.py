@@ -37,15 +37,15 @@ def average(link: Link, eta: Floats, sd: Floats) -> tuple[Floats, Floats, Floats
     if link.name == "identity":
         return eta.copy(), np.ones(len(eta)), np.zeros(len(eta))
     if link.name == "log":
-        m = np.exp(eta + 0.5 * sd**2)
-        return m, m, sd * m
+        m = _exp(eta + 0.5 * sd**2)
+        return m, m, _times(sd, m)
     if link.name == "probit":
         root = np.sqrt(1.0 + sd**2)
         m, slope, _, _ = mean(link.kernel, eta / root)
         return m, slope / root, -slope * eta * sd / root**3
     if link.name == "logc":
-        m = np.exp(eta + 0.5 * sd**2)
-        return 1.0 - m, -m, -sd * m
+        m = _exp(eta + 0.5 * sd**2)
+        return 1.0 - m, -m, -_times(sd, m)
     if link.name == "sqrt":
         return eta**2 + sd**2, 2.0 * eta, 2.0 * sd
     out = _distinct(link, eta, sd)
@@ -55,6 +55,17 @@ def average(link: Link, eta: Floats, sd: Floats) -> tuple[Floats, Floats, Floats
             "linear predictor; use target='typical', or fit with link='log' (means above 0) or 'logit' (means between 0 and 1)"
         )
     return out[0], out[1], out[2]
+
+
+def _exp(x: Floats) -> Floats:
+    """exp(x); infinite means are refused by those who ask for them."""
+    with np.errstate(over="ignore"):
+        return np.exp(x)
+
+
+def _times(sd: Floats, m: Floats) -> Floats:
+    """sd m, 0 where sd is."""
+    return np.asarray(np.where(sd == 0.0, 0.0, sd) * np.where(sd == 0.0, 0.0, m))
 
 
 def average_on_link(link: Link, eta: Floats, sd: Floats) -> tuple[Floats, Floats, Floats]:

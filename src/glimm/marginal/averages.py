@@ -18,12 +18,15 @@ from ..data.records import Variable
 from ..design.clusters import gather
 from ..design.records import NewRows
 from ..design.replay import Population, moved
+from ..errors import GlimmError
 from ..inference.known_clusters import Joint
 from ..kernels import Rows, mean
 from ..kernels.matrix import Codes, Floats, Ints
 from ..records import MixedRecord, Record
 from .average import average
 from .predict import dspread, random_part, spread
+
+FARTHEST = 1e100
 
 
 class Setting(NamedTuple):
@@ -112,6 +115,7 @@ def averages(
             w = share if weight is None else share * weight
             if new.told is not None:
                 untold = max(untold, int(np.sum(~new.told & (cells.of >= 0))))
+            _check_finite(found.m, w, record.design.mean.link.name)
             product = np.where(w == 0.0, 0.0, w * found.m)
             out.values[s] += _sums(product, order, starts)
             out.gradient[s] += gradient(record, new, found, w, order, starts)
@@ -121,6 +125,16 @@ def averages(
                 load = load + _gathered(cells, np.where(w == 0.0, 0.0, w * found.by_eta)) @ known.columns(record, new)
         loads.append(load)
     return replace(out, loads=tuple(loads) if known is not None else (), untold=untold)
+
+
+def _check_finite(m: Floats, w: Any, link: str) -> None:
+    """Raises GlimmError where a mean that counts is infinite or none at all."""
+    wrong = ~(np.abs(m) < FARTHEST) & np.broadcast_to(w != 0.0, m.shape)
+    if wrong.any():
+        raise GlimmError(
+            f"a mean is {m[wrong][0]:g} in {int(wrong.sum())} of {len(m)} rows at the values asked for, which are out of reach for link "
+            f"{link!r}: give values nearer to the data, effect(..., values=(from, to)), or rescale the predictor"
+        )
 
 
 def row_means(record: Record, new: NewRows, target: str) -> Means:

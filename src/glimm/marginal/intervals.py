@@ -14,7 +14,7 @@ from ..design.records import NewRows
 from ..errors import GlimmError
 from ..family import Link
 from ..family.own import Functions
-from ..inference.distributions import distribution, parameter_values
+from ..inference.distributions import distribution, known_values
 from ..kernels import link as link_eta
 from ..kernels import mean
 from ..kernels.matrix import Floats
@@ -112,19 +112,20 @@ def of_responses(record: Record, new: NewRows, eta: Floats, variance: Floats, le
     q : the quantile of the closed form
     """
     family, link = record.family, record.design.mean.link
-    found, values = distribution(family, ASKED), parameter_values(record)
+    found, values = distribution(family, ASKED), known_values(record, ASKED)
     n = len(eta)
     weights = new.weights if found.weighted and new.weights is not None else np.ones(n)
     trials = np.ones(n) if new.trials is None else new.trials
     if family.name == "gaussian" and link.name == "identity":
         sd = np.sqrt(variance + record.scale / weights)
         return Limits(sd, eta - q * sd, eta + q * sd)
-    rows, back = np.unique(np.stack([eta, np.sqrt(variance), weights, trials], axis=1)[new.complete], axis=0, return_inverse=True)
+    known = new.complete & np.isfinite(eta) & np.isfinite(variance)  # no standard error, no interval: NaN
+    rows, back = np.unique(np.stack([eta, np.sqrt(variance), weights, trials], axis=1)[known], axis=0, return_inverse=True)
     mixture = Mixture(family, link, found, values, *(np.ascontiguousarray(column) for column in rows.T))
     m = mixture.moments()
     mixture.check(m.lost, ASKED)
     tail = 0.5 * (1.0 - level)
     out = np.full((3, n), np.nan)
     answer = np.stack([np.sqrt(m.variance + m.within), mixture.quantile(tail), mixture.quantile(1.0 - tail)])
-    out[:, new.complete] = answer[:, back.ravel()]
+    out[:, known] = answer[:, back.ravel()]
     return Limits(*out)

@@ -27,6 +27,7 @@ WIDTHS = 10.0
 CELLS = 1 << 18
 LOST, CLEAR = 1e-3, 0.8
 SMALLEST, LARGEST, NEAREST = 1e-290, 1e90, 1e-16
+FLAT, WIDE, WIDEST = 1e-100, 1e2, 1e4
 EXPANSIONS, STEPS = 40, 80
 TOLERANCE = 1e-10
 
@@ -107,11 +108,11 @@ class Mixture:
         low = self.distribution.low
         inside = (centre > low) & (centre < self.highest)
         eta = link_eta(self.link.kernel, np.where(inside, centre, 0.5))
-        slope = np.abs(mean(self.link.kernel, eta)[1]) * np.maximum(self.sd[at], SMALLEST)
+        slope = np.minimum(np.abs(mean(self.link.kernel, eta)[1]), LARGEST) * np.maximum(self.sd[at], SMALLEST)
         width = np.sqrt(self.variances(np.where(inside, centre, 0.5), at)) / np.where(slope > 0.0, slope, np.inf)
         middle = (eta - self.eta[at]) / np.maximum(self.sd[at], SMALLEST)
         middle = np.where(inside & np.isfinite(middle), middle, 0.0)
-        reach = np.where(inside & np.isfinite(width), WIDTHS * width, 0.0)
+        reach = np.where(inside & (width < LARGEST), WIDTHS * np.minimum(width, LARGEST), 0.0)
         fixed = np.broadcast_to(np.array([-REACH, *CUTS, REACH]), (len(at), 2 + len(CUTS)))
         ends = np.concatenate([fixed, np.stack([middle - reach, middle, middle + reach], axis=1)], axis=1)
         return np.sort(np.clip(ends, -REACH, REACH), axis=1)
@@ -120,6 +121,11 @@ class Mixture:
         """By the trapezoid rule."""
         out = np.empty((4, len(self.eta)))
         largest = float(self.sd.max(initial=0.0))
+        if largest > (WIDEST if isinstance(self.link.kernel, tuple) or self.link.name == "identity" else WIDE):
+            raise GlimmError(
+                f"predict: a linear predictor has a standard deviation of {largest:.3g}, so the data do not determine the mean there: read "
+                "fit.record.solution, or use interval='confidence'"
+            )
         u, w = trapezoid(largest, REACH + (3.0 * largest if self.link.name == "log" else 0.0))  # exp(3 s u) phi(u) is largest at 3 s
         rows = max(1, CELLS // len(u))
         for r in range(0, len(self.eta), rows):
@@ -159,8 +165,8 @@ class Mixture:
         """(rows,) about where F(y) = p: Y as a normal linear predictor with the variance of both."""
         mu, slope = mean(self.link.kernel, self.eta[at])[:2]
         safe, _ = self.means(self.eta[at])
-        own = self.variances(safe, at) / np.where(slope == 0.0, np.inf, slope) ** 2
-        moved = np.where(slope < 0.0, -1.0, 1.0) * NormalDist().inv_cdf(p) * np.sqrt(self.sd[at] ** 2 + own)
+        own = np.sqrt(self.variances(safe, at)) / np.where(np.abs(slope) < FLAT, np.inf, slope)
+        moved = np.where(slope < 0.0, -1.0, 1.0) * NormalDist().inv_cdf(p) * np.hypot(self.sd[at], own)
         y = mean(self.link.kernel, self.eta[at] + np.clip(moved, -REACH, REACH))[0]
         inside = (y > self.distribution.low) & (y < self.highest) & np.isfinite(y)
         return np.where(inside, y, np.where((mu > self.distribution.low) & (mu < self.highest), mu, safe))

@@ -134,7 +134,7 @@ def coefficients(inference: Inference, level: float = 0.95) -> Table | Paragraph
     """The table of coefficients and the line that names its standard errors."""
     if not inference.names:
         return Paragraph("no coefficients")
-    bse, statistic = inference.bse, inference.params / inference.bse
+    bse, statistic = inference.bse, inference.statistic
     low, high = interval(inference, level)
     places = [decimals(se) for se in bse]
 

@@ -98,7 +98,7 @@ def tidy(inference: Inference, level: float) -> pd.DataFrame:
     """One row per term: term, estimate, std_error, statistic, p_value, conf_low, conf_high."""
     import pandas as pd
 
-    statistic = inference.params / inference.bse
+    statistic = inference.statistic
     low, high = interval(inference, level)
     return pd.DataFrame(
         {

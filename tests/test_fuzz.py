@@ -1,0 +1,161 @@
+"""Never silent: 300 random calls end in a fit that holds what it says, a fit with a warning, or an error of ours; and what calls like
+these have brought to light. `make fuzz` runs 10,000."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+import glimm
+from fuzz_study import watch
+from glimm.estimators.scores import mixed_scores
+from glimm.inference.criteria import own_psi
+from glimm.inference.distributions import DISTRIBUTIONS
+from glimm.kernels import unit_deviance
+
+
+def test_three_hundred_random_calls():
+    outcomes, failures, _ = watch(20_261, 300, ["glm", "glmm", "gee"])
+    assert sum(outcomes.values()) == 300
+    assert not failures, "\n".join(f"{said}\n  {recipe}" for said, recipe in failures)
+
+
+def warned(call):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fit = call()
+    return fit, [str(w.message) for w in caught]
+
+
+@pytest.fixture
+def counts():
+    rng = np.random.default_rng(4)
+    d = pd.DataFrame({"g": np.repeat(np.arange(30), 4), "x": rng.normal(size=120), "z": np.tile([0.0, 0.0, 0.0, 1.0], 30)})
+    return d.assign(
+        c=np.where(d.z == 1.0, 0, rng.poisson(np.exp(0.3 * d.x + 0.5))), t=np.round(rng.random(120) * 5, 1) + 10 * np.tile(range(4), 30)
+    )
+
+
+@pytest.mark.parametrize("vcov", ["model", "HC0", {"cluster": "g"}])
+@pytest.mark.parametrize("family", ["poisson", "negative_binomial(2)", "tweedie(1.5)"])
+def test_separation_leaves_the_other_coefficients_their_errors(counts, family, vcov):
+    fit, said = warned(lambda: glimm.glm("c ~ x + z", counts, family=family, vcov=vcov))
+    rest = glimm.glm("c ~ x", counts[counts.z == 0.0], family=family, vcov=vcov)  # the rows that the dummy leaves
+    assert fit.record.solution.code == "separated"
+    assert len(said) == 1
+    assert "so z has no finite estimate" in said[0]
+    assert np.isnan(fit.bse["z"])
+    np.testing.assert_allclose(fit.params[["Intercept", "x"]], rest.params, rtol=1e-6)
+    scale = np.sqrt(fit.scale / rest.scale) if vcov == "model" else 1.0
+    np.testing.assert_allclose(fit.bse[["Intercept", "x"]] / scale, rest.bse, rtol=1e-5)
+
+
+@pytest.mark.parametrize("unit", [1e-12, 1e-6, 1e6])
+def test_the_unit_of_weights_changes_no_estimate(counts, unit):
+    for family in ("poisson", "negative_binomial(2)", "gaussian"):
+        data = counts.assign(w=unit * (1.0 + counts.g % 3), c=counts.c + 1)
+        plain = data.assign(w=data.w / unit)
+        a, b = (glimm.glm("c ~ x", d, family=family, link="log", weights="w") for d in (plain, data))
+        np.testing.assert_allclose(b.params, a.params, rtol=1e-7)
+
+
+def test_robust_errors_of_effects_in_continuous_time_are_of_scores_that_sum_to_zero(counts):
+    d = counts[counts.z == 0.0]
+    fit, _ = warned(lambda: glimm.glmm("c ~ x + ou(0 + t | g)", d, family="poisson", vcov={"cluster": "g"}))
+    scores = mixed_scores(fit.record, fit.record.design.clusters["g"])
+    assert np.isfinite(scores).all()
+    assert np.abs(scores.sum(axis=0)).max() < 1e-4 * np.abs(scores).max()
+    assert np.isfinite(fit.bse).all()
+
+
+def test_a_fit_at_the_edge_of_a_link_is_no_converged_fit():
+    d = pd.DataFrame({"f": list("aabb") * 5, "c": [0, 0, 1, 3] * 5})
+    fit, said = warned(lambda: glimm.glm("c ~ f", d, family="poisson", link="identity"))
+    assert not fit.converged
+    assert "edge of what link 'identity' allows" in said[0]
+    assert len(said) == 1
+
+
+def test_rows_that_leave_no_dispersion_end_in_words():
+    d = {"y": [0.25, 1.77, 3.42], "f": ["c", "d", "b"]}
+    for family in ("tweedie", "beta", "negative_binomial1"):
+        with pytest.raises(glimm.GlimmError, match=r"exact|needs|whole"):
+            glimm.glm("y ~ f", d, family=family)
+    fit, said = warned(lambda: glimm.glm("y ~ x", {"y": [1.0, 1.0, 1.0, 1.0], "x": [0.0, 1.0, 2.0, 4.0]}))
+    assert fit.llf == np.inf
+    assert len(said) == 1
+    assert "fit every row exactly" in said[0]
+    with pytest.raises(glimm.GlimmError, match="no distribution of responses"):
+        fit.simulate(1)
+
+
+def test_a_gee_has_no_deviance_of_a_family_whose_parameter_it_does_not_estimate(counts):
+    fit = glimm.gee("c ~ x", counts, groups="g", family="negative_binomial1")
+    with pytest.raises(glimm.GlimmError, match="does not estimate alpha"):
+        fit.resid("deviance")
+    assert np.isfinite(fit.resid()).all()
+
+
+def test_separation_in_a_gee_says_that_nothing_correlates(counts):
+    fit, said = warned(lambda: glimm.gee("c ~ x + z", counts, groups="g", family="poisson"))
+    assert fit.record.solution.code == "separated"
+    assert "not estimated and taken as 0" in said[0]
+
+
+def test_factors_that_do_not_exist_are_refused(counts):
+    few = counts.iloc[:2]
+    for vcov, words in (("HC1", "factor of HC1"), ({"cluster": "x", "small": True}, "factor of 'small'")):
+        fit, _ = warned(lambda vcov=vcov: glimm.glm("c ~ x", few.assign(c=[1, 3]), family="poisson", vcov=vcov))
+        with pytest.raises(glimm.GlimmError, match=words):
+            fit.bse.sum()
+
+
+def test_few_clusters_are_said_for_every_door(counts):
+    d = counts.assign(h=counts.g % 2)
+    _, said = warned(lambda: glimm.glm("c ~ x + t", d, family="poisson", vcov={"cluster": "h"}))
+    assert len(said) == 1
+    assert "2 clusters of h for 3 coefficients" in said[0]
+
+
+def test_means_out_of_reach_are_refused(counts):
+    d = counts.assign(x=1e-9 * counts.x)
+    fit = glimm.glm("c ~ x", d[d.z == 0.0], family="poisson")
+    with pytest.raises(glimm.GlimmError, match="out of reach for link 'log'"):
+        fit.effect("x")
+    assert np.isfinite(fit.effect("x", values=(0.0, 1e-9))["estimate"]).all()
+
+
+def test_deviance_far_from_the_mean(counts):
+    fit = glimm.glm("c ~ x", counts[counts.z == 0.0], family="negative_binomial(2)")
+    found = unit_deviance(fit.record.family.kernel, np.zeros(1), np.array([1e32]), own_psi(fit.record))
+    np.testing.assert_allclose(found, 2.0 * 2.0 * np.log1p(1e32 / 2.0), rtol=1e-12)
+
+
+def test_the_distribution_function_of_tweedie_is_continuous_where_its_series_is_too_long():
+    below, values = DISTRIBUTIONS["tweedie"].below, {"power": 1.4}
+    mu = np.full(5, 3.0)
+    for rate in (0.999e4, 1.001e4):  # on either side of where the series ends
+        phi = mu[0] ** 0.6 / (rate * 0.6)
+        y = mu + np.sqrt(phi * mu**1.4) * np.array([-3.0, -1.0, 0.0, 1.0, 3.0])
+        series = compound_poisson(y, 3.0, phi, 1.4)
+        np.testing.assert_allclose(below(y, mu, {**values, "phi": phi}, 1.0, 1.0), series, atol=1e-5)
+
+
+def compound_poisson(y, mu, phi, p):
+    """P(Y <= y) as a sum over the Poisson number."""
+    rate, shape, scale = mu ** (2 - p) / (phi * (2 - p)), (2 - p) / (p - 1), phi * (p - 1) * mu ** (p - 1)
+    n = np.arange(max(1, int(rate - 12 * np.sqrt(rate))), int(rate + 12 * np.sqrt(rate)))
+    return stats.poisson.pmf(n, rate) @ stats.gamma.cdf(y[None, :], (n * shape)[:, None], scale=scale)
+
+
+def test_beta_means_outside_the_range_end_in_words():
+    rng = np.random.default_rng(2)
+    d = {"y": rng.uniform(0.1, 0.9, 40), "x": rng.normal(size=40), "o": 1e3 * rng.normal(size=40), "g": np.arange(40) // 4}
+    for call in (
+        lambda: glimm.glm("y ~ x", d, family="beta", link="log", offset="o"),
+        lambda: glimm.glmm("y ~ x + (1 | g)", d, family="beta", link="log", offset="o", points=1),
+    ):
+        with pytest.raises(glimm.GlimmError, match="starting values"):
+            call()

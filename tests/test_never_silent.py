@@ -1,0 +1,132 @@
+"""Nothing is caught, ignored or cut off without a reason: every except, errstate and ignored warning of the package stands here."""
+
+import ast
+from collections import Counter
+from pathlib import Path
+
+import glimm
+
+ROOT = Path(glimm.__file__).parent
+QUIET = ("errstate", "simplefilter", "filterwarnings", "suppress", "nan_to_num")
+
+SAYS = "becomes an error of ours with its own words"
+READS = "tells kinds of values apart; the other kind is read on"
+NUMBERS = "numbers out of range are looked for afterwards, and said"
+PICTURES = "a report says in its text that a picture or table is left out, and why"
+ALLOWED = {
+    ("advice/candidates.py", "candidates", "except GlimmError"): "a column that cannot be clusters is no candidate",
+    ("cli.py", "main", "suppress"): "a stream that cannot be reconfigured stays as it is",
+    ("cli.py", "main", "except SystemExit"): "argparse has spoken; its exit code is handed on",
+    ("cli.py", "main", "except GlimmError"): "printed, exit code 1",
+    ("cli.py", "main", "except KeyboardInterrupt"): "exit code of an interrupt",
+    ("cli.py", "main", "except BrokenPipeError"): "the reader has gone",
+    ("cli.py", "main", "except OSError"): "printed, exit code 1",
+    ("cli.py", "abandon", "suppress"): "the stream is given up anyway",
+    ("cli.py", "announced", "simplefilter"): "ours are always shown, those of other packages never: a line on the terminal is for the user",
+    ("cli.py", "_write_report", "except OSError"): SAYS,
+    ("covariance/correlated.py", "root", "errstate"): "a matrix without a factor is NaN, which the search turns back from",
+    ("covariance/correlated.py", "droot", "errstate"): "the same",
+    ("covariance/correlated.py", "factor", "except np.linalg.LinAlgError"): "a ridge at a limit, then NaN",
+    ("data/arithmetic.py", "evaluate", "errstate"): NUMBERS,
+    ("data/delimited.py", "read_text", "except csv.Error"): SAYS,
+    ("data/delimited.py", "decoded", "except UnicodeDecodeError"): SAYS,
+    ("data/delimited.py", "parsed", "except (ValueError, TypeError, OverflowError)"): READS,
+    ("data/delimited.py", "_parsed", "except pd.errors.ParserError"): SAYS,
+    ("data/expressions.py", "replay", "except GlimmError"): SAYS,
+    ("data/expressions.py", "_evaluate", "errstate"): NUMBERS,
+    ("data/expressions.py", "_evaluate", "simplefilter"): "a warning of formulaic is made an error",
+    ("data/expressions.py", "_evaluate", "except DataMismatchWarning"): SAYS,
+    ("data/expressions.py", "_evaluate", "except Exception"): SAYS,
+    ("data/expressions.py", "_columns", "except (TypeError, ValueError)"): SAYS,
+    ("data/expressions.py", "_check_rowwise", "except GlimmError"): "an expression that few rows cannot have is not judged by few rows",
+    ("data/factors.py", "_learn_coding", "except GlimmError"): SAYS,
+    ("data/files.py", "_content", "except FileNotFoundError"): SAYS,
+    ("data/files.py", "_content", "except IsADirectoryError"): SAYS,
+    ("data/files.py", "_content", "except (OSError, ValueError)"): SAYS,
+    ("data/files.py", "_nearest", "except OSError"): "the error about the file has no suggestion then",
+    ("data/files.py", "_unzipped", "except (EOFError, OSError, zlib.error)"): SAYS,
+    ("data/files.py", "_read_arrow", "except ImportError"): SAYS,
+    ("data/files.py", "_read_arrow", "except (pa.ArrowException, OSError)"): SAYS,
+    ("data/formula.py", "parse_expression", "except SyntaxError"): SAYS,
+    ("data/readers.py", "_object_array", "except ValueError"): READS,
+    ("data/readers.py", "_read_objects", "except OverflowError"): SAYS,
+    ("data/terms.py", "parse_terms", "except Exception"): SAYS,
+    ("data/terms.py", "_number", "except ValueError"): READS,
+    ("demo.py", "draw", "except ImportError"): "says what to install for the picture",
+    ("design/rank.py", "_clearly_full", "except np.linalg.LinAlgError"): "not clearly of full rank: decided by QR",
+    ("design/response.py", "_literal", "except ValueError"): READS,
+    (
+        "estimators/mixed_engines.py",
+        "model_errors",
+        "except np.linalg.LinAlgError",
+    ): "a yardstick of when points are enough, no standard error",
+    ("estimators/refit.py", "new_response", "except (TypeError, ValueError)"): SAYS,
+    ("estimators/refit.py", "new_response", "errstate"): NUMBERS,
+    ("family/own.py", "jets", "errstate"): NUMBERS,
+    ("family/own.py", "variance", "errstate"): NUMBERS,
+    ("family/own.py", "check", "errstate"): NUMBERS,
+    ("family/resolve.py", "_called", "except ValueError"): SAYS,
+    ("inference/criteria.py", "residuals", "errstate"): "a working residual is infinite where the mean has no slope",
+    ("inference/simulate.py", "simulate", "except ValueError"): SAYS,
+    ("inference/simulate.py", "generator", "except (TypeError, ValueError)"): SAYS,
+    ("interop/marginaleffects.py", "adapter", "except ImportError"): SAYS,
+    ("kernels/dense.py", "positive_definite", "except np.linalg.LinAlgError"): "that is the answer: no",
+    ("kernels/native.py", "native", "except ImportError"): "built for another processor family: the portable kernels",
+    ("marginal/average.py", "_exp", "errstate"): "infinite means are refused in averages.py",
+    ("marginal/average.py", "tails", "errstate"): "both sides of a mean are worked out, and one is taken",
+    ("marginal/effects.py", "contrasted", "errstate"): "an interval without end is infinite",
+    ("marginal/effects.py", "tested", "errstate"): "no statistic where there is no standard error",
+    ("marginal/intervals.py", "spread_of_means", "nan_to_num"): "with weight 0; NaN where they are many",
+    ("marginal/mixtures.py", "root", "errstate"): "a step without an end is replaced by bisection",
+    ("marginal/predict.py", "predict", "nan_to_num"): "rows that are not complete, NaN in the answer",
+    ("marginal/predict.py", "of_average", "errstate"): "a derivative that does not exist leaves no standard error: NaN",
+    ("marginal/resample.py", "_one", "except (GlimmError, np.linalg.LinAlgError)"): "a sample that cannot be fitted is counted and said",
+    ("marginal/vector.py", "means_at", "nan_to_num"): "rows that are not complete, NaN in the answer",
+    ("options.py", "_level", "except ValueError"): SAYS,
+    ("output/effects.py", "once_each", "simplefilter"): "collects warnings and gives each once",
+    ("output/reproduce.py", "versions", "except PackageNotFoundError"): "a package that is not installed has no version to print",
+    ("output/side_by_side.py", "_integrated", "except GlimmError"): "the cell says why it is empty",
+    ("plots/gallery.py", "of_fit", "except ImportError"): PICTURES,
+    ("plots/gallery.py", "of_fit", "except GlimmError"): PICTURES,
+    ("plots/gallery.py", "of_effect", "except ImportError"): PICTURES,
+    ("plots/gallery.py", "averages", "except GlimmError"): PICTURES,
+    ("plots/gallery.py", "of_comparison", "except ImportError"): PICTURES,
+    ("plots/picture.py", "require_matplotlib", "except ImportError"): SAYS,
+}
+
+
+def quiet_places(path):
+    """(file, function, what) of everything in a file that could hide a failure."""
+    out = []
+
+    def walk(node, where):
+        for child in ast.iter_child_nodes(node):
+            inside = child.name if isinstance(child, ast.FunctionDef | ast.ClassDef) else where
+            if isinstance(child, ast.ExceptHandler):
+                out.append((path.relative_to(ROOT).as_posix(), inside, f"except {ast.unparse(child.type) if child.type else ''}"))
+            if isinstance(child, ast.Call) and isinstance(child.func, ast.Attribute | ast.Name):
+                name = child.func.attr if isinstance(child.func, ast.Attribute) else child.func.id
+                if name in QUIET:
+                    out.append((path.relative_to(ROOT).as_posix(), inside, name))
+            walk(child, inside)
+
+    walk(ast.parse(path.read_text(encoding="utf-8")), "")
+    return out
+
+
+def test_everything_that_is_caught_or_ignored_has_a_reason():
+    found = Counter(place for path in sorted(ROOT.rglob("*.py")) for place in quiet_places(path))
+    new = sorted(set(found) - set(ALLOWED))
+    assert not new, f"give each a reason in ALLOWED, or let it speak: {new}"
+    gone = sorted(set(ALLOWED) - set(found))
+    assert not gone, f"no longer in the package: {gone}"
+
+
+def test_the_page_says_it_for_files_that_exist():
+    page = Path(__file__).parents[1] / "docs" / "explanation" / "never_silent.md"
+    for line in page.read_text(encoding="utf-8").splitlines():
+        if line.startswith("| ") and "`" in line and "|---" not in line:
+            for place in line.split("|")[2].split("`")[1::2]:
+                assert not place.endswith((".py", ".cpp", ".hpp")) or any(
+                    (root / place).exists() for root in (ROOT, page.parents[2], page.parents[2] / "native")
+                ), place
