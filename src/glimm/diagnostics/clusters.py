@@ -35,6 +35,7 @@ VARIES = 0.05
 OUTLYING = 2e-4
 MOST_SHOWN = 5
 MOVED = 2.5
+LEVELS = 8
 
 
 def clusters(sight: Sight) -> Iterator[Finding]:
@@ -229,7 +230,7 @@ def outlying(sight: Sight) -> Iterator[Finding]:
 
 
 def outlying_levels(sight: Sight, k: int, term: RandomTerm) -> Iterator[Finding]:
-    """z = b / sqrt(Var b - Var(b | y)), the spread that predictions have."""
+    """z = b / sqrt(Var b - Var(b | y)), the spread that predictions have. Beckman and Trussell (1974), JASA 69, 199-201 (a z among few)."""
     record = sight.mixed
     if record is None or sight.posterior is None or term.times is not None or term.structure in CORRELATED:
         return
@@ -237,7 +238,7 @@ def outlying_levels(sight: Sight, k: int, term: RandomTerm) -> Iterator[Finding]
     variance = np.einsum("ab,ab->a", root, root) * (record.scale if record.linear else 1.0)
     spread = variance - np.einsum("jaa->ja", sight.posterior[k])
     z = np.where(spread > 1e-6 * variance, record.effects[k] / np.sqrt(np.where(spread > 0.0, spread, 1.0)), 0.0)
-    limit = -NormalDist().inv_cdf(0.5 * OUTLYING / max(z.size, 1))
+    limit = largest_effect(z.size, len(term.levels))
     far = np.argwhere(np.abs(z) > limit)
     if not len(far):
         return
@@ -256,6 +257,20 @@ def outlying_levels(sight: Sight, k: int, term: RandomTerm) -> Iterator[Finding]
         {"group": term.group, "levels": [str(term.levels[j]) for j, _ in far], "z": [float(z[j, a]) for j, a in far], "limit": limit},
         0.4,
     )
+
+
+def largest_effect(effects: int, count: int) -> float:
+    """The |z| that one of so many effects reaches by a chance of `OUTLYING`, its own level being in the variance that it is measured by.
+
+    t^2 = z^2 (m - 1) / (m - z^2) on m - 1 degrees of freedom, m = levels - 1; the normal limit for few levels.
+    """
+    from scipy.special import stdtrit
+
+    tail, m = 0.5 * OUTLYING / max(effects, 1), count - 1.0
+    if count < LEVELS:
+        return -NormalDist().inv_cdf(tail)
+    t = float(stdtrit(m - 1.0, tail))
+    return float(np.sqrt(t * t * m / (m - 1.0 + t * t)))
 
 
 def moving(sight: Sight) -> Iterator[Finding]:
