@@ -177,3 +177,81 @@ def test_spread_is_tested_as_an_analysis_of_variance():
     size = np.abs(rng.normal(size=200))
     assert spread_test(size, np.arange(200.0)) == pytest.approx(f_oneway(*size.reshape(10, 20)).pvalue, rel=1e-9)
     assert np.isnan(spread_test(size, np.ones(200)))
+
+
+def test_clusters_that_count_as_few():
+    """The shares of clusters by dense algebra: of X'X for a GLM, of X'R^-1 X for an exchangeable GEE."""
+    rng = np.random.default_rng(31)
+    g = np.r_[np.zeros(400, dtype=int), np.repeat(np.arange(1, 51), 4)]
+    x = rng.normal(size=600)
+    data = {"g": g, "x": x, "y": x + rng.normal(size=51)[g] + rng.normal(size=600)}
+    gee = glimm.gee("y ~ x", data, groups="g")
+    for fit, alpha in ((glimm.glm("y ~ x", data, vcov={"cluster": "g"}), 0.0), (gee, float(gee.corr_params.iloc[0]))):
+        a = []
+        for j in range(51):
+            z = np.column_stack([np.ones((g == j).sum()), x[g == j] - x.mean()])
+            r = (1 - alpha) * np.eye(len(z)) + alpha
+            a.append(z.T @ np.linalg.solve(r, z))
+        m = np.linalg.inv(np.sum(a, axis=0))
+        effective = [1 / np.sum([(m @ one)[c, c] ** 2 for one in a]) for c in range(2)]
+        found = fit.check()["few_clusters"]
+        assert found.evidence["effective"] == pytest.approx(min(effective), rel=1e-6)
+        assert found.evidence["term"] == ["Intercept", "x"][int(np.argmin(effective))]
+    even = {**data, "g": np.repeat(np.arange(60), 10)}
+    assert "few_clusters" not in glimm.gee("y ~ x", even, groups="g").check().codes
+
+
+def test_effects_of_all_levels_are_not_made_independent():
+    rng = np.random.default_rng(0)
+    g, f = np.repeat(np.arange(60), 6), np.tile(list("abcabc"), 60)
+    data = {"y": 2 * rng.normal(size=60)[g] + rng.normal(size=360), "f": f, "g": g}
+    fit = glimm.glmm("y ~ f + (0 + f | g)", data)
+    found = next(one for one in fit.check() if one.code in ("covariance_without_full_rank", "perfect_correlation"))
+    simpler = glimm.glmm(remedies(found)[0], data)
+    assert 2 * (fit.llf - simpler.llf) < 15.09  # chi-squared on 5 degrees of freedom, 1 %; independent effects cost hundreds
+
+
+def test_effects_that_stay_are_written_as_the_formula_has_them():
+    rng = np.random.default_rng(33)
+    g, t_ = np.repeat(np.arange(60), 6), np.tile(np.arange(6.0), 60)
+    data = pd.DataFrame({"y": rng.normal(size=60)[g] + rng.normal(size=360), "my t": t_, "g": g})
+    for bar in ("(1 + `my t` + I(`my t`**2) || g)", "(1 + I(`my t`**2) + `my t` || g)"):
+        fit = glimm.glmm(f"y ~ `my t` + {bar}", data)
+        for found in fit.check():
+            for formula in remedies(found):
+                (glimm.glmm if "|" in formula else glimm.glm)(formula, data)
+
+
+def test_outcomes_of_whole_clusters_are_not_blamed_on_predictors():
+    rng = np.random.default_rng(34)
+    g = np.repeat(np.arange(80), 6)
+    data = {"ill": rng.integers(0, 2, 80)[g], "x": rng.normal(size=480), "g": g}
+    codes = glimm.glmm("ill ~ x + (1 | g)", data, family="binomial").check().codes
+    assert "outcome_constant_in_clusters" in codes
+    assert "separated" not in codes
+    data["late"] = np.tile(np.arange(6) > 2, 80).astype(int)
+    data["visit"] = np.tile(np.arange(6), 80)
+    check = glimm.glmm("late ~ visit + (1 | g)", data, family="binomial").check()
+    assert check["separated"].evidence["complete"]
+    assert "separated_inside_clusters" not in check.codes
+
+
+def test_a_formula_stays_on_one_line():
+    rng = np.random.default_rng(1)
+    data = {"happiness": rng.normal(size=80), "hours": rng.normal(size=80), "family": np.repeat(np.arange(16), 5)}
+    data["happiness"] -= np.repeat(data["happiness"].reshape(16, 5).mean(axis=1), 5)
+    text = str(glimm.glmm("happiness ~ hours + (1 | family)", data).check())
+    assert "'happiness ~ hours'" in text
+
+
+def test_a_summary_says_what_its_advice_is_about():
+    rng = np.random.default_rng(3)
+    person = np.repeat(np.arange(24), 40)
+    exposed = (person < 2).astype(int)
+    data = {"ill": np.where(exposed, 1, rng.random(960) < 0.75).astype(int), "exposed": exposed, "person": person}
+    fit = glimm.glmm("ill ~ exposed + (1 | person)", data, family="binomial")
+    for finding in fit.check():
+        if finding.severity != "note":
+            assert finding.told == (finding.code == fit.record.solution.code)
+            assert finding.told or " ".join(finding.sentence.split()[:4]) in " ".join(str(fit.summary()).split())
+    assert "separated" in fit.check().codes

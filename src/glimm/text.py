@@ -6,6 +6,7 @@ The standard error decides how many decimals an estimate has: 3 where it is betw
 from __future__ import annotations
 
 import math
+import re
 import textwrap
 from collections.abc import Sequence
 from itertools import zip_longest
@@ -14,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 MOST_DECIMALS = 6
+HARD = "\N{NO-BREAK SPACE}"
+FORMULA = re.compile(r"'[^']*~[^']*'")
 
 
 def decimals(scale: float) -> int:
@@ -104,7 +107,13 @@ def _row(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> 
 def labelled(label: str, text: str, indent: int, width: int) -> list[str]:
     """`label:` and the text beside it, wrapped under itself."""
     first, rest = f"{label}:".ljust(indent), " " * indent
-    return textwrap.wrap(text, width, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False)
+    lines = textwrap.wrap(_kept(text, width - indent), width, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False)
+    return [line.replace(HARD, " ") for line in lines]
+
+
+def _kept(text: str, width: int) -> str:
+    """Formulas in quotes with blanks at which no line is broken, where a line has room for them."""
+    return FORMULA.sub(lambda found: found[0].replace(" ", HARD) if len(found[0]) <= width - 2 else found[0], text)
 
 
 def wrapped(text: str, width: int) -> list[str]:

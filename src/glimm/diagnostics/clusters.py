@@ -1,4 +1,4 @@
-"""Clusters: too few, sizes that carry information, predictors that mean one thing inside them and another between, outlying ones, time.
+"""Clusters: sizes that carry information, predictors that mean one thing inside them and another between, outlying ones, time.
 
 Within and between: y ~ x + mean of x in the cluster; the first coefficient is the one inside clusters, their sum the one between.
 Source: Mundlak (1978), Econometrica 46, 69-85; Neuhaus and Kalbfleisch (1998), Biometrics 54, 638-645.
@@ -25,12 +25,12 @@ from ..kernels.matrix import Block, Floats, Matrix
 from ..records import GeeRecord, GlmRecord
 from ..text import counted, figures, listed
 from . import measure
+from .few import few
 from .findings import Finding
 from .sight import MOST_CELLS, Sight
-from .simpler import ticked
 
 CERTAIN = 3.9
-ROBUST, CLUSTERS = 40, 10
+CLUSTERS = 10
 VARIES = 0.05
 OUTLYING = 2e-4
 MOST_SHOWN = 5
@@ -48,36 +48,6 @@ def clusters(sight: Sight) -> Iterator[Finding]:
         yield from sizes(sight)
         yield from within_between(sight)
         yield from outlying(sight)
-
-
-def few(sight: Sight) -> Iterator[Finding]:
-    """Too few clusters for standard errors that are sums over clusters."""
-    if not sight.robust or not (isinstance(sight.record, GeeRecord) or "cluster" in sight.vcov):
-        return
-    assert sight.clusters is not None
-    fewest = min(sight.record.design.clusters.values(), key=lambda c: len(c.levels), default=sight.clusters)
-    count, p = len(fewest.levels), sight.record.design.mean.matrix.p
-    if count >= ROBUST:
-        return
-    if sight.terms:
-        instead = "Use the errors of the model, vcov='model'."
-    else:
-        term = f"(1 | {':'.join(map(ticked, fewest.name.split(':')))})"
-        instead = (
-            f"Use a model whose standard errors do not come from sums over clusters: glimm.glmm(... + {term}), with fit.marginal_params() "
-            "for averages over the population."
-        )
-    yield Finding(
-        "few_clusters",
-        "error" if count <= p else "warning",
-        f"{fewest.name} has {count} clusters for {counted(p, 'coefficient')}, and the standard errors are sums over clusters.",
-        "With as many coefficients as clusters these errors are zero in some direction."
-        if count <= p
-        else f"With fewer than {ROBUST} clusters robust standard errors are too small, and p-values with them.",
-        f"{instead} Where a predictor differs between clusters only, no model makes up for few of them: say how many there are.",
-        {"clusters": count, "coefficients": p},
-        1.0 / count,
-    )
 
 
 def sizes(sight: Sight) -> Iterator[Finding]:

@@ -16,6 +16,7 @@ from ..kernels.matrix import Codes, Floats
 from ..records import MixedRecord
 from ..text import counted, figures, listed
 from .findings import Finding
+from .measure import constant_clusters
 from .sight import MOST_CELLS, Sight
 
 INFLATED, VERY = 30.0, 1000.0
@@ -29,9 +30,11 @@ ZERO = 1e-7
 def predictors(sight: Sight) -> Iterator[Finding]:
     """Findings about the columns of the fixed part."""
     yield from left_out(sight)
-    inside = list(separation_inside(sight))
-    if sight.record.solution.code == "separated" and not inside:
-        yield separation(sight)
+    separated = sight.record.solution.code == "separated"
+    along = direction(sight) if separated else None
+    inside = [] if along is not None else list(separation_inside(sight))
+    if separated and not inside and not (along is None and by_clusters(sight)):
+        yield separation(sight, along)
     yield from inside
     yield from collinear(sight)
     yield from scales(sight)
@@ -79,10 +82,11 @@ def collinear(sight: Sight) -> Iterator[Finding]:
     order = [j for j in np.argsort(-np.abs(weights)) if abs(weights[j]) > 0.1][:3]
     names = [part.names[others[j]] for j in order]
     name = part.names[others[worst]]
+    share = f"{1.0 - 1.0 / vif[worst]:.5f}" if vif[worst] < 1e5 else f"1 - {1.0 / vif[worst]:.0e}"
     yield Finding(
         "collinear",
         "warning" if vif[worst] > VERY else "note",
-        f"{name} is nearly a combination of {listed(names)} (R^2 = {1.0 - 1.0 / vif[worst]:.5f}).",
+        f"{name} is nearly a combination of {listed(names)} (R^2 = {share}).",
         f"Its standard error is {figures(float(np.sqrt(vif[worst])), 3)} times what it would be if they were unrelated, and that of "
         f"{listed(names)} suffers with it; predictions and the coefficients of other columns do not.",
         f"If {name} and {listed(names)} measure the same, keep one; if they are powers or products, centre them first or test them "
@@ -130,10 +134,17 @@ class Direction:
         return self.tied == 0
 
 
-def separation(sight: Sight) -> Finding:
+def by_clusters(sight: Sight) -> bool:
+    """Whether clusters, not predictors, tell the outcomes: none of them has both, and all predictors were looked at."""
+    small = sight.record.design.n <= MOST_ROWS and sight.record.design.n * sight.record.design.mean.matrix.p <= MOST_CELLS
+    if sight.mixed is None or not sight.binary or sight.clusters is None or not small:
+        return False
+    return constant_clusters(sight.record.design.y, sight.codes) == int(np.sum(sight.clusters.sizes > 1)) > 0
+
+
+def separation(sight: Sight, found: Direction | None) -> Finding:
     """Predictors that tell the outcomes of some rows with certainty."""
     record = sight.record
-    found = direction(sight)
     rows = int((record.solution.evidence or {}).get("rows", 0))
     evidence: dict[str, object] = {"rows": rows or (found.apart if found else 0)}
     what = "events" if record.family.support == "binomial" else "counts above 0"

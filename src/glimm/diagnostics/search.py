@@ -21,7 +21,7 @@ from ..records import GeeRecord, GlmRecord, MixedRecord
 from ..text import counted, figures, listed
 from .findings import Finding
 from .sight import Sight
-from .simpler import without_effects
+from .simpler import shown, without_effects
 
 HARMLESS = 1e-4
 WEAK = 1e-4
@@ -121,7 +121,7 @@ def harmless(sight: Sight) -> Finding:
 
 def hessian(sight: Sight, record: MixedRecord, eigenvalue: float, direction: dict[str, float]) -> Finding:
     """A Hessian that is not positive definite, along which parameters, and what informs them."""
-    shown = ", ".join(f"{share:+.2f} {name}" for name, share in list(direction.items())[:MANY_NAMES])
+    moved = ", ".join(f"{share:+.2f} {name}" for name, share in list(direction.items())[:MANY_NAMES])
     evidence: dict[str, Any] = {"eigenvalue": eigenvalue, "eigenvector": dict(direction)}
     ways, informs = [], []
     for term in sight.terms:
@@ -146,18 +146,18 @@ def hessian(sight: Sight, record: MixedRecord, eigenvalue: float, direction: dic
     if len(fixed) > 1 and not ways:
         ways.append(f"leave one of {listed(fixed)} out")
     said = f" {'; '.join(informs)}." if informs else ""
-    remedy = f"Fit {listed([f'{way!r}' if '~' in way else way for way in ways], 'or')}." if ways else "Use fewer parameters."
+    remedy = f"Fit {listed([shown(way) for way in ways], 'or')}." if ways else "Use fewer parameters."
     return Finding(
         "hessian_not_positive_definite",
         "error",
-        f"The Hessian of -log L is not positive definite: moving {shown}{' together' if len(direction) > 1 else ''} "
+        f"The Hessian of -log L is not positive definite: moving {moved}{' together' if len(direction) > 1 else ''} "
         f"does not lower the likelihood "
         f"(eigenvalue {eigenvalue:.2g} with a diagonal of ones).{said}",
         "The data do not tell these parameters apart, so none of them has a standard error; predictions and log L may still stand.",
         remedy,
         evidence,
         3.0,
-        told=True,
+        told="not curved" in record.solution.message,
     )
 
 

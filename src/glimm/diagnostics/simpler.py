@@ -47,14 +47,21 @@ def without_effects(design: Design, term: RandomTerm, effects: Sequence[str]) ->
     if kept == ["Intercept"]:
         return swapped(design, term, f"(1 | {bar.group})")
     columns = set(design.spec.variables)
-    if all(name == "Intercept" or name in columns for name in kept):
-        left = " + ".join("1" if name == "Intercept" else name for name in kept)
+    if not any("[" in name for name in kept):
+        left = " + ".join("1" if name == "Intercept" else ticked(name) if name in columns else name for name in kept)
         mark = "|" if bar.correlated else "||"
         return swapped(design, term, f"({left if 'Intercept' in kept else '0 + ' + left} {mark} {bar.group})")
     return f"the model without the effects {', '.join(effects)} of {term.group}"
 
 
 def independent(design: Design, term: RandomTerm) -> str:
-    """The formula with independent effects in one term."""
+    """Independent effects in one term, in words and as a formula; one effect where the effects are the levels of a factor."""
     bar = bar_of(design, term)
-    return swapped(design, term, f"({bar.expression} || {bar.group})")
+    if "Intercept" not in term.names and all("[" in name for name in term.names):
+        return f"one effect for all of them, {swapped(design, term, f'(1 | {bar.group})')!r}"
+    return f"independent effects, {swapped(design, term, f'({bar.expression} || {bar.group})')!r}"
+
+
+def shown(text: str) -> str:
+    """A formula in quotes; words as they are."""
+    return repr(text) if "~" in text else text

@@ -22,7 +22,7 @@ from ..text import counted, figures, listed, sized
 from . import measure
 from .findings import Finding
 from .sight import Sight
-from .simpler import as_predictor, bar_of, independent, swapped, without_effects
+from .simpler import as_predictor, bar_of, independent, shown, swapped, without_effects
 
 RISE = 3.84
 FEW_LEVELS = 5
@@ -107,10 +107,10 @@ def zero_variance(sight: Sight, record: MixedRecord, k: int, effects: list[str])
         f"than chance within them explains.{told}",
         "Estimates and their standard errors are those of the model without it; this is an estimate at its edge and no failure of the "
         "search.",
-        f"Report it as it is, or fit the simpler model, which fits these data as well: {simpler!r}.",
+        f"Report it as it is, or fit the simpler model, which fits these data as well: {shown(simpler)}.",
         evidence,
         1.0,
-        told=True,
+        told=record.solution.code == "boundary",
     )
 
 
@@ -148,10 +148,10 @@ def perfect_correlation(sight: Sight, record: MixedRecord, term: RandomTerm, sai
         f"each).{told}",
         "The covariance matrix of the effects is singular: one effect is drawn as a multiple of another. The coefficients may be used; the "
         "correlation has no standard error.",
-        f"Fit independent effects, {other!r}, or fewer of them, {without_effects(record.design, term, list(term.names[-1:]))!r}.",
+        f"Fit {other}, or fewer of them, {shown(without_effects(record.design, term, list(term.names[-1:])))}.",
         evidence,
         1.0,
-        told=True,
+        told=record.solution.code == "boundary",
     )
 
 
@@ -179,7 +179,7 @@ def reduced_rank(sight: Sight, term: RandomTerm, said: str) -> Finding:
         "warning",
         f"{said[0].upper()}{said[1:]}.",
         "Some combination of the effects does not vary between levels. The coefficients may be used; correlations have no standard errors.",
-        f"Fit independent effects, {independent(sight.record.design, term)!r}, or fewer of them.",
+        f"Fit {independent(sight.record.design, term)}, or fewer of them.",
         _counts(sight, term),
         1.0,
     )
@@ -214,7 +214,7 @@ def more_effects_than_rows(sight: Sight, term: RandomTerm, largest: int) -> Find
         f"{counted(largest, 'outcome')} of 0 or 1 cannot show {k} effects: their variances and correlations rest on the assumed normal "
         "shape "
         "alone. Signs of it are a Hessian that is not positive definite, correlations of +-1 and variances of zero or without end.",
-        f"Fit fewer effects: {without_effects(sight.record.design, term, [n for n in term.names if n != 'Intercept'][:1])!r}.",
+        f"Fit fewer effects: {shown(without_effects(sight.record.design, term, [n for n in term.names if n != 'Intercept'][:1]))}.",
         {"levels": count, "largest": largest, "effects": list(term.names)},
         2.9,
     )
@@ -271,7 +271,7 @@ def slopes(sight: Sight, term: RandomTerm) -> Iterator[Finding]:
             f"inside levels): {'the data hardly show a slope in any one level' if varying else 'no level can show a slope of its own'}.",
             f"The variance of the slope of {name} and its correlation with other effects are not told by slopes: they say at most how the "
             "spread between levels changes with it.",
-            f"Leave the random slope out: {without_effects(sight.record.design, term, [name])!r}.",
+            f"Leave the random slope out: {shown(without_effects(sight.record.design, term, [name]))}.",
             {"within_share": share, "varying_levels": varying, "levels": len(term.levels)},
             0.5,
         )
@@ -303,8 +303,7 @@ def constant_outcomes(sight: Sight, record: MixedRecord) -> Iterator[Finding]:
         f"The response changes inside {changing} of the {several} clusters of {sight.clusters.name} with more than one row; the largest "
         f"standard deviation between clusters is {figures(largest, 3)} on the scale of the {link}.",
         "The likelihood rises, or is flat, as the variance between clusters grows: it and the conditional coefficients, which grow with "
-        "it, "
-        "rest on the few clusters that change.",
+        f"it, rest on {'the few clusters that change' if changing else 'the assumed normal shape alone'}.",
         "If the response belongs to the whole cluster, keep one row of each and fit glimm.glm; for averages over the population fit "
         f'glimm.gee(..., groups="{sight.clusters.name}").',
         {"changing": changing, "clusters": several, "largest_sd": largest},
