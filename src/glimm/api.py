@@ -25,7 +25,7 @@ from .estimators.glmm import fit_glmm
 from .estimators.lmm import fit_lmm
 from .family import resolve
 from .fit import Fit, GeeFit, GlmFit, GlmmFit
-from .inference.covariance import HC, mixed_clusters
+from .inference.covariance import HC, check_robust, mixed_clusters
 from .output.reproduce import keep
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ def glm(
     clusters = _clusters_of(vcov)
     control = _control(control)
     spec = _spec("glm", formula, family, link, weights, offset, exposure, missing, clusters=clusters)
+    check_robust(spec.family, vcov)
     design = build_design(spec, data)
     require_rows(design)
     _warn_few(design, clusters)
