@@ -157,7 +157,8 @@ def main(kinds):
         assert np.array_equal(small_fits(), before), kind
 
 
-if sys.argv[1] in ("same_object", "from_outside"):
-    globals()[sys.argv[1]]()
-else:
-    main(sys.argv[1:])
+if __name__ == "__main__":
+    if sys.argv[1] in ("same_object", "from_outside"):
+        globals()[sys.argv[1]]()
+    else:
+        main(sys.argv[1:])

@@ -16,7 +16,7 @@ from .losses import find
 from .predictors import predictors
 from .responses import responses
 from .search import search
-from .sight import Sight
+from .sight import MOST_EFFECTS, Sight
 from .variances import variances
 
 Check = Callable[[Sight], Iterator[Finding]]
@@ -54,4 +54,5 @@ def check(record: Record, vcov: Any = "model") -> Checked:
 def skipped(sight: Sight) -> Iterator[str]:
     """What needs more than there is room for."""
     if sight.mixed is not None and sight.posterior is None:
-        yield "outlying clusters, dispersion and zeros: conditional variances of so many random effects are dear"
+        what = "outlying clusters" if sight.linear else "outlying clusters, dispersion and zeros"
+        yield f"{what}: more than {MOST_EFFECTS} random effects, whose conditional variances take longer than the fit"

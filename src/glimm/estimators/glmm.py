@@ -276,11 +276,11 @@ def _solution(problem: Problem, found: Settled, every_root: tuple[Floats, ...], 
     solution = mixed_solution(found.optimum, found.shapes, every_root, design.mean.random)
     note = "; ".join(filter(None, (note, blurred(family, found.optimum.x[p + total(found.shapes) :], design.n))))
     evidence: dict[str, object] = {"note": note} if note else {}
-    if solution.code != "not_converged":
+    if bounded(family, design.mean.link) and at_edge(curvature, last.gradient):
+        solution = replace(solution, code="not_converged", message=f"{EDGE}, and there is no curvature to take standard errors from")
+    elif solution.code != "not_converged":
         message = ""
-        if bounded(family, design.mean.link) and at_edge(curvature, last.gradient):
-            message = f"{EDGE}, and there is no curvature to take standard errors from"
-        elif not np.all(np.isfinite(curvature)):
+        if not np.all(np.isfinite(curvature)):
             message = f"{NOWHERE}, and there is no curvature to take standard errors from"
         elif not positive_definite(curvature):
             eigenvalue, direction = weakest(curvature, parameter_names(design.mean, found.shapes, family))

@@ -239,6 +239,11 @@ def _frame(axes: Axes, d: Drawing) -> None:
     span = float(d.x.max() - d.x.min())
     margin = 0.3 if d.names else 0.01 * span
     axes.set_xlim(float(d.x.min()) - margin, float(d.x.max()) + margin)
+    plain_axes(axes)
+
+
+def plain_axes(axes: Axes) -> None:
+    """Axes at the left and below, faint lines across."""
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     for side in ("left", "bottom"):

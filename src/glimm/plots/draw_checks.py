@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.ticker import MaxNLocator
 
-from .draw import BLUE, DARK, DPI, INK, SMALL, TITLE, Picture, lines_of, own_style, size_of
+from .draw import BLUE, DARK, DPI, INK, SMALL, TITLE, Picture, lines_of, own_style, plain_axes, size_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,12 +59,7 @@ def _panel(figure: Picture, p: Panel, place: tuple[float, float, float, float]) 
     base = bottom + UNDER + under
     axes = figure.add_axes((left / WIDE, base / HIGH, width / WIDE, (top - NAMED - base) / HIGH))
     DRAWN[p.kind](axes, p)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color(DARK)
-    axes.grid(axis="y", color="#e4e4e4", linewidth=0.7, zorder=0)
-    axes.set_axisbelow(True)
+    plain_axes(axes)
     axes.tick_params(labelsize=SMALL - 0.5, color=DARK, labelcolor=INK)
     if names:
         axes.set_xticks(np.arange(len(names)), names, rotation=90.0 if turned else 0.0, parse_math=False)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from .draw import BLUE, DARK, DPI, HEIGHT, INK, SMALL, WIDTH, WORDS, Picture, lines_of, own_style, size_of, title_of
+from .draw import BLUE, DARK, DPI, HEIGHT, INK, SMALL, WIDTH, WORDS, Picture, lines_of, own_style, plain_axes, size_of, title_of
 from .draw_forest import OCHRE
 from .findings import Ordered, Profiled, words_of_order, words_of_profile
 
@@ -77,11 +77,6 @@ def _framed(title: str, said: str) -> tuple[Picture, Axes]:
     figure.text(0.15 / WIDTH, 1.0 - 0.12 / HEIGHT, shown, fontsize=size, fontweight="bold", color=INK, va="top", parse_math=False)
     figure.text(0.15 / WIDTH, 1.0 - under / HEIGHT, detail, fontsize=SMALL, color=DARK, va="top", linespacing=1.15, parse_math=False)
     axes = figure.add_axes((LEFT / WIDTH, FOOT / HEIGHT, 1.0 - (LEFT + RIGHT) / WIDTH, 1.0 - (head + FOOT) / HEIGHT))
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color(DARK)
     axes.tick_params(labelsize=SMALL, color=DARK, labelcolor=INK)
-    axes.grid(axis="y", color="#e4e4e4", linewidth=0.7, zorder=0)
-    axes.set_axisbelow(True)
+    plain_axes(axes)
     return figure, axes

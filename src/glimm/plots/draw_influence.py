@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from ..kernels.matrix import Floats, Ints
-from .draw import BLUE, DARK, DPI, INK, SMALL, WIDTH, WORDS, Picture, lines_of, own_style, size_of, title_of
+from .draw import BLUE, DARK, DPI, INK, SMALL, WIDTH, WORDS, Picture, lines_of, own_style, plain_axes, size_of, title_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -89,12 +89,7 @@ def _stems(axes: Axes, panel: Stems) -> None:
     axes.axhline(0.0, color=DARK, linewidth=0.8, zorder=1)
     axes.tick_params(labelsize=SMALL, color=DARK, labelcolor=INK)
     axes.locator_params(axis="y", nbins=5)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color(DARK)
-    axes.grid(axis="y", color="#e4e4e4", linewidth=0.7, zorder=0)
-    axes.set_axisbelow(True)
+    plain_axes(axes)
 
 
 def visible(x: Floats, y: Floats) -> Ints:
