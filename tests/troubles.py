@@ -77,6 +77,11 @@ def as_many_coefficients_as_rows():
     return glimm.glm("y ~ x + z", {"y": [1.0, 3.0, 2.0], "x": [0.0, 1.0, 2.0], "z": [1.0, 0.0, 5.0]})
 
 
+def response_among_the_predictors():
+    x = np.array([35.9, 36.4, 36.8, 37.1, 38.0])
+    return glimm.glm("celsius ~ age + fahrenheit", {"celsius": x, "fahrenheit": 32 + 1.8 * x, "age": [30.0, 50.0, 20.0, 40.0, 60.0]})
+
+
 # random effects
 
 
@@ -297,6 +302,7 @@ TROUBLES = {
     "two effects of two rows": Trouble(two_effects_of_two_rows, "more_effects_than_rows", "error"),
     "counts like Poisson": Trouble(counts_like_poisson, "parameter_without_end", "warning", ("underdispersed",)),
     "as many coefficients as rows": Trouble(as_many_coefficients_as_rows, "no_residual_rows", "warning"),
+    "the response among the predictors": Trouble(response_among_the_predictors, "no_residual_variation", "warning"),
     "no variance": Trouble(no_variance, "zero_variance", "warning"),
     "no slope variance": Trouble(no_slope_variance, "zero_variance", "warning"),
     "perfectly correlated": Trouble(perfectly_correlated, "perfect_correlation", "warning"),

@@ -30,8 +30,8 @@ CHECKS: Final[dict[str, Check]] = {
     "rows left out": lambda sight: iter(find(sight.record)),
 }
 
-IMPLIED: Final = {"informative_cluster_size": {"dropout_follows_responses"}}
-"""What is only another face of a finding that is there: clusters are short because they ended early."""
+IMPLIED: Final = {"informative_cluster_size": {"dropout_follows_responses", "losses_follow_responses"}}
+"""What is only another face of a finding that is there: clusters are short because rows were lost or they ended early."""
 
 
 @dataclass(frozen=True, slots=True)

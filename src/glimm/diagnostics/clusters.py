@@ -27,6 +27,7 @@ from ..text import counted, figures, listed
 from . import measure
 from .findings import Finding
 from .sight import MOST_CELLS, Sight
+from .simpler import ticked
 
 CERTAIN = 3.9
 ROBUST, CLUSTERS = 40, 10
@@ -34,6 +35,7 @@ VARIES = 0.05
 OUTLYING = 2e-4
 MOST_SHOWN = 5
 MOVED = 2.5
+LEVELS = 8
 
 
 def clusters(sight: Sight) -> Iterator[Finding]:
@@ -53,19 +55,26 @@ def few(sight: Sight) -> Iterator[Finding]:
     if not sight.robust or not (isinstance(sight.record, GeeRecord) or "cluster" in sight.vcov):
         return
     assert sight.clusters is not None
-    count, p = len(sight.clusters.levels), sight.record.design.mean.matrix.p
+    fewest = min(sight.record.design.clusters.values(), key=lambda c: len(c.levels), default=sight.clusters)
+    count, p = len(fewest.levels), sight.record.design.mean.matrix.p
     if count >= ROBUST:
         return
-    mixed = f"glimm.glmm(... + (1 | {sight.clusters.name})), with fit.marginal_params() for averages over the population"
+    if sight.terms:
+        instead = "Use the errors of the model, vcov='model'."
+    else:
+        term = f"(1 | {':'.join(map(ticked, fewest.name.split(':')))})"
+        instead = (
+            f"Use a model whose standard errors do not come from sums over clusters: glimm.glmm(... + {term}), with fit.marginal_params() "
+            "for averages over the population."
+        )
     yield Finding(
         "few_clusters",
         "error" if count <= p else "warning",
-        f"{sight.clusters.name} has {count} clusters for {counted(p, 'coefficient')}, and the standard errors are sums over clusters.",
+        f"{fewest.name} has {count} clusters for {counted(p, 'coefficient')}, and the standard errors are sums over clusters.",
         "With as many coefficients as clusters these errors are zero in some direction."
         if count <= p
         else f"With fewer than {ROBUST} clusters robust standard errors are too small, and p-values with them.",
-        f"Use a model whose standard errors do not come from sums over clusters: {mixed}. Where a predictor differs between clusters only, "
-        "no model makes up for few of them: say how many there are.",
+        f"{instead} Where a predictor differs between clusters only, no model makes up for few of them: say how many there are.",
         {"clusters": count, "coefficients": p},
         1.0 / count,
     )
@@ -175,7 +184,10 @@ def decomposed(sight: Sight, name: str, means: Floats) -> Finding | None:
     z = float(beta[k] / np.sqrt(cov[k, k])) if cov[k, k] > 0.0 else np.nan
     if not abs(z) > CERTAIN:
         return None
-    column = f"{name}_mean"
+    column, clusters = f"{name}_mean", sight.clusters.name
+    add = f"data[{column!r}] = data.groupby({clusters!r})[{name!r}].transform('mean'): "
+    if name not in sight.record.design.spec.variables or ":" in clusters:
+        column, add = f"the mean of {name}", f"the mean of {name} in each level of {clusters}: "
     return Finding(
         "within_between",
         "warning",
@@ -184,8 +196,8 @@ def decomposed(sight: Sight, name: str, means: Floats) -> Finding | None:
         f"{figures(z, 3)}; population averages with robust errors).",
         f"One coefficient of {name} mixes the two, by weights that depend on the model: it is neither the effect of changing {name} in one "
         "cluster nor the difference of clusters. In a mixed model the random effects are not independent of it.",
-        f"Add the cluster mean as a predictor, data[{column!r}] = data.groupby({sight.clusters.name!r})[{name!r}].transform('mean'): the "
-        f"coefficient of {name} is then the one inside clusters, that of {column} the difference of the two.",
+        f"Add the cluster mean as a predictor, {add}the coefficient of {name} is then the one inside clusters, "
+        f"that of {column} the difference of the two.",
         {"term": name, "within": inside, "between": between, "within_error": errors[0], "between_error": errors[1], "z": z},
         min(abs(z), 100.0) / 100.0,
     )
@@ -218,7 +230,7 @@ def outlying(sight: Sight) -> Iterator[Finding]:
 
 
 def outlying_levels(sight: Sight, k: int, term: RandomTerm) -> Iterator[Finding]:
-    """z = b / sqrt(Var b - Var(b | y)), the spread that predictions have."""
+    """z = b / sqrt(Var b - Var(b | y)), the spread that predictions have. Beckman and Trussell (1974), JASA 69, 199-201 (a z among few)."""
     record = sight.mixed
     if record is None or sight.posterior is None or term.times is not None or term.structure in CORRELATED:
         return
@@ -226,7 +238,7 @@ def outlying_levels(sight: Sight, k: int, term: RandomTerm) -> Iterator[Finding]
     variance = np.einsum("ab,ab->a", root, root) * (record.scale if record.linear else 1.0)
     spread = variance - np.einsum("jaa->ja", sight.posterior[k])
     z = np.where(spread > 1e-6 * variance, record.effects[k] / np.sqrt(np.where(spread > 0.0, spread, 1.0)), 0.0)
-    limit = -NormalDist().inv_cdf(0.5 * OUTLYING / max(z.size, 1))
+    limit = largest_effect(z.size, len(term.levels))
     far = np.argwhere(np.abs(z) > limit)
     if not len(far):
         return
@@ -245,6 +257,20 @@ def outlying_levels(sight: Sight, k: int, term: RandomTerm) -> Iterator[Finding]
         {"group": term.group, "levels": [str(term.levels[j]) for j, _ in far], "z": [float(z[j, a]) for j, a in far], "limit": limit},
         0.4,
     )
+
+
+def largest_effect(effects: int, count: int) -> float:
+    """The |z| that one of so many effects reaches by a chance of `OUTLYING`, its own level being in the variance that it is measured by.
+
+    t^2 = z^2 (m - 1) / (m - z^2) on m - 1 degrees of freedom, m = levels - 1; the normal limit for few levels.
+    """
+    from scipy.special import stdtrit
+
+    tail, m = 0.5 * OUTLYING / max(effects, 1), count - 1.0
+    if count < LEVELS:
+        return -NormalDist().inv_cdf(tail)
+    t = float(stdtrit(m - 1.0, tail))
+    return float(np.sqrt(t * t * m / (m - 1.0 + t * t)))
 
 
 def moving(sight: Sight) -> Iterator[Finding]:

@@ -46,10 +46,10 @@ def find(record: Record, rows: AllRows | None = None) -> list[Finding]:
     previous = before(rows, sample(rows)) if rows.group and design.missing.n_dropped else np.full(rows.n, -1, dtype=np.int64)
     losses = losses_of(record, rows, previous)
     out = [finding for loss in losses for finding in related(record, loss, rows, previous)]
-    if design.missing.n_dropped:
-        out.append(lost(record, losses, out))
     if not any(f.code == "losses_follow_responses" for f in out):
         out += ended(record, rows)
+    if design.missing.n_dropped:
+        out.append(lost(record, losses, out))
     return out
 
 

@@ -159,6 +159,21 @@ def f_test(above: float, df1: float, below: float, df2: float) -> tuple[float, f
     return f, float(fdtrc(df1, df2, f))
 
 
+def spread_test(size: Floats, x: Floats) -> float:
+    """p of residuals of one size along x: the F test of |r| between five to ten groups of rows; NaN for few rows or values of x.
+
+    Source: Levene (1960), in Olkin (ed.), Contributions to Probability and Statistics, 278-292.
+    """
+    count = min(max(len(x) // 20, 5), 10)
+    which = np.unique(x, return_inverse=True)[1]
+    below = np.cumsum(np.bincount(which)) - 1
+    groups = np.unique((count * below // len(x))[which], return_inverse=True)[1]
+    m = np.bincount(groups).astype(np.float64)
+    means = np.bincount(groups, size) / m
+    left = float(np.sum((size - means[groups]) ** 2))
+    return f_test(float(m @ (means - size.mean()) ** 2), len(m) - 1, left, len(x) - len(m))[1]
+
+
 def context_score(x: Floats, codes: Codes, dense: Floats, d1: Floats, w: Floats) -> float:
     """z of the score test that cluster means of x add to a GLM, its variance from sums over clusters.
 

@@ -152,7 +152,7 @@ def separation(sight: Sight) -> Finding:
         "error",
         said,
         "The likelihood rises for ever as these coefficients grow: they, their standard errors and p-values, are where the search stopped, "
-        "and mean nothing. Other coefficients may be used.",
+        f"and mean nothing. {'No' if found is not None and found.complete else 'Other'} coefficients may be used.",
         f"Leave {listed(names) or 'such predictors'} out, put levels together, or report the rows concerned beside the model; more rows "
         "may end it.",
         evidence,
@@ -170,9 +170,10 @@ def _by_level(sight: Sight, names: list[str]) -> str:
     for block in design.mean.matrix.blocks:
         if block.codes is not None and block.values is None and at in block.positions:
             here = block.codes == int(np.flatnonzero(block.positions == at)[0])
-            values = np.unique(design.y[here])
-            if len(values) == 1:
-                return f" ({design.response.name} is {values[0]:g} in all {int(here.sum())} rows of {names[0]})"
+            for rows, of in ((here, f"of {names[0]}"), (~here, f"outside {names[0]}")):
+                values = np.unique(design.y[rows])
+                if len(values) == 1:
+                    return f" ({design.response.name} is {values[0]:g} in all {int(rows.sum())} rows {of})"
     return ""
 
 

@@ -30,6 +30,10 @@ LOOKED = 20
 LEAST_DF = 10.0
 FEW = 3
 LARGE_ERROR = 0.02
+UNTRUSTED = (
+    "The robust standard errors do not rest on the family's variance, and stand. Predicted chances of single values, prediction intervals "
+    "and log L do rest on it."
+)
 
 
 def responses(sight: Sight) -> Iterator[Finding]:
@@ -214,16 +218,21 @@ def overdispersed(sight: Sight, value: float, z: float, df: float) -> Finding:
     if record.family.name == "poisson":
         ways.append('family="negative_binomial"')
     if record.design.trials is not None:
-        ways.append("a random effect for every row, (1 | row)")
+        ways.append("a random effect for every row, (1 | row) with a column of row numbers,")
     if isinstance(record, GlmRecord):
         ways.append('standard errors that allow it, vcov="HC1" or vcov={"cluster": ...}')
+    trusted = sight.trusts_variance
     return Finding(
         "overdispersed",
-        "warning",
+        "warning" if trusted else "note",
         f"{'Proportions' if record.design.trials is not None else 'Counts'} vary {figures(value, 3)} times as much{inside} as "
         f"{named(record)} ones (Pearson chi-squared {figures(value * df, 4)} on {_df(df)} degrees of freedom).",
-        f"Standard errors are too small by a factor of about {figures(float(np.sqrt(value)), 3)}, p-values too small with them.",
-        f"Use {listed(ways, 'or')}." if ways else "Look for a predictor that is missing, or rows that belong together.",
+        f"Standard errors are too small by a factor of about {figures(float(np.sqrt(value)), 3)}, p-values too small with them."
+        if trusted
+        else UNTRUSTED,
+        (f"Use {listed(ways, 'or')}." if ways else "Look for a predictor that is missing, or rows that belong together.")
+        if trusted
+        else "Nothing, where coefficients and their errors are what is asked for.",
         {"dispersion": value, "z": z, "df": df},
         min(z, 100.0) / 100.0,
     )
@@ -231,13 +240,17 @@ def overdispersed(sight: Sight, value: float, z: float, df: float) -> Finding:
 
 def underdispersed(sight: Sight, value: float, z: float, df: float) -> Finding:
     """Less variation than the family has."""
+    trusted = sight.trusts_variance
     return Finding(
         "underdispersed",
-        "warning",
+        "warning" if trusted else "note",
         f"{'Proportions' if sight.record.design.trials is not None else 'Counts'} vary {figures(value, 3)} times as much as "
         f"{named(sight.record)} ones (Pearson chi-squared {figures(value * df, 4)} on {_df(df)} degrees of freedom).",
-        f"Standard errors are too large by a factor of about {figures(float(1.0 / np.sqrt(value)), 3)}: what they say is on the safe side.",
-        'Use standard errors that allow it, vcov="HC1" of glimm.glm or glimm.gee; check that the response is a count of separate events.',
+        f"Standard errors are too large by a factor of about {figures(float(1.0 / np.sqrt(value)), 3)}: what they say is on the safe side."
+        if trusted
+        else UNTRUSTED,
+        ('Use standard errors that allow it, vcov="HC1" of glimm.glm or glimm.gee; c' if trusted else "C")
+        + "heck that the response is a count of separate events.",
         {"dispersion": value, "z": z, "df": df},
         min(-z, 100.0) / 100.0,
     )
@@ -246,15 +259,16 @@ def underdispersed(sight: Sight, value: float, z: float, df: float) -> Finding:
 def zero_inflated(sight: Sight, seen: int, expected: float, z: float) -> Finding:
     """More zeros than the family expects."""
     other = "" if sight.record.family.name != "poisson" else "; a negative binomial with the variance seen would not have so many either"
+    trusted = sight.trusts_variance
     return Finding(
         "zero_inflated",
-        "warning",
+        "warning" if trusted else "note",
         f"{seen} zeros in {sight.record.design.n} rows, where the model expects {figures(expected, 3)} (z = {figures(z, 3)}){other}.",
-        "Some rows may not be able to have a count. The mean is still right on average; standard errors are too small and predicted "
-        "chances of small counts are wrong.",
-        f"Ask what makes a row have none. Model in two parts: glimm.glm of I({sight.record.design.response.name} > 0), binomial, and of "
-        "the "
-        "counts above 0; or keep the means and use robust standard errors.",
+        "Some rows may not be able to have a count. The mean is still right on average; "
+        f"{'standard errors are too small and ' if trusted else ''}predicted chances of small counts are wrong.",
+        "Ask what makes a row have none. Model in two parts: glimm.glm of "
+        f"I({sight.record.design.spec.formula.response} > 0), binomial, and of the counts above 0; or keep the means"
+        f"{' and use robust standard errors' if trusted else ', whose standard errors are robust'}.",
         {"zeros": seen, "expected": expected, "z": z},
         0.5,
     )

@@ -14,7 +14,7 @@ import numpy as np
 from ..covariance.layout import theta_names
 from ..estimators.ending import SHARE, STOPPED, parameter_names, weakest
 from ..estimators.glmm import EDGE, NOWHERE
-from ..estimators.separation import bounded
+from ..estimators.separation import END_OF_LINK, bounded
 from ..inference.covariance import theta_jacobian
 from ..kernels import positive_definite
 from ..records import GeeRecord, GlmRecord, MixedRecord
@@ -50,6 +50,15 @@ def search(sight: Sight) -> Iterator[Finding]:
             "Use fewer predictors, or more rows.",
             {"rows": record.design.n, "coefficients": record.design.mean.matrix.p},
         )
+    elif note.startswith("the predictors fit every row exactly"):
+        yield Finding(
+            "no_residual_variation",
+            "warning",
+            f"The predictors give {record.design.response.name} in all {record.design.n} rows, but for rounding.",
+            "The dispersion is zero: standard errors are zero or rounding, and log L, AIC and BIC have no end.",
+            "Look whether a predictor is the response in another form, such as a copy, a sum or another unit; leave it out.",
+            {"rows": record.design.n, "coefficients": record.design.mean.matrix.p},
+        )
 
 
 def stopped(sight: Sight) -> Finding:
@@ -59,15 +68,20 @@ def stopped(sight: Sight) -> Finding:
     d = float(solution.decrement)
     evidence = {"decrement": d, "evaluations": solution.evaluations, "log_likelihood": float(getattr(record, "llf", math.nan))}
     steps = "passes" if isinstance(record, GlmRecord | GeeRecord) else "evaluations"
-    if isinstance(record, MixedRecord) and solution.message.startswith((EDGE, NOWHERE)):
+    if solution.message.startswith((EDGE, NOWHERE, END_OF_LINK)):
+        ended = solution.message.startswith(END_OF_LINK)
+        said = solution.message.partition(", where neither")[0]
         return Finding(
             "no_curvature",
             "error",
-            f"{solution.message[0].upper()}{solution.message[1:]}.",
-            "There are no standard errors, tests or intervals.",
+            f"{said[0].upper()}{said[1:]}.",
+            "Neither estimates nor standard errors, tests or intervals hold."
+            if ended
+            else "There are no standard errors, tests or intervals.",
             "Fit fewer random effects."
             if record.design.mean.link.name == record.family.default_link
-            else f"Use link={record.family.default_link!r}, which allows every value of the linear predictor, or fit fewer random effects.",
+            else f"Use link={record.family.default_link!r}, which allows every value of the linear predictor"
+            f"{', or fit fewer random effects' if sight.terms else ''}.",
             {name: value for name, value in evidence.items() if name != "decrement"},
             2.0,
         )
@@ -122,8 +136,9 @@ def hessian(sight: Sight, record: MixedRecord, eigenvalue: float, direction: dic
             f"{listed(names)} rest{'s' if len(names) == 1 else ''} on {len(sizes)} levels of {term.group} with {figures(mean, 3)} rows on "
             f"average, {several} of them with more rows than the {counted(len(term.names), 'effect')} of a level"
         )
-        effects = {part for name in names for part in name.removeprefix(f"{term.group}.").split(".")} & set(term.names)
-        drop = [name for name in term.names if name in effects and name != "Intercept"] or list(term.names)
+        told = [name.removeprefix(f"{term.group}.") for name in names]
+        effects = [e for e in term.names if any(t == e or t.startswith(f"{e}.") or t.endswith(f".{e}") for t in told)]
+        drop = [e for e in effects if e != "Intercept"] or list(term.names)
         ways.append(without_effects(sight.record.design, term, drop))
     if bounded(record.family, record.design.mean.link):
         ways.append(f"the model with link={sight.record.family.default_link!r}")

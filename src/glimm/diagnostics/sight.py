@@ -126,6 +126,11 @@ class Sight:
         """Whether standard errors come from sums over clusters."""
         return not isinstance(self.vcov, str) or (isinstance(self.record, GeeRecord) and self.vcov == "robust")
 
+    @property
+    def trusts_variance(self) -> bool:
+        """Whether standard errors rest on the family's variance."""
+        return isinstance(self.vcov, str) and self.vcov == "model"
+
     @cached_property
     def posterior(self) -> tuple[Floats, ...] | None:
         """Conditional variances of the effects, per term; None where there are too many of them."""

@@ -14,6 +14,18 @@ def bar_of(design: Design, term: RandomTerm) -> Bar:
     return design.spec.formula.bars[at]
 
 
+def ticked(name: str) -> str:
+    """A column in a formula."""
+    return name if name.isidentifier() else f"`{name}`"
+
+
+def as_predictor(design: Design, term: RandomTerm) -> str:
+    """The formula with the levels of a term as a predictor, which takes up the groupings that its levels lie in."""
+    own = bar_of(design, term)
+    kept = [bar.text for bar in design.spec.formula.bars if not set(bar.factors) <= set(own.factors)]
+    return written(design, [":".join(f"C({ticked(name)})" for name in own.factors), *kept])
+
+
 def written(design: Design, bars: Sequence[str]) -> str:
     """The formula with these random terms."""
     formula = design.spec.formula

@@ -22,13 +22,14 @@ from ..text import counted, figures, listed, sized
 from . import measure
 from .findings import Finding
 from .sight import Sight
-from .simpler import bar_of, independent, swapped, without_effects
+from .simpler import as_predictor, bar_of, independent, swapped, without_effects
 
 RISE = 3.84
 FEW_LEVELS = 5
 VARYING_LEVELS = 5
 LITTLE = 0.02
 SINGLE = 0.5
+NOTHING = 1e-3
 HUGE = {"logit": 6.0, "probit": 3.5, "cloglog": 5.0, "loglog": 5.0}
 
 
@@ -106,7 +107,7 @@ def zero_variance(sight: Sight, record: MixedRecord, k: int, effects: list[str])
         f"than chance within them explains.{told}",
         "Estimates and their standard errors are those of the model without it; this is an estimate at its edge and no failure of the "
         "search.",
-        f"Report it as it is, or fit the simpler model, which has the same log-likelihood: {simpler!r}.",
+        f"Report it as it is, or fit the simpler model, which fits these data as well: {simpler!r}.",
         evidence,
         1.0,
         told=True,
@@ -138,7 +139,7 @@ def perfect_correlation(sight: Sight, record: MixedRecord, term: RandomTerm, sai
     told = ""
     if cost is not None:
         evidence["cost"] = cost
-        told = f" Independent effects change -2 log L by {figures(cost, 3)}."
+        told = f" Independent effects raise -2 log L by {figures(cost, 3) if cost >= NOTHING else f'less than {NOTHING:g}'}."
     sizes = sight.sizes(term)
     return Finding(
         "perfect_correlation",
@@ -168,7 +169,7 @@ def cost_of(record: MixedRecord, term: RandomTerm) -> float | None:
         other = refitted(record, tuple(apart if t is term else t for t in record.design.mean.random))
     except GlimmError:
         return None
-    return 2.0 * (record.llf - other.llf) if other.points == record.points else None
+    return max(2.0 * (record.llf - other.llf), 0.0) if other.points == record.points else None
 
 
 def reduced_rank(sight: Sight, term: RandomTerm, said: str) -> Finding:
@@ -241,14 +242,13 @@ def levels(sight: Sight, term: RandomTerm) -> Iterator[Finding]:
     """Few levels for a variance."""
     if len(term.levels) >= FEW_LEVELS:
         return
-    factor = f"C({term.group})" if ":" not in term.group else term.group
     yield Finding(
         "few_levels",
         "warning",
         f"{term.group} has {len(term.levels)} levels: a variance between levels rests on {counted(len(term.levels) - 1, 'degree')} of "
         "freedom.",
         "The variance is hardly known, and standard errors of predictors that differ between levels are too small.",
-        f"Make it a predictor, {swapped(sight.record.design, term, factor)!r}, which compares rows inside these levels.",
+        f"Make it a predictor, {as_predictor(sight.record.design, term)!r}, which compares rows inside these levels.",
         {"levels": len(term.levels)},
     )
 

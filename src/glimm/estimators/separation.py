@@ -19,6 +19,7 @@ DRIFT = 1e-3
 VANISHED = 1e-8
 RANK = 1e-9
 MOVED = 1e-6
+END_OF_LINK = "the fit ends at the edge of what link"
 
 
 def rows_at_bound(family: Family, mu: Floats) -> int:
@@ -92,7 +93,7 @@ def edge(family: Family, link: Link, mu: Floats) -> str:
         return ""
     what = "probabilities of 0 or 1" if family.name == "binomial" else "means of 0"
     return (
-        f"the fit ends at the edge of what link {link.name!r} allows, fitted {what} in {rows} of {len(mu)} rows, where neither estimates "
+        f"{END_OF_LINK} {link.name!r} allows, fitted {what} in {rows} of {len(mu)} rows, where neither estimates "
         f"nor standard errors hold: use link={family.default_link!r}"
     )
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..data.columns import level_name
 from ..design.clusters import gather
+from ..diagnostics.measure import spread_test
 from ..diagnostics.neighbours import neighbours
 from ..diagnostics.quantiles import batches, check, quantile_residuals
 from ..diagnostics.residual_tests import Test, residual_tests
@@ -305,9 +306,15 @@ def _spread(record: Record) -> Panel:
     grid, lines = smooth_quantiles(x, r, (0.5,))
     line = lines[0]
     ratio = float(line.max() / max(line.min(), 1e-300))
-    even = "about even" if ratio < 1.5 else "uneven: the spread changes with the mean"
+    even = "about even" if ratio < 1.5 else _uneven(spread_test(r, x))
     said = f"The typical size of a residual is {line.min():.2f} to {line.max():.2f} standard deviations along the fitted means: {even}."
     return Panel("scatter", "Spread", said, "fitted mean", "|residual| / s.d.", x[at], r[at], lines=lines, grid=grid)
+
+
+def _uneven(p: float) -> str:
+    if not p >= 0.0:
+        return "too few means to tell whether more than chance"
+    return f"uneven, the spread changes with the mean ({_p(p)})" if p < 0.01 else f"no more uneven than by chance ({_p(p)})"
 
 
 def _calibration(record: Record) -> Panel:

@@ -154,7 +154,9 @@ def title_of(figure: Figure, text: str) -> tuple[str, float]:
     room = WIDTH - 0.3
     width = size_of(figure, text, TITLE, "bold")[0]
     if width <= 1.14 * room:
-        return text, min(TITLE, 0.995 * TITLE * room / width)
+        size = min(TITLE, 0.995 * TITLE * room / width)
+        if size_of(figure, text, size, "bold")[0] <= room:
+            return text, size
     count = len(lines_of(figure, text, TITLE, "bold", room))
     shares = np.linspace(width / count, room, 12)
     even = next((lines for share in shares if len(lines := lines_of(figure, text, TITLE, "bold", share)) == count), [text])
