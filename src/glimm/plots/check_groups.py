@@ -46,6 +46,7 @@ def groups_of(record: Record, by: Any) -> Grouped | None:
 
 
 def given_groups(record: Record, by: Any) -> Grouped:
+    """The groups of a column of the model, or of values, one per row; raises GlimmError for another name or number of values."""
     d = record.design
     if isinstance(by, str):
         for term in d.mean.random:
