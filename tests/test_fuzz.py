@@ -1,15 +1,19 @@
 """Never silent: 300 random calls end in a fit that holds what it says, a fit with a warning, or an error of ours; and what calls like
 these have brought to light. `make fuzz` runs 10,000."""
 
+import json
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
+from scipy import special, stats
 
 import glimm
+from fuzz.outcome import judge
 from fuzz_study import watch
+from glimm.estimators.points import control_points
 from glimm.estimators.scores import mixed_scores
 from glimm.inference.criteria import own_psi
 from glimm.inference.distributions import DISTRIBUTIONS
@@ -22,11 +26,26 @@ def test_three_hundred_random_calls():
     assert not failures, "\n".join(f"{said}\n  {recipe}" for said, recipe in failures)
 
 
+FOUND = [json.loads(line) for line in (Path(__file__).parent / "fuzz" / "found.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.mark.parametrize("recipe", FOUND, ids=lambda r: f"{r['door']}-{r['family']}-{r['seed']}")
+def test_calls_that_once_failed(recipe):
+    judge(recipe)
+
+
 def warned(call):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         fit = call()
     return fit, [str(w.message) for w in caught]
+
+
+@pytest.fixture
+def wide_clusters():
+    rng = np.random.default_rng(3)
+    g, x = np.repeat(np.arange(80), 6), rng.normal(size=480)
+    return pd.DataFrame({"g": g, "x": x, "y": rng.binomial(1, 1.0 / (1.0 + np.exp(-x - rng.normal(0, 4, 80)[g])))})
 
 
 @pytest.fixture
@@ -159,3 +178,58 @@ def test_beta_means_outside_the_range_end_in_words():
     ):
         with pytest.raises(glimm.GlimmError, match="starting values"):
             call()
+
+
+@pytest.mark.parametrize("power", [1.01, 1.2, 1.5, 1.9])
+def test_the_distribution_function_of_tweedie_where_one_of_its_parts_is_narrow(power):
+    below = DISTRIBUTIONS["tweedie"].below
+    for rate in (200.0, 3000.0):
+        phi = 3.0 ** (2.0 - power) / (rate * (2.0 - power))
+        y = 3.0 + np.sqrt(phi * 3.0**power) * np.array([-3.0, -1.0, 0.0, 1.0, 3.0])
+        found = below(y, np.full(5, 3.0), {"power": power, "phi": phi}, 1.0, 1.0)
+        np.testing.assert_allclose(found, compound_poisson(y, 3.0, phi, power), atol=1e-11)
+
+
+@pytest.mark.parametrize("power", [1.2, 1.5, 1.8])
+def test_long_series_of_tweedie_are_summed_to_rounding(power):
+    rng = np.random.default_rng(8)
+    d = pd.DataFrame({"x": rng.normal(size=40)})
+    d["y"] = np.exp(1.0 + 0.3 * d.x) * rng.gamma(4e5, 1.0 / 4e5, 40)  # Poisson numbers near a million
+    fit = glimm.glm("y ~ x", d, family=f"tweedie({power})")
+    y, mu, log_phi = d.y.to_numpy(), fit.fittedvalues.to_numpy(), fit.record.vector[-1]
+
+    def loglik(log_phi):
+        phi = np.exp(log_phi)
+        rate, shape, scale = mu ** (2 - power) / (phi * (2 - power)), (2 - power) / (power - 1), phi * (power - 1) * mu ** (power - 1)
+        n = np.arange(int(rate.min() - 15 * np.sqrt(rate.max())), int(rate.max() + 15 * np.sqrt(rate.max())))[:, None]
+        logs = stats.poisson.logpmf(n, rate) + stats.gamma.logpdf(y, n * shape, scale=scale)
+        return special.logsumexp(logs, axis=0).sum()
+
+    assert np.abs(loglik(log_phi) - fit.llf) < 1e-5
+    assert abs(loglik(log_phi + 1e-3) - loglik(log_phi - 1e-3)) / 2e-3 < 1e-2
+
+
+def test_too_few_points_are_said_and_found(wide_clusters):
+    fit, said = warned(lambda: glimm.glmm("y ~ x + (1 | g)", wide_clusters, family="binomial", points=3))
+    assert len(said) == 1
+    assert said[0].startswith("3 points are not enough here: with 9 points -2 log L moves by")
+    finding = fit.check()["quadrature_not_settled"]
+    more = glimm.glmm("y ~ x + (1 | g)", wide_clusters, family="binomial", points="auto")
+    assert more.check().codes.count("quadrature_not_settled") == 0
+    assert finding.evidence["points"] == 3
+    assert abs(finding.evidence["shift"]) > 0.1
+    assert "nan" not in finding.sentence
+
+
+def test_what_points_are_held_against():
+    assert [control_points(k, 1) for k in (1, 3, 9, 101, 150, 151)] == [9, 9, 15, 151, 151, 0]
+    assert [control_points(k, 2) for k in (1, 35, 44)] == [9, 44, 0]
+    assert [control_points(k, 3) for k in (1, 9, 12)] == [9, 12, 0]
+    assert control_points(1, 0) == control_points(1, 4) == 0
+
+
+@pytest.mark.parametrize("vcov", ["HC0", {"cluster": "g"}])
+@pytest.mark.parametrize("family", ["beta", "negative_binomial1"])
+def test_a_covariance_that_is_not_there_is_refused_at_the_door(counts, family, vcov):
+    with pytest.raises(glimm.NotYetError, match="are estimated together: use vcov='model'"):
+        glimm.glm("y ~ x", {"y": counts.c, "x": counts.x, "g": counts.g}, family=family, vcov=vcov)

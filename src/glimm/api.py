@@ -8,24 +8,23 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from .arguments import checked_control, checked_points, clusters_of, make_spec, mixed_clusters_of, refuse_later
 from .covariance.working import working
 from .design.build import build_design
-from .design.records import Design, Spec
+from .design.records import Design
 from .errors import GlimmError, GlimmWarning, NotYetError
 from .estimators.control import Control
 from .estimators.gee import fit_gee
 from .estimators.glm import fit_glm, require_rows
 from .estimators.glmm import fit_glmm
 from .estimators.lmm import fit_lmm
-from .family import resolve
 from .fit import Fit, GeeFit, GlmFit, GlmmFit
-from .inference.covariance import HC, mixed_clusters
+from .inference.covariance import check_robust, mixed_clusters
 from .output.reproduce import keep
 
 if TYPE_CHECKING:
@@ -73,10 +72,11 @@ def glm(
     {'Intercept': -1.901, 'age': -0.141, 'smoke': 0.314, 'age:smoke': 0.071}
     """
     given = dict(locals())
-    _later("glm", zero=zero, dispersion=dispersion, penalty=penalty)
-    clusters = _clusters_of(vcov)
-    control = _control(control)
-    spec = _spec("glm", formula, family, link, weights, offset, exposure, missing, clusters=clusters)
+    refuse_later("glm", zero=zero, dispersion=dispersion, penalty=penalty)
+    clusters = clusters_of(vcov)
+    control = checked_control(control)
+    spec = make_spec("glm", formula, family, link, weights, offset, exposure, missing, clusters=clusters)
+    check_robust(spec.family, vcov)
     design = build_design(spec, data)
     require_rows(design)
     _warn_few(design, clusters)
@@ -119,12 +119,12 @@ def glmm(
     [2.17]
     """
     given = dict(locals())
-    _later("glmm", zero=zero, dispersion=dispersion, residual=residual)
-    clusters = _mixed_clusters_of(vcov)
-    control, points = _control(control), _points(points)
+    refuse_later("glmm", zero=zero, dispersion=dispersion, residual=residual)
+    clusters = mixed_clusters_of(vcov)
+    control, points = checked_control(control), checked_points(points)
     if not (reml is None or isinstance(reml, bool | np.bool_)):
         raise GlimmError(f"reml must be True, False or None (REML for a gaussian identity model), not {reml!r}")
-    spec = _spec("glmm", formula, family, link, weights, offset, exposure, missing, clusters=clusters)
+    spec = make_spec("glmm", formula, family, link, weights, offset, exposure, missing, clusters=clusters)
     linear = (spec.family.name, spec.link.name) == ("gaussian", "identity")
     if reml and not linear:
         raise GlimmError(
@@ -175,7 +175,7 @@ def gee(
     {'alpha': 0.354}
     """
     given = dict(locals())
-    _later("gee", dropout=dropout)
+    refuse_later("gee", dropout=dropout)
     if not isinstance(vcov, str | Mapping):
         raise GlimmError(f"vcov must be 'robust' or 'model' for a GEE, not {type(vcov).__name__}")
     if vcov not in ("robust", "model"):
@@ -189,8 +189,8 @@ def gee(
         raise NotYetError("moments='gee' is not in this release: use 'standard' (the same for exchangeable) or 'geepack'")
     if moments not in ("standard", "geepack"):
         raise GlimmError(f"moments must be 'standard' or 'geepack', not {moments!r}")
-    control = _control(control)
-    spec = _spec("gee", formula, family, link, weights, offset, exposure, missing, groups=groups, time=time)
+    control = checked_control(control)
+    spec = make_spec("gee", formula, family, link, weights, offset, exposure, missing, groups=groups, time=time)
     design = build_design(spec, data)
     require_rows(design)
     name = next(iter(design.clusters))
@@ -308,78 +308,6 @@ def report(fit: Fit | Comparison, path: str | PathLike[str]) -> Path:
         raise GlimmError(f"report takes a fit, or what glimm.compare gives, not {type(fit).__name__}")
     out.write_text(text, encoding="utf-8")
     return out
-
-
-def _spec(
-    door: Any,
-    formula: str,
-    family: Any,
-    link: Any,
-    weights: Any,
-    offset: Any,
-    exposure: Any,
-    missing: str,
-    **more: Any,
-) -> Spec:
-    if not isinstance(formula, str):
-        raise GlimmError(f"formula must be text such as 'y ~ x', not {type(formula).__name__}")
-    if not isinstance(missing, str) or missing not in ("drop", "error"):
-        raise GlimmError(f"missing must be 'drop' or 'error', not {missing!r}")
-    resolved = resolve(family, link)
-    return Spec(door, formula, *resolved, weights, offset, exposure, missing=missing, **more)  # type: ignore[arg-type]
-
-
-def _control(control: Control | None) -> Control:
-    if control is not None and not isinstance(control, Control):
-        raise GlimmError(f"control must be a glimm.Control(...), not {type(control).__name__}")
-    return control or Control()
-
-
-def _later(door: str, **given: Any) -> None:
-    for name, value in given.items():
-        if value is not None:
-            raise NotYetError(f"glimm.{door}({name}=...) is not in this release: leave it out")
-
-
-def _points(points: Any) -> int | str:
-    """Quadrature points as an int or "auto"; an LMM needs none, but what is no number of points is refused there too."""
-    if isinstance(points, str) and points == "auto":
-        return points
-    if isinstance(points, bool) or not isinstance(points, Integral) or points < 1:
-        raise GlimmError(f"points must be 'auto' or a whole number of at least 1 (1 is Laplace), not {points!r}")
-    return int(points)
-
-
-def _clusters_of(vcov: Any) -> tuple[str, ...]:
-    """The columns that a GLM's covariance clusters by."""
-    if isinstance(vcov, str) and (vcov == "model" or vcov in HC):
-        return ()
-    if isinstance(vcov, Mapping) and "cluster" in vcov and set(vcov) <= {"cluster", "small"}:
-        if not isinstance(vcov.get("small", False), bool | np.bool_):
-            raise GlimmError(f"vcov: 'small' must be True or False, not {vcov['small']!r}")
-        given = vcov["cluster"]
-        names = (given,) if isinstance(given, str) else tuple(given) if isinstance(given, list | tuple) else ()
-        if not names or not all(isinstance(name, str) for name in names):
-            what = "an empty list" if isinstance(given, list | tuple) and not names else type(given).__name__
-            raise GlimmError(f"vcov: 'cluster' must name a column, {{'cluster': 'id'}}, or two, {{'cluster': ['a', 'b']}}, not {what}")
-        if len(names) > 2:
-            raise NotYetError(f"vcov: clusters in {len(names)} directions are not in this release: name one column or two")
-        if len(set(names)) < len(names):
-            raise GlimmError(f"vcov: 'cluster' names {names[0]!r} twice: name it once")
-        return names
-    if not isinstance(vcov, str | Mapping):
-        raise GlimmError(f"vcov must be 'model', 'HC0', 'HC1', 'HC2', 'HC3' or {{'cluster': 'column'}}, not {type(vcov).__name__}")
-    raise GlimmError(f"vcov={vcov!r} is not a covariance of a GLM: use 'model', 'HC0', 'HC1', 'HC2', 'HC3' or {{'cluster': 'column'}}")
-
-
-def _mixed_clusters_of(vcov: Any) -> tuple[str, ...]:
-    """The columns that a mixed model's covariance clusters by."""
-    if isinstance(vcov, str) and vcov == "model":
-        return ()
-    if isinstance(vcov, Mapping):
-        return _clusters_of(vcov)
-    given = repr(vcov) if isinstance(vcov, str) else type(vcov).__name__
-    raise GlimmError(f"vcov must be 'model' or {{'cluster': 'column'}} for a mixed model, not {given}")
 
 
 def _warn_few(design: Design, clusters: Sequence[str]) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 import warnings
 
@@ -19,6 +20,9 @@ from .cases import make
 
 GRADIENT = 2e-3
 """Of the log-likelihood, per standard error."""
+SMALL = 60
+"""Rows of a fit that is asked for influence."""
+NO_NUMBER = re.compile(r"(?<![\w.])-?(nan|inf)(?!\w)", re.IGNORECASE)
 
 
 class Failure(AssertionError):
@@ -99,6 +103,7 @@ def holds(fit, recipe, solution):
     elif (
         len(record.roots) == 1
         and record.roots[0].shape == (1, 1)
+        and record.design.mean.random[0].times is None  # ou: an effect for every time, and Laplace
         and recipe["points"] == "auto"
         and recipe["weights"] not in ("wide", "huge")
         and "stopped" not in str(solution.evidence)
@@ -178,6 +183,15 @@ def glmm_holds(record, natural):
             raise Failure(f"the likelihood is higher with sd times {moved}")
 
 
+def told(found):
+    """The findings, each of which is words and numbers."""
+    for finding in found:
+        text = " ".join((finding.sentence, finding.consequence, finding.remedy, *(c for row in finding.shown for c in row)))
+        if word := NO_NUMBER.search(text):
+            raise Failure(f"finding {finding.code!r} says {word.group()!r}: {text}")
+    return found
+
+
 def questions(fit, recipe, data):
     """Every question has an answer, a number or an error of our own."""
     door = recipe["door"]
@@ -203,7 +217,13 @@ def questions(fit, recipe, data):
         "means": lambda: fit.means("a"),
         "slope": lambda: fit.slope("a"),
         "marginal_params": fit.marginal_params,
+        "check": lambda: told(fit.check()),
+        "check text": lambda: str(fit.check()),
+        "check table": lambda: fit.check().table,
+        "quantile_residuals": lambda: fit.quantile_residuals(n=20),
     }
+    if len(fit.record.design.y) <= SMALL:
+        asked["influence"] = fit.influence
     if door == "glmm":
         asked |= {"ranef": fit.ranef, "varcorr": fit.varcorr, "theta": lambda: fit.theta, "icc": fit.icc, "r2": fit.r2}
         asked |= {"predict marginal": lambda: fit.predict(target="marginal", interval="confidence")}

@@ -18,7 +18,7 @@ from ..design.clusters import row_codes
 from ..design.coordinates import to_working
 from ..design.records import Design
 from ..design.take import take_rows
-from ..errors import NotYetError
+from ..errors import GlimmError, NotYetError
 from ..estimators import glm as glm_estimator
 from ..estimators.gee import Equations
 from ..estimators.linear_engines import only
@@ -26,7 +26,7 @@ from ..estimators.mixed_engines import OneFactor, any_design, mixed_engine, most
 from ..estimators.points import rule
 from ..estimators.scores import outermost
 from ..estimators.terms import Effects, one_factor, reported, reported_many, working_effects
-from ..kernels import inverse, inverse_or_nan
+from ..kernels import inverse, inverse_or_nan, positive_definite
 from ..kernels.matrix import Codes, Floats, Ints
 from ..progress import Progress
 from ..records import GeeRecord, GlmRecord, MixedRecord
@@ -90,6 +90,11 @@ def gee_step(record: GeeRecord, units: Units) -> Moved:
 
 def mixed_step(record: MixedRecord, units: Units, bar: Progress) -> Moved:
     """A GLMM: all parameters together."""
+    if not positive_definite(record.curvature):
+        raise GlimmError(
+            "influence: the log-likelihood has no curvature downwards at the end of this fit to take a step by: read fit.record.solution, "
+            "or use method='refit'"
+        )
     terms = tuple(working_effects(t) for t in record.design.mean.random)
     x = estimates(record)
     if one_factor(terms):
@@ -180,7 +185,7 @@ def _by_level(record: MixedRecord, design: Design, x: Floats, moves: Floats, bar
     for k, move in enumerate(moves):
         ahead = np.zeros(len(x))
         ahead[k] = move
-        curved[:, :, k] = (scores(x - ahead) - scores(x + ahead)) / (2.0 * move)
+        curved[:, :, k] = (scores(x - ahead) - scores(x + ahead)) / (2.0 * move) if move > 0.0 else np.nan
     return scores(x), 0.5 * (curved + np.swapaxes(curved, 1, 2)), design.mean.random[0].refs
 
 

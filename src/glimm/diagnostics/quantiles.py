@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import GlimmError, GlimmWarning
 from ..inference.criteria import fitted
 from ..inference.distributions import distribution, parameter_values
-from ..inference.simulate import EFFECTS, generator, simulate
+from ..inference.simulate import EFFECTS, drawn, generator, simulate
 from ..kernels.matrix import Floats
 from ..records import GeeRecord, Record
 
@@ -32,8 +32,8 @@ def quantile_residuals(record: Record, n: int, seed: Any, effects: str) -> Float
     rng = generator(seed)
     y = whole(record, record.design.y)
     below, equal = np.zeros(len(y)), np.zeros(len(y))
-    for drawn in batches(record, n, rng, effects):
-        counts = whole(record, drawn)
+    for responses in batches(record, n, rng, effects):
+        counts = whole(record, responses)
         below += np.sum(counts < y[:, None], axis=1)
         equal += np.sum(counts == y[:, None], axis=1)
     return np.asarray((below + open_uniform(rng, (len(y),)) * (equal + 1.0)) / (n + 1.0))
@@ -70,10 +70,8 @@ def draws(record: Record, n: int, rng: np.random.Generator, effects: str) -> Flo
     """(rows, n) responses; of a GEE from its margins, rows independent."""
     if not isinstance(record, GeeRecord):
         return simulate(record, n, rng, effects)
-    family, design = distribution(record.family, "quantile_residuals"), record.design
-    mu = np.broadcast_to(fitted(record), (n, design.n))
-    weights: Any = 1.0 if design.weights is None or not family.weighted else design.weights
-    return family.draw(rng, mu, parameter_values(record), weights, 1.0 if design.trials is None else design.trials).T
+    mu = np.broadcast_to(fitted(record), (n, record.design.n))
+    return drawn(record, "quantile_residuals", rng, mu, parameter_values(record))
 
 
 def whole(record: Record, y: Floats) -> Floats:

@@ -344,6 +344,25 @@ def approximation(sight: Sight) -> Iterator[Finding]:
     if note.startswith("Laplace is not accurate"):
         said = note.partition(";")[0].partition(": ")[2]
         yield inaccurate(record, said, {"points": record.points, "shift": float(said.partition("moves by ")[2].split()[0])})
+    elif " points are not enough here" in note:
+        said = note.partition("; use")[0]
+        yield Finding(
+            "quadrature_not_settled",
+            "warning",
+            f"{said[0].upper()}{said[1:]}.",
+            "log L, and the variances with it, move with more points; compare fits only at the same number of points.",
+            "Fit with points='auto', which raises them until nothing that is reported changes.",
+            {"points": record.points, "shift": float(said.partition("moves by ")[2].split()[0])},
+        )
+    elif note.startswith("points="):
+        yield Finding(
+            "quadrature_not_settled",
+            "warning",
+            f"{note[0].upper()}{note[1:].partition('; use')[0]}.",
+            "How far log L is from its integral is not known.",
+            "Use the family's default link, whose means are all possible.",
+            {"points": record.points},
+        )
     elif note.startswith("points stopped"):
         yield Finding(
             "quadrature_not_settled",

@@ -109,6 +109,8 @@ def _shaped(design: Design, family: Family, control: Control) -> GlmRecord:
     psi, eta = family.psi(free), rows.eta(found.x[:p])
     mu = mean(part.link.kernel, eta)[0]
     joint = inverse_or_nan(0.5 * found.hessian)
+    if without_end(family, free) and not np.isfinite(joint).all():  # its curvature is gone there, and with it that between it and beta
+        joint[:p, :p] = inverse_or_nan(0.5 * found.hessian[:p, :p])
     last = rows.glm(family.kernel, part.link.kernel, beta, family.at_unit(free))
     return GlmRecord(
         design=design,

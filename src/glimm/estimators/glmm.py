@@ -27,7 +27,7 @@ from .ending import mixed_solution, parameter_names, weakest
 from .irls import mean_rows
 from .joint import begin, blurred, vanished, without_end
 from .mixed_engines import MixedEnd, MixedEngine, OneFactor, mixed_engine, model_errors
-from .points import CHECK_POINTS, CHECK_SHIFT, MOST_EFFECTS, POINTS, SETTLED, affordable, checked_points
+from .points import CHECK_SHIFT, MOST_EFFECTS, POINTS, SETTLED, affordable, checked_points, control_points
 from .separation import bounded, separated, separated_rows
 from .terms import Effects, reported, roots, working_effects
 
@@ -125,13 +125,7 @@ def _fitted(problem: Problem, points: int | str, near: MixedRecord | None) -> Mi
         found, used, note = _auto(problem, shapes, x)
     else:
         found = settle(problem.search(used), shapes, x)
-    if points == 1 and q and affordable(CHECK_POINTS, q):
-        shift = problem.engine.evaluate(found.shapes, found.optimum.x, CHECK_POINTS, 0).deviance - found.optimum.value
-        if abs(shift) > CHECK_SHIFT:
-            note = (
-                f"Laplace is not accurate here: with {CHECK_POINTS} points -2 log L moves by {shift:.3g} at the same parameters; "
-                "use points='auto'"
-            )
+        note = _held_against_more(problem, found, used)
     return _record(problem, found, used, note)
 
 
@@ -226,6 +220,21 @@ def _auto(problem: Problem, shapes: Shapes, x: Floats) -> tuple[Settled, int, st
         if calm == 2:
             return found, used, ""
     return found, used, f"points stopped at {used} before the likelihood had settled"
+
+
+def _held_against_more(problem: Problem, found: Settled, points: int) -> str:
+    """What is to be said of a given number of points, by one evaluation with more of them."""
+    more = control_points(points, problem.engine.quadrature)
+    if not more:
+        return ""
+    value = problem.engine.evaluate(found.shapes, found.optimum.x, more, 0)
+    if not value.ok:
+        return f"points={points} cannot be checked: with {more} points some fitted means are impossible for this link; use its default link"
+    shift = value.deviance - found.optimum.value
+    if not abs(shift) > CHECK_SHIFT:
+        return ""
+    said = "Laplace is not accurate here" if points == 1 else f"{points} points are not enough here"
+    return f"{said}: with {more} points -2 log L moves by {shift:.3g} at the same parameters; use points='auto'"
 
 
 def _record(problem: Problem, found: Settled, points: int, note: str) -> MixedRecord:

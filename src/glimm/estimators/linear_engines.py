@@ -204,9 +204,9 @@ class AnyDesign:
         return self.model.removed()
 
     def typical(self) -> tuple[Floats, ...]:
-        """One over the root mean square of Z'WZ."""
+        """One over the root mean square of Z'WZ; 1 for an effect that no row is left of."""
         squares = [t.squares(self.size) for t in self.terms]
-        return tuple(np.sqrt(count / total) for total, count in squares)
+        return tuple(np.sqrt(count / np.where(total > 0.0, total, count)) for total, count in squares)
 
     def start(self, shapes: Shapes) -> tuple[Floats, ...]:
         """By the method of moments, each term as if it were alone, the residual what they leave; not below what a level can just tell."""

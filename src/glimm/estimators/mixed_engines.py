@@ -27,6 +27,7 @@ SHARP = 1e-22
 CURVED = 1e-2
 DEAR, MANY_ROWS = 250, 50_000
 LEAST, MOST = 0.1, 2.0
+STEEPEST = 1e200
 
 
 class Value(NamedTuple):
@@ -310,7 +311,7 @@ def differences(
         along = step != 0.0
         length = min(reach, float(np.min(most[along] / np.abs(step[along]), initial=np.inf)))
         sides = [gradient(x + side * length * step) for side in ((1.0, -1.0) if base is None else (1.0,))]
-        if not all(e.ok for e in sides):
+        if not all(e.ok and np.abs(e.gradient).max(initial=0.0) < STEEPEST for e in sides):
             return np.full((len(x), len(x)), np.nan)
         h[:, k] = (sides[0].gradient - sides[1].gradient) / (2.0 * length) if base is None else (sides[0].gradient - base) / length
     full = np.linalg.solve(steps.T, h.T).T

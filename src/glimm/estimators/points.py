@@ -23,6 +23,20 @@ def affordable(points: int, q: int) -> bool:
     return q <= MOST_EFFECTS and points**q <= MOST_NODES
 
 
+def control_points(points: int, q: int) -> int:
+    """The points that a fit with a given number of them is held against: the next more, at least 9; 0 where no more are affordable."""
+    if q == 0 or q > MOST_EFFECTS:
+        return 0
+    most = most_points(q)
+    more = [k for k in (*POINTS, most) if k > points and k >= CHECK_POINTS and k <= most]
+    return min(more, default=most if most > points else 0)
+
+
+def most_points(q: int) -> int:
+    """The largest rule for q effects."""
+    return min(MOST_POINTS, int(MOST_NODES ** (1 / q) + 1e-9))
+
+
 def checked_points(points: int, q: int) -> int:
     """The points, if there is a rule of K^q nodes (q = 0: none); raises GlimmError if not."""
     if points > 1 and q == 0:
@@ -31,7 +45,7 @@ def checked_points(points: int, q: int) -> int:
         return points
     if q > MOST_EFFECTS:
         raise GlimmError(f"points={points}: quadrature is for up to {MOST_EFFECTS} random effects per cluster, here are {q}: use points=1")
-    most = min(MOST_POINTS, int(MOST_NODES ** (1 / q) + 1e-9))
+    most = most_points(q)
     if points > most:
         raise GlimmError(f"points={points} is too many for {q} random effects per cluster: use at most {most}")
     return points

@@ -20,6 +20,7 @@ from ..estimators import gee as gee_estimator
 from ..estimators import glm as glm_estimator
 from ..estimators.scores import check_clusters, mixed_scores
 from ..estimators.separation import limiting
+from ..family import Family
 from ..kernels import Rows, inverse_or_nan, mean
 from ..kernels.matrix import Floats
 from ..records import GeeRecord, GlmRecord, MixedRecord, Record
@@ -181,16 +182,21 @@ def theta_jacobian(record: MixedRecord) -> Floats:
     return wide
 
 
+def check_robust(family: Family, vcov: Any) -> None:
+    """Raises NotYetError for a robust covariance of a GLM whose family has none."""
+    if not family.orthogonal and _known(vcov):
+        own = f" and {', '.join(family.estimated)}" if family.free else ""
+        raise NotYetError(
+            f"vcov={vcov!r} is not there for family {family.name!r}, whose coefficients{own} are estimated together: "
+            "use vcov='model', or family 'negative_binomial' or 'poisson' with it"
+        )
+
+
 def glm_covariance(record: GlmRecord, vcov: Any) -> tuple[Floats, str]:
     """Model-based, heteroscedasticity-consistent (MacKinnon and White 1985) or cluster-robust covariance of a GLM."""
     if vcov == "model":
         return record.scale * record.bread, "model-based"
-    if not record.family.orthogonal and _known(vcov):
-        own = f" and {', '.join(record.family.estimated)}" if record.family.free else ""
-        raise NotYetError(
-            f"vcov={vcov!r} is not there for family {record.family.name!r}, whose coefficients{own} are estimated together: "
-            "use vcov='model', or family 'negative_binomial' or 'poisson' with it"
-        )
+    check_robust(record.family, vcov)
     if isinstance(vcov, str) and vcov in HC:
         return _heteroscedastic(record, vcov), f"heteroscedasticity-robust ({vcov})"
     if isinstance(vcov, Mapping) and "cluster" in vcov:

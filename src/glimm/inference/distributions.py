@@ -151,11 +151,11 @@ def _beta_below(y: Floats, mu: Floats, values: Values, w: Any, trials: Any) -> F
 
 
 def _tweedie_below(y: Floats, mu: Floats, values: Values, w: Any, trials: Any) -> Floats:
-    """P(N = 0) + sum over n >= 1 of P(N = n) P(Gamma(n shape) <= y / size), the terms that a Poisson number N has within TAIL sd.
+    """P(N = 0) + sum over n >= 1 of P(N = n) P(Gamma(n shape) <= y / size), the terms that N and the gamma variable have within TAIL sd.
 
     Beyond a rate of MANY the sum is as good as a shifted gamma variable with the same mean, variance and skewness.
     """
-    from scipy.special import gammainc, gammaln, xlogy
+    from scipy.special import gammainc, gammaincc, gammaln, xlogy
 
     power, phi = values["power"], values["phi"] / w
     shape = (2.0 - power) / (power - 1.0)
@@ -171,16 +171,21 @@ def _tweedie_below(y: Floats, mu: Floats, values: Values, w: Any, trials: Any) -
         if not many.all():
             out[~many] = _tweedie_below(y[~many], mu[~many], {"power": power, "phi": 1.0}, 1.0 / phi[~many], trials)
         return out.reshape(both[0].shape)
-    out = np.exp(-rate)
-    first = np.maximum(1.0, np.floor(rate - TAIL * np.sqrt(rate)))
-    terms = np.ceil(rate + TAIL * np.sqrt(rate) + 2.0 * TAIL) - first + 1.0
+    first, last = np.maximum(1.0, np.floor(rate - TAIL * np.sqrt(rate))), np.ceil(rate + TAIL * np.sqrt(rate) + 2.0 * TAIL)
+    spread = TAIL * np.sqrt(scaled)
+    low = np.clip(np.floor((scaled - spread) / shape), first, last)  # the gamma part is 1 below and 0 above
+    terms = np.clip(np.ceil((scaled + spread + 2.0 * TAIL) / shape), low, last) - low + 1.0
+    step = np.maximum(1.0, np.floor(0.25 * np.sqrt(rate / max(1.0, shape))))  # quarters of a width sum as well as all terms
+    wide = np.ceil((last - first + 1.0) / step)
+    step, low, terms = np.where(wide < terms, [step, first, wide], [np.ones(len(rate)), low, terms])
+    out = gammaincc(low, rate)
     order = np.argsort(-terms, kind="stable")
     start = 0
     while start < len(order):
         most = int(terms[order[start]])
         at = order[start : start + max(1, BLOCK // most)]
-        n = first[at, None] + np.arange(most)
-        chance = np.exp(xlogy(n, rate[at, None]) - rate[at, None] - gammaln(n + 1.0))
+        n = low[at, None] + step[at, None] * np.arange(most)
+        chance = step[at, None] * np.exp(xlogy(n, rate[at, None]) - rate[at, None] - gammaln(n + 1.0))
         out[at] += np.sum(chance * gammainc(n * shape, scaled[at, None]), axis=1)
         start += len(at)
     return np.asarray(np.minimum(out, 1.0).reshape(both[0].shape))

@@ -18,7 +18,7 @@ from ..kernels import mean
 from ..kernels.matrix import Floats
 from ..records import GeeRecord, MixedRecord, Record
 from .criteria import linear_predictor
-from .distributions import distribution, known_values
+from .distributions import Values, distribution, known_values
 from .random import parts
 
 EFFECTS = ("new", "fitted")
@@ -59,15 +59,20 @@ def simulate(record: Record, n: int, seed: Any, effects: str) -> Floats:
             + ("" if effects == "fitted" else " or use effects='fitted'")
         )
     mu = np.broadcast_to(mu, (int(n), design.n))
+    return drawn(record, "simulate", rng, mu, known_values(record, "simulate"))
+
+
+def drawn(record: Record, asked: str, rng: np.random.Generator, mu: Floats, values: Values) -> Floats:
+    """(rows, n) responses at the means mu (n, rows); raises GlimmError for what NumPy's generator refuses."""
+    family, design = distribution(record.family, asked), record.design
     weights: Any = 1.0 if design.weights is None or not family.weighted else design.weights
     try:
-        drawn = family.draw(rng, mu, known_values(record, "simulate"), weights, 1.0 if design.trials is None else design.trials).T
-    except ValueError as error:  # numpy's generator refuses what it cannot draw, such as Poisson counts of 1e19
+        return family.draw(rng, mu, values, weights, 1.0 if design.trials is None else design.trials).T
+    except ValueError as error:  # such as Poisson counts of 1e19
         raise GlimmError(
-            f"simulate: responses of family {record.family.name!r} with means from {mu.min():.3g} to {mu.max():.3g} cannot be drawn: "
+            f"{asked}: responses of family {record.family.name!r} with means from {mu.min():.3g} to {mu.max():.3g} cannot be drawn: "
             f"numpy says {error}"
         ) from error
-    return drawn
 
 
 def generator(seed: Any) -> np.random.Generator:

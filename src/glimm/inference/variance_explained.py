@@ -28,6 +28,7 @@ THEORETICAL: Final = {"logit": math.pi**2 / 3.0, "probit": 1.0, "cloglog": math.
 GAMMA_LIKE: Final = ("poisson", "negative_binomial", "negative_binomial1", "gamma", "tweedie")
 METHODS: Final = ("exact", "theoretical", "lognormal", "trigamma", "delta")
 NODES: Final = 61
+SMALL, LARGE = 1e-100, 1e100
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ def components(record: Record, method: str | None, typical_mean: Callable[[], fl
         groups=tuple(groups),
         random=np.array(list(groups.values())),
         observation=observation,
-        distribution=distribution_variance(record, method, typical_mean),
+        distribution=distribution_variance(record, method, typical_mean, asked),
         method=method,
     )
 
@@ -122,7 +123,7 @@ def term_variances(record: MixedRecord) -> tuple[Floats, ...]:
     return tuple(np.asarray(scale * ((term.z @ root) ** 2).sum(axis=1)) for term, root in terms)
 
 
-def distribution_variance(record: MixedRecord, method: str, typical_mean: Callable[[], float]) -> float:
+def distribution_variance(record: MixedRecord, method: str, typical_mean: Callable[[], float], asked: str) -> float:
     """The variance of the family on the scale of the linear predictor (for one trial and weight 1)."""
     link = record.design.mean.link
     if method == "exact" or record.linear:
@@ -130,7 +131,12 @@ def distribution_variance(record: MixedRecord, method: str, typical_mean: Callab
     if method == "theoretical":
         return THEORETICAL[link.name]
     mu = np.array([typical_mean()])
-    variance = response_variance(record, mu, "r2")
+    if not SMALL < abs(float(mu[0])) < LARGE:
+        raise GlimmError(
+            f"{asked}: the model without predictors has a mean of {float(mu[0]):.3g}, too far out for a variance of the family: read "
+            "fit.record.solution"
+        )
+    variance = response_variance(record, mu, asked)
     if method == "delta":
         return float((variance / mean(link.kernel, link_of(link.kernel, mu))[1] ** 2)[0])
     c = float((variance / mu**2)[0])
@@ -155,9 +161,9 @@ def mean_without_predictors(record: MixedRecord) -> float:
     eta = null.vector[0] + (np.zeros(design.n) if part.offset is None else part.offset)
     variance = np.sum(term_variances(null), axis=0)
     if part.link.name == "log":
-        return float(np.exp(eta + 0.5 * variance).mean())
+        return float(np.sum(mean(part.link.kernel, eta + 0.5 * variance)[0] / len(eta)))
     nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
-    means = [w * mean(part.link.kernel, eta + np.sqrt(variance) * z)[0].mean() for z, w in zip(nodes, weights, strict=True)]
+    means = [w * np.sum(mean(part.link.kernel, eta + np.sqrt(variance) * z)[0] / len(eta)) for z, w in zip(nodes, weights, strict=True)]
     return float(np.sum(means) / weights.sum())
 
 

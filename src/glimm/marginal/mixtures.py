@@ -106,7 +106,7 @@ class Mixture:
         grain = self.grain[at]
         centre = np.clip(y + 0.7 * grain, -np.inf, self.highest * (1.0 - 1e-12) if self.highest == 1.0 else np.inf)
         low = self.distribution.low
-        inside = (centre > low) & (centre < self.highest)
+        inside = (centre > low) & (centre < min(self.highest, LARGEST))
         eta = link_eta(self.link.kernel, np.where(inside, centre, 0.5))
         slope = np.minimum(np.abs(mean(self.link.kernel, eta)[1]), LARGEST) * np.maximum(self.sd[at], SMALLEST)
         width = np.sqrt(self.variances(np.where(inside, centre, 0.5), at)) / np.where(slope > 0.0, slope, np.inf)

@@ -142,12 +142,12 @@ def of_average(record: MixedRecord, cov: Floats, new: NewRows, found: tuple[Floa
     cov : (P, P) of (working beta, theta, psi); found : the mean, its derivatives in eta and in the spread
     """
     part, (estimate, by_eta, by_sd) = record.design.mean, found
-    jacobian = by_eta[:, None] * ((new.matrix.dense() - part.center) / part.scale)
-    rest = np.zeros((len(estimate), len(cov) - jacobian.shape[1]))
-    with np.errstate(invalid="ignore"):  # a derivative that does not exist leaves no standard error
+    x = (new.matrix.dense() - part.center) / part.scale
+    rest = np.zeros((len(estimate), len(cov) - x.shape[1]))
+    with np.errstate(invalid="ignore", over="ignore"):  # a derivative that does not exist leaves no standard error
         rest[:, : record.blocks["theta"].stop - record.blocks["theta"].start] = by_sd[:, None] * dspread(record, new)
-    jacobian = np.hstack([jacobian, rest])
-    se = np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", jacobian, cov, jacobian), 0.0))
+        jacobian = np.hstack([by_eta[:, None] * x, rest])
+        se = np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", jacobian, cov, jacobian), 0.0))
     return Limits(se, *around(part.link, estimate, q * se))
 
 

@@ -19,16 +19,16 @@ from ..diagnostics.quantiles import batches, check, quantile_residuals
 from ..diagnostics.residual_tests import Test, residual_tests
 from ..diagnostics.scores import Scores, scores_of
 from ..diagnostics.smooth import QUARTERS, smooth_quantiles
-from ..errors import GlimmError
 from ..estimators.conditional import conditional_variances
 from ..inference.criteria import fitted, residuals
 from ..inference.random import covariances, variance
 from ..inference.simulate import generator
 from ..kernels import mean
-from ..kernels.matrix import Codes, Floats
+from ..kernels.matrix import Floats
 from ..marginal.average import average
 from ..records import GeeRecord, MixedRecord, Record
 from ..text import figures, number
+from .check_groups import Grouped, groups_of
 from .picture import require_matplotlib
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def checks(record: Record, seed: Any, by: Any) -> Picture:
 def compute(record: Record, seed: Any, by: Any) -> tuple[Panel, ...]:
     """The six panels."""
     check(record, "plot_check", 250, "new")
-    grouped = _groups(record, by)
+    grouped = groups_of(record, by)
     u = quantile_residuals(record, 250, seed, "new")
     tests = {t.test: t for t in residual_tests(record, None, seed, "new", None)}
     own = quantile_residuals(record, 250, seed, "fitted") if isinstance(record, MixedRecord) else u
@@ -160,64 +160,7 @@ def _against(x: Floats, u: Floats, what: str, label: str) -> Panel:
     return Panel("scatter", title, said, label, "quantile residual", x[at], u[at], lines=lines, grid=grid)
 
 
-@dataclass(frozen=True, slots=True)
-class _Grouped:
-    """Rows by levels; cluster : they are clusters of the fit, whose residuals belong together."""
-
-    name: str
-    names: tuple[str, ...]
-    codes: Codes
-    cluster: bool
-
-
-def _groups(record: Record, by: Any) -> _Grouped | None:
-    """The groups of the third panel: `by`, the first grouping, the first factor; None where there is none."""
-    d = record.design
-    if by is not None:
-        return _given_groups(record, by)
-    if isinstance(record, MixedRecord):
-        term = d.mean.random[0]
-        return _Grouped(term.group, tuple(level_name(v) for v in term.levels.tolist()), term.refs, True)
-    if isinstance(record, GeeRecord):
-        clusters = next(iter(d.clusters.values()))
-        codes = np.empty(d.n, dtype=np.int32)
-        codes[clusters.order] = np.repeat(np.arange(len(clusters.levels), dtype=np.int32), clusters.sizes)
-        return _Grouped(clusters.name, tuple(level_name(v) for v in clusters.levels.tolist()), codes, True)
-    for name, variable in d.columns.items():
-        if variable.kind == "factor":
-            return _given_groups(record, name)
-    return None
-
-
-def _given_groups(record: Record, by: Any) -> _Grouped:
-    d = record.design
-    if isinstance(by, str):
-        for term in d.mean.random:
-            if term.group == by:
-                return _Grouped(by, tuple(level_name(v) for v in term.levels.tolist()), term.refs, True)
-        if by not in d.columns:
-            kept = ", ".join(map(repr, d.columns))
-            raise GlimmError(f"plot_check: by={by!r} is no column of the model ({kept}): give the values themselves, by=data[{by!r}]")
-        variable = d.columns[by]
-        if variable.kind == "factor":
-            assert variable.codes is not None
-            used, which = np.unique(variable.codes[d.rows], return_inverse=True)
-            return _Grouped(by, tuple(level_name(variable.levels[k]) for k in used), which.astype(np.int32), by in d.clusters)
-        assert variable.values is not None
-        values: Any = variable.values[d.rows]
-    else:
-        values = np.asarray(by)
-        if values.ndim == 1 and len(values) == d.missing.n_rows != d.n:
-            values = values[d.rows]
-        if values.shape != (d.n,):
-            raise GlimmError(f"plot_check: by has shape {values.shape}, but the model uses {d.n} rows: one value per row used, or per row")
-        if values.dtype.kind == "O":
-            values = values.astype(str)
-    levels, codes = np.unique(values, return_inverse=True)
-    return _Grouped(by if isinstance(by, str) else "group", tuple(level_name(v) for v in levels.tolist()), codes.astype(np.int32), False)
-
-
-def _by_group(record: Record, g: _Grouped | None, own: Floats, u: Floats, seed: Any) -> Panel:
+def _by_group(record: Record, g: Grouped | None, own: Floats, u: Floats, seed: Any) -> Panel:
     """Quartiles of residuals in each level; of a mixed model about its clusters' predicted effects."""
     if g is None:
         order = np.arange(len(u), dtype=np.float64)
@@ -434,7 +377,7 @@ def _simulated_effects(record: MixedRecord, scores: Scores, seed: Any, sd: Float
     return np.min(found, axis=0), np.max(found, axis=0)
 
 
-def _predictor(record: Record, u: Floats, grouped: _Grouped | None, seed: Any) -> Panel:
+def _predictor(record: Record, u: Floats, grouped: Grouped | None, seed: Any) -> Panel:
     """u along the first numeric predictor; else in the order of rows, else nothing that is not drawn already."""
     d = record.design
     for name, variable in d.columns.items():
@@ -445,7 +388,7 @@ def _predictor(record: Record, u: Floats, grouped: _Grouped | None, seed: Any) -
                 return _against(x, u, f"residuals against {name}", name)
             if np.all(np.isfinite(x)) and len(values) > 1:
                 names = tuple(level_name(v) for v in values.tolist())
-                return _by_group(record, _Grouped(name, names, codes.astype(np.int32), False), u, u, seed)
+                return _by_group(record, Grouped(name, names, codes.astype(np.int32), False), u, u, seed)
     if grouped is None:
         return Panel("empty", "Predictors", "No predictor that is a number.")
     return _against(np.arange(len(u), dtype=np.float64), u, "residuals in the order of rows", "row")
