@@ -143,7 +143,7 @@ class Checks(ABC):
         uniformity: the largest |F(u) - u| of the quantile residuals, F their distribution (Kolmogorov-Smirnov);
         dispersion: the mean squared Pearson residual (counts and trials; other families estimate it, and a 0/1 response has none);
         zeros: how many responses are 0 (counts, trials, tweedie);
-        outliers: rows outside all simulated responses, p for more than expected;
+        outliers: rows with less than 1 in 250 simulated responses beyond them, p for more than expected;
         autocorrelation: of neighbouring rows, inside clusters where there are any.
 
         n : simulated responses, by default 999, or 399 for a GLMM, fewer for many rows, more for many parameters.

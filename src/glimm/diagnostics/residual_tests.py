@@ -24,7 +24,7 @@ from .neighbours import Neighbours, neighbours
 from .quantiles import batches, check, open_uniform
 from .scores import scores_of
 
-GRID = 100
+GRID, FAR = 100, 250
 MOST, NONLINEAR, LEAST, CELLS = 999, 399, 119, 40_000_000
 FOR_EACH, MOST_NARROWED = 8, 3.0
 BLOCK = 2_000_000
@@ -167,7 +167,7 @@ def statistics(record: Record, drawn: Simulated, pairs: Neighbours | None, rng: 
         u, r = _residuals(record, drawn, rows, rng)
         cells = np.minimum((u * GRID).astype(np.int64), GRID - 1) + GRID * np.arange(many)
         counts += np.bincount(cells.ravel(), minlength=many * GRID).reshape(many, GRID)
-        ends += np.sum((u * many < 1.0) | (u * many > many - 1.0), axis=0)
+        ends += np.sum((u * FAR < 1.0) | (u * FAR > FAR - 1.0), axis=0)
         zeros += np.sum(drawn.y[rows] == 0.0, axis=0)
         squares += np.sum(r * r, axis=0)
         own_u[rows], own_r[rows] = u[:, 0], r[:, 0]
@@ -318,4 +318,10 @@ def _tails(own: float, null: Floats, rng: np.random.Generator, whole_number: boo
 def _outliers(found: Statistics, control: Control, n: int, rng: np.random.Generator) -> Test:
     null = control.null(found.ends)
     above, _ = _tails(float(found.ends[0]), null, rng, True)
-    return Test("outliers", float(found.ends[0]), float(max(null.mean(), 0.0)), above, f"of {n} rows, outside all simulated responses")
+    return Test(
+        "outliers",
+        float(found.ends[0]),
+        float(max(null.mean(), 0.0)),
+        above,
+        f"of {n} rows, with less than 1 in {FAR} simulated responses beyond them",
+    )

@@ -29,7 +29,7 @@ ROUNDED = 1e-15
 LOOKED = 20
 LEAST_DF = 10.0
 FEW = 3
-LARGE_ERROR = 0.02
+LARGE_ERROR, SLIGHT = 0.02, 1.0
 UNTRUSTED = (
     "The robust standard errors do not rest on the family's variance, and stand. Predicted chances of single values, prediction intervals "
     "and log L do rest on it."
@@ -387,7 +387,7 @@ def inaccurate(record: MixedRecord, said: str, evidence: dict[str, float]) -> Fi
     several = len(record.design.mean.random) > 1
     return Finding(
         "laplace_inaccurate",
-        "warning",
+        "note" if abs(evidence.get("shift", np.inf)) < SLIGHT else "warning",
         f"The Laplace approximation is not accurate here: {said}.",
         "Variances of the random effects, and conditional coefficients with them, are usually too small; tests of them are affected most.",
         "Fit one grouping alone, where quadrature is possible, to see how much it matters; fit.laplace_error() samples the error of the "

@@ -28,7 +28,7 @@ from .irls import mean_rows
 from .joint import begin, blurred, vanished, without_end
 from .mixed_engines import MixedEnd, MixedEngine, OneFactor, mixed_engine, model_errors
 from .points import CHECK_SHIFT, MOST_EFFECTS, POINTS, SETTLED, affordable, checked_points, control_points
-from .separation import bounded, separated, separated_rows
+from .separation import bounded, limiting, separated, separated_rows, unchanging
 from .terms import Effects, reported, roots, working_effects
 
 CAP = 4.0
@@ -311,7 +311,9 @@ def _solution(problem: Problem, found: Settled, every_root: tuple[Floats, ...], 
         extreme = 1e-9 if solution.code == "not_converged" else 1e-6  # a search that was stopped early may be anywhere
         drifting = separated_rows(design, family, mu, 0.5 * last.hessian[:p, :p], -0.5 * last.gradient[:p], extreme)
     if drifting:
-        said = separated(family, drifting, design.n)
+        names = limiting(design, family, mu, np.ones(design.n))[1]
+        said = unchanging(design) or separated(family, drifting, design.n, names)
+        evidence |= {"rows": drifting, "infinite": names}
         unexplained = solution.code == "not_converged" and "eigenvector" not in evidence
         message = f"{said}; {solution.message}" if unexplained else said
         solution = replace(solution, code="separated", message=message)

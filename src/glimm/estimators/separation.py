@@ -106,3 +106,16 @@ def separated(family: Family, rows: int, n: int, names: tuple[str, ...] = ()) ->
         if names
         else "so the largest coefficients and standard errors have no finite estimate"
     )
+
+
+def unchanging(design: Design) -> str:
+    """The sentence about a response that is the same in all rows of each level of a grouping; nothing where it changes in some."""
+    for term in design.mean.random:
+        first = np.zeros(len(term.levels))
+        first[term.refs] = design.y
+        if np.bincount(term.refs).max() > 1 and np.array_equal(first[term.refs], design.y):
+            return (
+                f"{design.response.name} does not change inside any {term.group}: the likelihood rises for ever with the variance between "
+                "them, and neither it nor the coefficients have a finite estimate"
+            )
+    return ""

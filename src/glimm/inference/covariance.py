@@ -77,6 +77,9 @@ def infer(record: Record, vcov: Any) -> Inference:
     cov = named(part, work)
     if isinstance(record, GlmRecord) and record.solution.code == "separated":
         cov = _separated(record, vcov)
+    if isinstance(record, MixedRecord) and record.solution.code == "separated":
+        lost = np.isin(part.names, (record.solution.evidence or {}).get("infinite", part.names))
+        cov[lost, :] = cov[:, lost] = np.nan
     return Inference(part.names, params, cov, work, label, df, vcov)
 
 
