@@ -176,7 +176,9 @@ def fitted(file: str, name: str, vcov: str = ""):
             arguments["time"] = entry["waves"]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        warnings.filterwarnings("ignore", message="Laplace is not accurate here", category=glimm.GlimmWarning)
+        warnings.filterwarnings(
+            "ignore", message="(Laplace is not accurate|[0-9]+ points are not enough) here", category=glimm.GlimmWarning
+        )
         if entry.get("theta") == 0:
             warnings.filterwarnings("ignore", category=glimm.GlimmWarning)
         return call(formula, frame, **arguments)

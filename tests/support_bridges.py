@@ -183,7 +183,9 @@ def fit_of(name: str) -> glimm.fit.GlmmFit:
     more = {"family": "poisson", "exposure": "exposure"} if model.offset else {"family": "binomial", "link": model.link}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        warnings.filterwarnings("ignore", message="Laplace is not accurate here", category=glimm.GlimmWarning)
+        warnings.filterwarnings(
+            "ignore", message="(Laplace is not accurate|[0-9]+ points are not enough) here", category=glimm.GlimmWarning
+        )
         fit = glimm.glmm(f"y ~ w * x + {model.bars}", simulated(name), points=1, **more)
     assert fit.record.solution.code == "converged"
     return fit

@@ -35,7 +35,9 @@ def slopes_fit(file: str, name: str):
         arguments |= {"family": entry["family"], "link": entry["link"], "points": entry["points"]}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        warnings.filterwarnings("ignore", message="Laplace is not accurate here", category=glimm.GlimmWarning)
+        warnings.filterwarnings(
+            "ignore", message="(Laplace is not accurate|[0-9]+ points are not enough) here", category=glimm.GlimmWarning
+        )
         if entry["rank"] < len(entry["cov"]):
             warnings.filterwarnings("ignore", category=glimm.GlimmWarning)
         return glimm.glmm(entry["formula"], frame_of(entry), **arguments)

@@ -40,7 +40,9 @@ def frame() -> pd.DataFrame:
 def fitted(response: str, bars: str, **more) -> glimm.fit.GlmmFit:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        warnings.filterwarnings("ignore", message="Laplace is not accurate here", category=glimm.GlimmWarning)
+        warnings.filterwarnings(
+            "ignore", message="(Laplace is not accurate|[0-9]+ points are not enough) here", category=glimm.GlimmWarning
+        )
         return glimm.glmm(f"{response} ~ w * x + {bars}", frame(), **more)
 
 

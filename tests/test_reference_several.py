@@ -30,7 +30,9 @@ def fitted(file: str, name: str):
     entry = stored(file)[name]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        warnings.filterwarnings("ignore", message="Laplace is not accurate here", category=glimm.GlimmWarning)
+        warnings.filterwarnings(
+            "ignore", message="(Laplace is not accurate|[0-9]+ points are not enough) here", category=glimm.GlimmWarning
+        )
         if is_singular(entry):
             warnings.filterwarnings("ignore", message="the estimated", category=glimm.GlimmWarning)
         return glimm.glmm(entry["formula"], frame_of(entry), **arguments_of(entry))

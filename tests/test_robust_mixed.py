@@ -79,7 +79,9 @@ def balanced() -> pd.DataFrame:
 def fitted(formula: str, data: pd.DataFrame, vcov, **more):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        warnings.filterwarnings("ignore", message="Laplace is not accurate here", category=glimm.GlimmWarning)
+        warnings.filterwarnings(
+            "ignore", message="(Laplace is not accurate|[0-9]+ points are not enough) here", category=glimm.GlimmWarning
+        )
         return glimm.glmm(formula, data, vcov=vcov, **more)
 
 

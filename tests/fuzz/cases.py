@@ -302,5 +302,6 @@ def framed(kind, frame):
     if kind == "polars":
         import polars as pl
 
-        return pl.DataFrame({name: pl.Series(name, frame[name].tolist(), strict=False) for name in frame.columns})
+        values = {name: [None if value is pd.NaT else value for value in frame[name].tolist()] for name in frame.columns}
+        return pl.DataFrame({name: pl.Series(name, column, strict=False) for name, column in values.items()})
     return {name: frame[name].to_numpy() for name in frame.columns} if kind == "dict" else frame

@@ -107,7 +107,9 @@ def lmm_deviance(record, covariances, beta, sigma2, factors):
     value = np.linalg.slogdet(v)[1] + float(r @ np.linalg.solve(v, r))
     if not record.reml:
         return value + n * np.log(2 * np.pi)
-    return value + np.linalg.slogdet(x.T @ np.linalg.solve(v, x))[1] + (n - x.shape[1]) * np.log(2 * np.pi)
+    whitened = np.linalg.solve(np.linalg.cholesky(v), x)
+    pivots = np.abs(np.diag(np.linalg.qr(whitened, mode="r")))  # a cross-product of columns far from 0 has no digits left
+    return value + 2.0 * np.log(pivots).sum() + (n - x.shape[1]) * np.log(2 * np.pi)
 
 
 def intercept_loglik(record, natural, beta, sd):
@@ -135,7 +137,7 @@ def gee_residual(record, groups, variance):
     beta = record.vector[record.blocks["mean"]]
     x = np.column_stack([part.matrix.times(e) for e in np.eye(part.matrix.p)])
     eta = x @ beta + (0.0 if part.offset is None else part.offset)
-    h = 1e-6 * np.maximum(np.abs(eta), 1e-2)
+    h = 1e-6 * np.maximum(np.abs(eta), 1e-2 * np.abs(eta).max(initial=0.0))
     mu, slope = mean_of(part.link.name, eta), (mean_of(part.link.name, eta + h) - mean_of(part.link.name, eta - h)) / (2 * h)
     size = np.ones(design.n) if design.size is None else design.size
     root = np.sqrt(size / variance)

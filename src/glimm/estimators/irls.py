@@ -20,6 +20,9 @@ from .control import Control
 CANONICAL = {("gaussian", "identity"), ("binomial", "logit"), ("poisson", "log")}
 QUADRATIC = 1e-8
 LINEAR = 1e-20
+STEEP = ("log", "logit", "probit", "cloglog", "loglog")
+"""Links whose means are at their bounds a few tens away."""
+LARGE, LONGEST, ENDLESS = 100.0, 30.0, 1e100
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,8 @@ def score_iterations(
         if not positive_definite(now.information):
             return Scoring(beta, now, previous, passes, False)
         step = solve(now.information, now.score)
+        if not np.abs(step).max() < ENDLESS:
+            return Scoring(beta, now, previous, passes, False)
         decrement = float(step @ now.score)
         if near is not None and decrement < near * unit:
             return Scoring(beta, now, decrement, passes, True)
@@ -124,6 +129,9 @@ def score_iterations(
         last_round = decrement < enough
         previous = decrement
         length = 1.0
+        if link.name in STEEP and decrement > LARGE * unit:  # to where every mean is at a bound there is no way back
+            length /= max(1.0, float(np.abs(rows.eta(beta + step) - rows.eta(beta)).max()) / LONGEST)
+        least = 1e-8 * length
         while True:
             candidate = beta + length * step
             trial = rows.glm(family.kernel, link.kernel, candidate, psi)
@@ -131,7 +139,7 @@ def score_iterations(
             if trial.loglik >= now.loglik - 1e-10 * abs(now.loglik) - 1e-12 * unit:
                 break
             length *= 0.5
-            if length < 1e-8:
+            if length < least:
                 return Scoring(beta, now, decrement, passes, decrement < 1e-6 * unit)
         beta, now = candidate, trial
     return Scoring(beta, now, previous, passes, False)

@@ -159,15 +159,16 @@ def _tweedie_below(y: Floats, mu: Floats, values: Values, w: Any, trials: Any) -
 
     power, phi = values["power"], values["phi"] / w
     shape = (2.0 - power) / (power - 1.0)
-    both = np.broadcast_arrays(mu ** (2.0 - power) / (phi * (2.0 - power)), y / (phi * (power - 1.0) * mu ** (power - 1.0)))
+    size = np.maximum(phi * (power - 1.0) * mu ** (power - 1.0), 1e-300 * (1.0 + y))
+    both = np.broadcast_arrays(mu ** (2.0 - power) / (phi * (2.0 - power)), y / size)
     rate, scaled = (a.ravel() for a in both)
     many = rate > MANY
     if many.any():
         out = np.empty(len(rate))
         y, mu, phi = (np.broadcast_to(a, both[0].shape).ravel() for a in (y, mu, phi))
-        sd = np.sqrt(phi * mu**power)
-        k = 4.0 / (power * sd / mu) ** 2
-        out[many] = gammainc(k, np.maximum(k + np.sqrt(k) * (y - mu) / sd, 0.0))[many]
+        centre, sd = mu[many], np.sqrt(phi * mu**power)[many]
+        k = 4.0 / (power * sd / centre) ** 2
+        out[many] = gammainc(k, np.maximum(k + np.sqrt(k) * (y[many] - centre) / sd, 0.0))
         if not many.all():
             out[~many] = _tweedie_below(y[~many], mu[~many], {"power": power, "phi": 1.0}, 1.0 / phi[~many], trials)
         return out.reshape(both[0].shape)

@@ -74,6 +74,8 @@ def components(record: Record, method: str | None, typical_mean: Callable[[], fl
         raise GlimmError(f"{asked}: a {kind} has no random effects whose variance could be compared: {instead}; fit glimm.glmm")
     method = checked_method(record, method, asked)
     x = record.design.mean.matrix.times(record.vector[record.blocks["mean"]])
+    if not max(np.abs(x).max(), *(np.abs(root).max() for root in record.roots)) < LARGE:
+        raise GlimmError(f"{asked}: the estimates have no end, and so no variance can be taken of them: read fit.record.solution")
     groups: dict[str, float] = {}
     observation = 0.0
     for term, variance in zip(record.design.mean.random, term_variances(record), strict=True):
