@@ -109,7 +109,7 @@ class Mixture:
         inside = (centre > low) & (centre < min(self.highest, LARGEST))
         eta = link_eta(self.link.kernel, np.where(inside, centre, 0.5))
         slope = np.minimum(np.abs(mean(self.link.kernel, eta)[1]), LARGEST) * np.maximum(self.sd[at], SMALLEST)
-        width = np.sqrt(self.variances(np.where(inside, centre, 0.5), at)) / np.where(slope > 0.0, slope, np.inf)
+        width = np.sqrt(self.variances(np.where(inside, centre, 0.5), at)) / np.where(slope > FLAT, slope, np.inf)
         middle = (eta - self.eta[at]) / np.maximum(self.sd[at], SMALLEST)
         middle = np.where(inside & np.isfinite(middle), middle, 0.0)
         reach = np.where(inside & (width < LARGEST), WIDTHS * np.minimum(width, LARGEST), 0.0)
