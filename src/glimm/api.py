@@ -138,9 +138,12 @@ def glmm(
     if clusters:
         mixed_clusters(design, vcov)
         _warn_few(design, clusters)
-    if linear:
-        return _announced(GlmmFit(replace(fit_lmm(design, spec.family, reml is None or bool(reml), control), call=keep(glmm, given)), vcov))
-    return _announced(GlmmFit(replace(fit_glmm(design, spec.family, points, control), call=keep(glmm, given)), vcov))
+    restricted = reml is None or bool(reml)
+    record = fit_lmm(design, spec.family, restricted, control) if linear else fit_glmm(design, spec.family, points, control)
+    fit = _announced(GlmmFit(replace(record, call=keep(glmm, given)), vcov))
+    if clusters:
+        _ = fit.inference  # what stands in the way of robust errors is said here, not when they are asked for
+    return fit
 
 
 def gee(

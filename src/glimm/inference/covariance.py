@@ -5,6 +5,7 @@ The only place that makes them: estimators hand over bread, scores and curvature
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,7 +16,7 @@ from ..covariance.layout import dnamed_theta, slices
 from ..design.clusters import gather, row_codes
 from ..design.coordinates import effects_to_named, to_named
 from ..design.records import Clusters, Design, Part
-from ..errors import GlimmError, NotYetError
+from ..errors import GlimmError, GlimmWarning, NotYetError
 from ..estimators import gee as gee_estimator
 from ..estimators import glm as glm_estimator
 from ..estimators.scores import check_clusters, mixed_scores
@@ -108,6 +109,15 @@ def mixed_covariance(record: MixedRecord, vcov: Any) -> tuple[Floats, str]:
     if vcov != "model":
         clusters = mixed_clusters(record.design, vcov)
         if_mean = mixed_influence(record, clusters)[:, mean]
+        lost = np.flatnonzero(~np.isfinite(if_mean).all(axis=1))
+        if len(lost) and np.isfinite(record.curvature).all():
+            others = f" and of {len(lost) - 1} others" if len(lost) > 1 else ""
+            warnings.warn(
+                f"vcov: the likelihood of {clusters.name} {clusters.levels[lost[0]]!r} alone{others} has no slope at the estimates "
+                f"(impossible means), so there are no robust standard errors: use vcov='model', or link={record.family.default_link!r}",
+                GlimmWarning,
+                stacklevel=2,
+            )
         return if_mean.T @ if_mean, f"cluster-robust by {clusters.name}"
     if record.linear:
         return inverse_or_nan(record.curvature[mean, mean]), "model-based, given the variance parameters"
