@@ -130,6 +130,9 @@ def rest_step(design: Design, units: Units, curvature: Floats, pieces: Pieces) -
 
 def solved(h: Floats, s: Floats) -> tuple[Floats, dict[int, str]]:
     """H^-1 s for each, and which have no positive definite H."""
+    whole = np.asarray(np.isfinite(h).all(axis=(1, 2)))
+    h = np.where(whole[:, None, None], h, np.nan)
+    s = np.where(np.isfinite(s), s, np.nan)
     root = np.sqrt(np.abs(np.einsum("kii->ki", h)))
     root[~(root > 0.0)] = 1.0
     scaled = 0.5 * (h + np.swapaxes(h, 1, 2)) / (root[:, :, None] * root[:, None, :])

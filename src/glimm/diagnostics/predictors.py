@@ -260,7 +260,7 @@ def separation_inside(sight: Sight) -> Iterator[Finding]:
     record = sight.record
     if not isinstance(record, MixedRecord) or not sight.binary or sight.clusters is None or record.design.n > MOST_ROWS:
         return
-    largest = max((float(np.linalg.norm(root, axis=1).max(initial=0.0)) for root in record.roots), default=0.0)
+    largest = sight.largest_sd
     if largest < STRONG and record.solution.code in ("converged", "boundary"):
         return
     part = record.design.mean

@@ -189,8 +189,10 @@ def named_direction(record: MixedRecord) -> dict[str, float]:
     root = np.sqrt(np.maximum(np.abs(np.diag(record.curvature)), 1e-300))
     vectors = np.linalg.eigh(record.curvature / np.outer(root, root))[1]
     jacobian = theta_jacobian(record) / root
-    moved = jacobian @ vectors[:, 0] / np.maximum(np.linalg.norm(jacobian, axis=1), 1e-300)
-    moved *= np.sign(moved[np.argmax(np.abs(moved))]) / np.linalg.norm(moved)
+    size = np.abs(jacobian).max(axis=1, initial=0.0)
+    unit = jacobian / np.where((size > 0.0) & np.isfinite(size), size, np.inf)[:, None]
+    moved = unit @ vectors[:, 0] / np.maximum(np.linalg.norm(unit, axis=1), 1e-300)
+    moved *= np.sign(moved[np.argmax(np.abs(moved))]) / max(float(np.linalg.norm(moved)), 1e-300)
     random = [name for term in record.design.mean.random for name in theta_names(term.structure, term.names, term.group)]
     names = (*record.design.mean.names, *random, *record.family.estimated)
     order = [j for j in np.argsort(-np.abs(moved)) if abs(moved[j]) >= SHARE]

@@ -144,6 +144,12 @@ class Sight:
         """The family as a distribution, where it is one that is known."""
         return DISTRIBUTIONS.get(self.record.family.name) if isinstance(self.record.family.kernel, int) else None
 
+    @property
+    def largest_sd(self) -> float:
+        """The largest standard deviation of a random effect, on the linear predictor (of an LMM relative to sigma)."""
+        roots = () if self.mixed is None else self.mixed.roots
+        return max((float(np.hypot.reduce(root, axis=1).max(initial=0.0)) for root in roots), default=0.0)
+
     def sizes(self, term: RandomTerm) -> Ints:
         """(J,) rows of each level."""
         return np.bincount(term.refs, minlength=len(term.levels))

@@ -293,7 +293,7 @@ def constant_outcomes(sight: Sight, record: MixedRecord) -> Iterator[Finding]:
     sizes = sight.clusters.sizes
     several = int(np.sum(sizes > 1))
     constant = measure.constant_clusters(record.design.y, sight.codes)
-    largest = max((float(np.linalg.norm(root, axis=1).max(initial=0.0)) for root in record.roots), default=0.0)
+    largest = sight.largest_sd
     if several == 0 or (constant < several and largest < HUGE[link]):
         return
     changing = several - constant

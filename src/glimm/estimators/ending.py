@@ -63,7 +63,7 @@ class Lost(NamedTuple):
 
 def lost_rank(root: Floats, term: RandomTerm) -> Lost:
     """Variances of zero, correlations of one, or a combination of several effects."""
-    sd = np.linalg.norm(root, axis=1)
+    sd = np.hypot.reduce(root, axis=1)
     if term.times is not None or (term.structure in CORRELATED and CORRELATED[term.structure].one_sd and not sd.any()):
         return _no_variance((f"{term.group}.sd",))
     weight = sd * np.sqrt((term.z**2).mean(axis=0))

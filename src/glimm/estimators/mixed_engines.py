@@ -314,5 +314,8 @@ def differences(
         if not all(e.ok and np.abs(e.gradient).max(initial=0.0) < STEEPEST for e in sides):
             return np.full((len(x), len(x)), np.nan)
         h[:, k] = (sides[0].gradient - sides[1].gradient) / (2.0 * length) if base is None else (sides[0].gradient - base) / length
-    full = np.linalg.solve(steps.T, h.T).T
+    try:
+        full = np.linalg.solve(steps.T, h.T).T
+    except np.linalg.LinAlgError:
+        return np.full_like(h, np.nan)
     return np.asarray(0.5 * (full + full.T))

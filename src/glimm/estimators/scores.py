@@ -78,7 +78,7 @@ def _by_level(record: MixedRecord, engine: OneFactor, x: Floats, clusters: Clust
     of = np.zeros(len(term.levels), dtype=np.int64)
     of[term.refs] = row_codes(clusters)
     out = np.zeros((len(clusters.levels), len(x)))
-    np.add.at(out, of, -0.5 * found[:, places])
+    np.add.at(out, of, np.where(np.isfinite(found), -0.5 * found, np.nan)[:, places])
     return out
 
 

@@ -6,7 +6,7 @@ The only place that makes them: estimators hand over bread, scores and curvature
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -260,12 +260,16 @@ def _by_clusters(record: GlmRecord, clusters: Sequence[Clusters], small: bool) -
 
 
 def _one_way(record: GlmRecord, clusters: Clusters, small: bool) -> Floats:
-    meat = sum((u.T @ u for _, u in glm_estimator.pieces(record, clusters)), np.zeros_like(record.bread))
     n, p, k = record.design.n, len(record.bread), len(clusters.levels)
     if small:
         _rows_left(n, p, "'small'", "leave it out")
     factor = 1.0 if not small else k / (k - 1.0) * (n - 1.0) / (n - p)
-    return np.asarray(factor * record.bread @ meat @ record.bread)
+    return factor * _sandwich(record.bread, (u for _, u in glm_estimator.pieces(record, clusters)))
+
+
+def _sandwich(bread: Floats, scores: Iterable[Floats]) -> Floats:
+    """M (sum U U') M as sum (M U)(M U)', which no rounding makes negative."""
+    return sum((moved.T @ moved for moved in (u @ bread for u in scores)), np.zeros_like(bread))
 
 
 def _heteroscedastic(record: GlmRecord, kind: str) -> Floats:
@@ -300,7 +304,5 @@ def gee_covariance(record: GeeRecord, vcov: Any) -> tuple[Floats, str]:
         return record.scale * record.bread, "model-based (trusts the working correlation)"
     if vcov == "robust":
         name = next(iter(record.design.clusters))
-        scores = (u for _, u in gee_estimator.pieces(record, name))
-        meat = sum((u.T @ u for u in scores), np.zeros_like(record.bread))
-        return record.bread @ meat @ record.bread, f"robust (sandwich) by {name}"
+        return _sandwich(record.bread, (u for _, u in gee_estimator.pieces(record, name))), f"robust (sandwich) by {name}"
     raise NotYetError(f"vcov={vcov!r} is not there for GEE yet: use 'robust' or 'model'")

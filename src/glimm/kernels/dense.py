@@ -27,7 +27,8 @@ def inverse_or_nan(a: Floats) -> Floats:
     if not positive_definite(a):
         return np.full_like(a, np.nan)
     root = np.ldexp(1.0, np.rint(0.5 * np.log2(a.diagonal())).astype(np.int64))  # powers of two, which round nothing
-    return np.asarray(inverse(a / (root[:, None] * root)) / (root[:, None] * root))
+    half = inverse(np.asarray(np.linalg.cholesky(a / (root[:, None] * root))))
+    return np.asarray(half.T @ half / (root[:, None] * root))
 
 
 def positive_definite(a: Floats) -> bool:
