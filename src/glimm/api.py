@@ -23,7 +23,10 @@ from .estimators.gee import fit_gee
 from .estimators.glm import fit_glm, require_rows
 from .estimators.glmm import fit_glmm
 from .estimators.lmm import fit_lmm
+from .estimators.ordinal import check_levels, fit_levels
+from .family import LEVELS
 from .fit import Fit, GeeFit, GlmFit, GlmmFit
+from .fit_levels import LevelsFit
 from .inference.covariance import check_robust, mixed_clusters
 from .output.reproduce import keep
 
@@ -33,7 +36,7 @@ if TYPE_CHECKING:
     from .advice.say import Advice
     from .comparison import Comparison
 
-F = TypeVar("F", bound=Fit)
+F = TypeVar("F", Fit, LevelsFit, GlmFit, GlmmFit, GeeFit)
 
 
 def glm(
@@ -163,11 +166,13 @@ def gee(
     dropout: Any = None,
     missing: str = "drop",
     control: Control | None = None,
-) -> GeeFit:
+) -> GeeFit | Any:
     """Fit by generalised estimating equations: coefficients are averages over the population, with robust standard errors.
 
     groups : column name or array (n,) of clusters, in any order of rows; time : occasions inside a cluster (default: row order)
     corr : "independence", "exchangeable" or "ar1"; moments : "standard" or "geepack"; vcov : "robust" or "model"; the rest as in glm
+    family : as in glm, and for a response of three or more levels "ordinal" (P(Y <= c) = h(threshold - x'b); corr "exchangeable" is one
+        global odds ratio between occasions) and "multinomial" (corr "independence"); their fit is a `glimm.fit_levels.LevelsFit`
 
     Raises GlimmError for anything in formula or data that cannot be used, or an estimated correlation outside its range.
     Source: Liang and Zeger (1986), Biometrika 73, 13-22.
@@ -194,9 +199,15 @@ def gee(
         raise GlimmError(f"moments must be 'standard' or 'geepack', not {moments!r}")
     control = checked_control(control)
     spec = make_spec("gee", formula, family, link, weights, offset, exposure, missing, groups=groups, time=time)
+    if spec.family.name in LEVELS:
+        check_levels(spec.family, corr, moments, weights is not None)
     design = build_design(spec, data)
     require_rows(design)
     name = next(iter(design.clusters))
+    if spec.family.name in LEVELS:
+        if vcov == "robust":
+            _warn_few(design, (name,))
+        return _announced(LevelsFit(replace(fit_levels(design, spec.family, name, corr, control), call=keep(gee, given)), vcov))
     if vcov == "robust":
         _warn_few(design, (name,))
     return _announced(GeeFit(replace(fit_gee(design, spec.family, name, corr, moments, control), call=keep(gee, given)), vcov))
@@ -226,6 +237,8 @@ def compare(*fits: Fit, effect: Any = None, contrast: str = "difference", values
     if len(fits) < 2:
         raise GlimmError("compare takes two or more fits, for example glimm.compare(glm_fit, glmm_fit, gee_fit)")
     for fit in fits:
+        if isinstance(fit, LevelsFit):
+            raise NotYetError("compare is not there for fits to levels (family 'ordinal' and 'multinomial'): print their summaries")
         if not isinstance(fit, Fit):
             raise GlimmError(f"compare takes fits of glimm.glm, glimm.glmm and glimm.gee, not {type(fit).__name__}")
     return Comparison(build([(fit.record, fit.inference) for fit in fits], effect, contrast, values))
@@ -307,6 +320,8 @@ def report(fit: Fit | Comparison, path: str | PathLike[str]) -> Path:
         pictures, more = gallery.of_comparison(fit.models[0].record, found)
         tables = [page.averages(a.axis.variable, (a.axis.names, a.axis.x), a.names, a.values, gallery.detail(a)) for a in found]
         text = page.comparison_page(record, tables, page.Shown(pictures, (*notes, *more)), drawn)
+    elif isinstance(fit, LevelsFit):
+        raise NotYetError("report is not there for fits to levels (family 'ordinal' and 'multinomial'): fit.summary() has text and HTML")
     else:
         raise GlimmError(f"report takes a fit, or what glimm.compare gives, not {type(fit).__name__}")
     out.write_text(text, encoding="utf-8")

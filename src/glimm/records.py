@@ -129,4 +129,30 @@ class GeeRecord:
     call: Call = Call()
 
 
+@dataclass(frozen=True, slots=True)
+class LevelsRecord:
+    """A fitted GEE of a response with C levels, m = C - 1 linear predictors.
+
+    names, vector : (P,) thresholds, then coefficients (ordinal), or coefficients by level (multinomial); one block, mean
+    bread : (P, P) inverse of sum D'V^-1D in working parameters; eta : (n, m) linear predictors
+    corr : what was asked for; alpha : (q,) log global odds ratios between occasions; scale : 1
+    """
+
+    design: Design
+    family: Family
+    names: tuple[str, ...]
+    vector: Floats
+    blocks: Mapping[str, slice]
+    bread: Floats
+    eta: Floats
+    corr: str
+    alpha: Floats
+    scale: float
+    solution: Solution
+    version: str
+    call: Call = Call()
+
+
 Record = GlmRecord | MixedRecord | GeeRecord
+AnyRecord = Record | LevelsRecord
+"""For questions about the rows and predictors of a design, whatever was fitted to it."""

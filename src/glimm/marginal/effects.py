@@ -21,7 +21,7 @@ from ..inference.influence import row_influence
 from ..inference.known_clusters import Joint, joint
 from ..inference.wald import p_values, quantile
 from ..kernels.matrix import Floats
-from ..records import MixedRecord, Record
+from ..records import AnyRecord, MixedRecord, Record
 from .averages import Averages, Cells, Quantity, averages, influence
 from .intervals import around
 from .population import Groups, Wish, group_rows, observed, open_population
@@ -51,7 +51,7 @@ def effect(record: Record, inference: Inference, variable: str, contrast: str, v
         raise GlimmError(f"effect: contrast must be one of {', '.join(CONTRASTS)}, not {contrast!r}")
     population = open_population(record, wish)
     asked = contrasts(record.design, population, variable, values)
-    groups, picked = _cells(record, population, asked, variable, wish)
+    groups, picked = contrast_cells(record, population, asked, variable, wish)
     places: dict[Any, int] = {}
     quantities: list[Quantity] = []
     for value in (v for c in asked for v in (c.old, c.new)):
@@ -257,8 +257,8 @@ def on_link(record: Record, estimate: Floats, se: Floats, draws: Floats | None, 
     return {"estimate": estimate, "std_error": se, "conf_low": low, "conf_high": high}
 
 
-def _cells(
-    record: Record, population: Population, asked: tuple[Contrast, ...], variable: str, wish: Wish
+def contrast_cells(
+    record: AnyRecord, population: Population, asked: tuple[Contrast, ...], variable: str, wish: Wish
 ) -> tuple[Groups, list[Sequence[int]]]:
     """Groups of rows, and those that each contrast is averaged over: all of them, or those whose own value it starts from or goes to."""
     if not isinstance(wish.population, str) or wish.population == "all":

@@ -20,7 +20,7 @@ from ..inference.random import dvariance, variance
 from ..inference.wald import quantile
 from ..kernels import mean
 from ..kernels.matrix import Floats
-from ..records import MixedRecord, Record
+from ..records import AnyRecord, LevelsRecord, MixedRecord, Record
 from .average import average
 from .intervals import Limits, around, carried, check_cluster, check_prediction, of_clusters, of_responses
 
@@ -46,7 +46,7 @@ class Prediction:
     untold: int = 0
 
 
-def check(record: Record, scale: str, target: str | None, interval: str | None, asked: str = "predict") -> str:
+def check(record: AnyRecord, scale: str, target: str | None, interval: str | None, asked: str = "predict") -> str:
     """The target to use; raises GlimmError for what cannot be asked of this record; asked : the question's name."""
     if scale not in ("response", "link"):
         raise GlimmError(f"predict: scale must be 'response' or 'link', not {scale!r}")
@@ -64,9 +64,9 @@ def check(record: Record, scale: str, target: str | None, interval: str | None, 
         raise GlimmError("predict: a marginal mean is an average on the scale of the response: use scale='response', or target='typical'")
     if interval is not None and interval not in INTERVALS:
         raise GlimmError(f"predict: interval must be one of {', '.join(INTERVALS)}, not {interval!r}")
-    if interval == "prediction":
+    if interval == "prediction" and not isinstance(record, LevelsRecord):
         check_prediction(record, scale)
-    if interval == "cluster":
+    if interval == "cluster" and not isinstance(record, LevelsRecord):
         check_cluster(record, target)
     return target
 
@@ -172,7 +172,7 @@ def strangers(record: MixedRecord, new: NewRows) -> tuple[dict[str, int], dict[s
     return unknown, unmet
 
 
-def untold_words(record: Record, count: int) -> str:
+def untold_words(record: AnyRecord, count: int) -> str:
     """Rows whose mean the fit does not determine."""
     names = [record.design.spec.names[j] for j in record.design.spec.aliases]
     listed = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

@@ -17,7 +17,7 @@ from ..inference.criteria import criteria
 from ..inference.parameters import family_parameters
 from ..inference.wald import interval, p_values
 from ..kernels.matrix import Floats
-from ..records import GeeRecord, GlmRecord, MixedRecord, Record
+from ..records import AnyRecord, GeeRecord, GlmRecord, MixedRecord, Record
 from ..text import counted, decimals, figures, listed, number, p_value
 from . import tables, words
 from .diagnosis import short
@@ -92,7 +92,7 @@ def header(record: Record) -> Facts:
     return Facts(tuple(lines))
 
 
-def extras(record: Record) -> list[tuple[str, str]]:
+def extras(record: AnyRecord) -> list[tuple[str, str]]:
     """Offset, exposure and weights, where there are any."""
     spec, lines = record.design.spec, []
     given = [f"{name} (offset)" for name in (spec.offset,) if name] + [f"log of {name} (exposure)" for name in (spec.exposure,) if name]
@@ -158,7 +158,7 @@ def se_words(inference: Inference) -> str:
     return f"standard errors: {inference.label}; {reference}"
 
 
-def dropped(record: Record) -> Lines | None:
+def dropped(record: AnyRecord) -> Lines | None:
     """Columns left out of the model, and what each equals."""
     lines = []
     for name, why in record.design.mean.dropped.items():

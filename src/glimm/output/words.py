@@ -13,7 +13,7 @@ from ..data.records import Missing
 from ..design.records import RandomTerm
 from ..inference.covariance import Inference
 from ..kernels.matrix import Ints
-from ..records import GeeRecord, GlmRecord, MixedRecord, Record
+from ..records import AnyRecord, GeeRecord, GlmRecord, MixedRecord, Record
 from ..text import counted, extremes, listed
 
 RULES = {
@@ -223,7 +223,7 @@ def short_method(record: Record) -> str:
     return "ML, Laplace" if record.points == 1 else f"ML, adaptive Gauss-Hermite, {record.points} points"
 
 
-def remarks(record: Record) -> list[str]:
+def remarks(record: AnyRecord) -> list[str]:
     """How the fit ended, where it is not plainly converged, and what was done out of the ordinary."""
     solution = record.solution
     said = solution.message if solution.code != "converged" else solution.message.partition("; ")[2]
@@ -231,7 +231,7 @@ def remarks(record: Record) -> list[str]:
     return [text for text in (said, str(note) if note else "") if text]
 
 
-def unfinished(record: Record) -> str:
+def unfinished(record: AnyRecord) -> str:
     """What a reader must know first of a search that did not end, or nothing."""
     if record.solution.code != "not_converged":
         return ""

@@ -1,0 +1,76 @@
+"""The summary of a fit to levels, in sections: what was fitted, how, thresholds and coefficients, what a coefficient means."""
+
+from __future__ import annotations
+
+from ..diagnostics.findings import Finding
+from ..inference.covariance import Inference
+from ..records import LevelsRecord
+from ..text import counted, figures
+from . import words
+from .diagnosis import short
+from .sections import Facts, Heading, Lines, Paragraph, Section
+from .summary import WIDTH, Summary, coefficients, dropped, extras, factor_words
+from .terminal import render
+
+ASSOCIATION = "log_odds_ratio"
+NO_LIKELIHOOD = "a GEE has no likelihood, so no log-likelihood, AIC or BIC"
+
+
+def summary_of_levels(model: str, record: LevelsRecord, inference: Inference, level: float, findings: tuple[Finding, ...]) -> Summary:
+    """The summary: text of at most 100 columns, and its sections."""
+    warning = [Paragraph(said)] if (said := words.unfinished(record)) else []
+    found = [Facts(tuple(rows))] if (rows := short(findings)) else []
+    without = dropped(record)
+    sections: tuple[Section, ...] = (
+        Heading(model),
+        *warning,
+        header(record),
+        *found,
+        coefficients(inference, level),
+        *([] if without is None else [without]),
+        Lines(((("association between occasions", association(record)),), (("", NO_LIKELIHOOD),))),
+        Paragraph(meaning(record)),
+    )
+    return Summary(render(sections, WIDTH), sections)
+
+
+def header(record: LevelsRecord) -> Facts:
+    """Label and words: what was fitted, to which rows, how, and how that ended."""
+    design, missing = record.design, record.design.missing
+    label, _, event = design.response.event.partition(": ")
+    lines = [("formula", design.spec.formula.text), ("family", f"{record.family.name}, {design.mean.link.name} link"), (label, event)]
+    lines += [("factor", factor_words(factor)) for factor in design.spec.factors]
+    lines += extras(record)
+    lines.append(("rows", f"{missing.n_used} used of {missing.n_rows} given; {words.losses(missing)}"))
+    clusters = next(iter(design.clusters.values()))
+    losses = words.cluster_losses(missing, clusters.name)
+    group = words.cluster_words(words.Grouping(clusters.name, clusters.sizes))
+    lines.append(("clusters", f"{clusters.name}: {group}" + (f"; missing rows: {losses}" if losses else "")))
+    lines.append(("method", "generalised estimating equations (GEE), multinomial variance inside an occasion"))
+    lines += [("solution", text) for text in words.remarks(record)]
+    return Facts(tuple(lines))
+
+
+def association(record: LevelsRecord) -> str:
+    """What is assumed of two occasions of a cluster."""
+    if not len(record.alpha):
+        return "independence, no parameter" if record.corr == "independence" else f"{record.corr}, not estimated"
+    return f"one global odds ratio, {ASSOCIATION} = {figures(float(record.alpha[0]))}"
+
+
+def meaning(record: LevelsRecord) -> str:
+    """What a coefficient means: the last line."""
+    design = record.design
+    name, link, levels = design.response.name, design.mean.link.name, design.response.levels
+    group = next(iter(design.clusters))
+    first = "Coefficients are marginal: they compare averages over the population"
+    if record.family.support == "nominal":
+        return (
+            f"{first}, on the scale of the log odds of a level against {levels[0]} (exp of a difference is a ratio of odds). Rows of one "
+            f"{group} may depend on each other."
+        )
+    scale = f"{first}; a positive one goes with higher levels of {name}. P({name} <= c) = h(threshold - x'b), h the {link} link's mean"
+    same = "the same at every threshold"
+    if link == "logit":
+        same = f"exp of a coefficient is the ratio of the odds of more than c, {same} (proportional odds)"
+    return f"{scale}; {same}: {counted(len(levels) - 1, 'threshold')}. Rows of one {group} may depend on each other."
