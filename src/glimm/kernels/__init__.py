@@ -1,5 +1,6 @@
 """Typed doors to the compiled kernels: shapes and dtypes are settled here, nowhere else."""
 
+from .association import MOST_ROWS, AssociationPass, Pairs, association_pass, odds_cells, odds_matrix
 from .dense import blocked_cholesky, blocked_inverse, inverse, inverse_or_nan, positive_definite, solve
 from .families import constant, jets, link, mean, psi_jets, unit_deviance, variance, working
 from .matrix import Block, Bools, Codes, Floats, Index, Ints, Matrix
@@ -10,6 +11,8 @@ from .rows import GeePass, GlmPass, PairSums, Rows, lag_sums, pair_sums
 from .sparse import Directions, SparseLaplace, SparseLinear, SparseLmm, SparseMixed, SparseTerm
 
 __all__ = [
+    "MOST_ROWS",
+    "AssociationPass",
     "Block",
     "Bools",
     "Codes",
@@ -27,12 +30,14 @@ __all__ = [
     "MixedModel",
     "Optimum",
     "PairSums",
+    "Pairs",
     "Rows",
     "SparseLaplace",
     "SparseLinear",
     "SparseLmm",
     "SparseMixed",
     "SparseTerm",
+    "association_pass",
     "blocked_cholesky",
     "blocked_inverse",
     "constant",
@@ -44,6 +49,8 @@ __all__ = [
     "mean",
     "minimise",
     "minimum_degree",
+    "odds_cells",
+    "odds_matrix",
     "pair_sums",
     "positive_definite",
     "psi_jets",
