@@ -23,7 +23,7 @@ from .estimators.gee import fit_gee
 from .estimators.glm import fit_glm, require_rows
 from .estimators.glmm import fit_glmm
 from .estimators.lmm import fit_lmm
-from .estimators.ordinal import check_levels, fit_levels
+from .estimators.ordinal import check_levels, fit_levels, n_parameters
 from .family import LEVELS
 from .fit import Fit, GeeFit, GlmFit, GlmmFit
 from .fit_levels import LevelsFit
@@ -206,7 +206,7 @@ def gee(
     name = next(iter(design.clusters))
     if spec.family.name in LEVELS:
         if vcov == "robust":
-            _warn_few(design, (name,))
+            _warn_few(design, (name,), n_parameters(design, spec.family))
         return _announced(LevelsFit(replace(fit_levels(design, spec.family, name, corr, control), call=keep(gee, given)), vcov))
     if vcov == "robust":
         _warn_few(design, (name,))
@@ -328,10 +328,10 @@ def report(fit: Fit | Comparison, path: str | PathLike[str]) -> Path:
     return out
 
 
-def _warn_few(design: Design, clusters: Sequence[str]) -> None:
+def _warn_few(design: Design, clusters: Sequence[str], parameters: int | None = None) -> None:
     """One warning where robust standard errors have no more clusters than coefficients."""
     for name in clusters:
-        levels, p = len(design.clusters[name].levels), design.mean.matrix.p
+        levels, p = len(design.clusters[name].levels), parameters or design.mean.matrix.p
         if levels <= p:
             warnings.warn(
                 f"{levels} clusters of {name} for {p} coefficients: robust standard errors are far too small here; do not use them, "

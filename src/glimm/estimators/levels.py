@@ -188,7 +188,7 @@ def row_score(j: Jet, y: Ints, size: Floats | None) -> Floats:
 def row_information(j: Jet, size: Floats | None) -> Floats:
     """(n, m, m) expected information in the linear predictors."""
     w = np.einsum("nkc,nkd->ncd", j.slope, j.relative)
-    return w if size is None else w * size[:, None, None]
+    return np.asarray(w if size is None else w * size[:, None, None])
 
 
 def log_likelihood(j: Jet, y: Ints, size: Floats | None) -> float:

@@ -102,6 +102,11 @@ def fit_levels(design: Design, family: Family, groups: str, corr: str, control: 
     )
 
 
+def n_parameters(design: Design, family: Family) -> int:
+    """Thresholds and coefficients of all levels."""
+    return layout_of(design, family.support == "ordered").size
+
+
 def pieces(record: LevelsRecord, clusters: Clusters, curvatures: bool = False) -> Iterator[tuple[Floats | None, Floats]]:
     """Blocks of per-cluster (curvature (K, P, P) or None, score (K, P)) in working parameters."""
     design = record.design

@@ -54,7 +54,10 @@ def header(record: LevelsRecord) -> Facts:
 def association(record: LevelsRecord) -> str:
     """What is assumed of two occasions of a cluster."""
     if not len(record.alpha):
-        return "independence, no parameter" if record.corr == "independence" else f"{record.corr}, not estimated"
+        if record.corr == "independence":
+            return "independence, no parameter"
+        clusters = next(iter(record.design.clusters.values()))
+        return f"{record.corr}, not estimated" if clusters.sizes.max() > 1 else "none, no cluster has two occasions"
     return f"one global odds ratio, {ASSOCIATION} = {figures(float(record.alpha[0]))}"
 
 
