@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 import glimm
+from glimm.cli import main
 from glimm.design.build import build_design
 from glimm.design.records import Spec
 from glimm.estimators.control import Control
@@ -472,3 +473,20 @@ def test_faces(fits, koch):
 def test_predict_refuses(fits, given, said):
     with pytest.raises(glimm.GlimmError, match=said):
         fits[0].predict(**given)
+
+
+@pytest.mark.parametrize("more", [[], ["--check", "--effect", "trt"], ["--json", "--effect", "trt"]])
+def test_command_line(more, fits, capsys):
+    path = str(HERE / "data" / "geepack_koch.csv")
+    status = main(["fit", "y ~ trt + C(day)", path, "--gee", "--groups", "id", "--family", "ordinal", *more])
+    said = capsys.readouterr().out
+    assert status == 0
+    if "--json" in more:
+        numbers = json.loads(said)
+        assert [row["term"] for row in numbers["coefficients"]] == NAMES
+        assert numbers["levels"] == [1, 2, 3]
+        assert numbers["corr_params"]["log_odds_ratio"] == pytest.approx(1.463977796, abs=1e-8)
+        assert len(numbers["effects"]) == 3
+    else:
+        assert "order of levels: y = 1 < 2 < 3" in said
+        assert ("average effect on the probability of each level" in said) == bool(more)

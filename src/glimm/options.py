@@ -183,7 +183,9 @@ def _command(commands: Any, name: str, description: str, epilog: str, words: str
 def _add_model(parser: argparse.ArgumentParser) -> None:
     """Formula, data, and what every model has."""
     _add_data(
-        parser, "gaussian (default), binomial, poisson, gamma, inverse_gaussian, negative_binomial, negative_binomial1, beta, tweedie"
+        parser,
+        "gaussian (default), binomial, poisson, gamma, inverse_gaussian, negative_binomial, negative_binomial1, beta, tweedie; "
+        "with --gee also ordinal and multinomial (for which --corr is exchangeable, one odds ratio, or independence)",
     )
     parser.add_argument("--missing", choices=("drop", "error"), help="rows with missing values (default: drop, and say so)")
     parser.add_argument("--max-iter", type=int, metavar="N", help="iterations at most")

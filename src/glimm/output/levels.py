@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from ..diagnostics.findings import Finding
 from ..inference.covariance import Inference
 from ..records import LevelsRecord
 from ..text import counted, figures
-from . import words
+from . import tables, words
 from .diagnosis import short
+from .plain import FINDING, plain
 from .sections import Facts, Heading, Lines, Paragraph, Section
 from .summary import WIDTH, Summary, coefficients, dropped, extras, factor_words
 from .terminal import render
 
 ASSOCIATION = "log_odds_ratio"
+METHOD = "generalised estimating equations (GEE), multinomial variance inside an occasion"
 NO_LIKELIHOOD = "a GEE has no likelihood, so no log-likelihood, AIC or BIC"
 
 
@@ -34,6 +39,49 @@ def summary_of_levels(model: str, record: LevelsRecord, inference: Inference, le
     return Summary(render(sections, WIDTH), sections)
 
 
+def level_numbers(
+    record: LevelsRecord,
+    inference: Inference,
+    level: float,
+    effects: Sequence[Mapping[str, Any]] | None = None,
+    findings: Sequence[Finding] | None = None,
+) -> dict[str, Any]:
+    """The fit as plain numbers, under the keys of `plain.fit_numbers` and `levels`; what it does not have is None."""
+    design = record.design
+    clusters = next(iter(design.clusters.values()))
+    numbers: dict[str, Any] = plain(
+        {
+            **dict.fromkeys(("family_parameters", "deviance", "llf", "aic", "bic", "reml", "points", "varcorr")),
+            "model": "GEE",
+            "target": "marginal",
+            "formula": design.spec.formula.text,
+            "family": record.family.name,
+            "link": design.mean.link.name,
+            "event": design.response.event.partition(": ")[2],
+            "levels": design.response.levels,
+            "nobs": design.n,
+            "n_dropped": design.missing.n_dropped,
+            "missing": design.missing.by_variable,
+            "groups": [{"name": clusters.name, "levels": len(clusters.levels)}],
+            "converged": record.solution.code in ("converged", "boundary"),
+            "solution": {"code": record.solution.code, "message": record.solution.message},
+            "method": METHOD,
+            "se_kind": words.se_kind(inference.label),
+            "level": level,
+            "coefficients": tables.tidy(inference, level).to_dict("records"),
+            "dropped_terms": design.mean.dropped,
+            "df_resid": design.n - len(record.vector),
+            "scale": record.scale,
+            "corr": record.corr,
+            "corr_params": dict.fromkeys((ASSOCIATION,), float(record.alpha[0])) if len(record.alpha) else {},
+            "effects": effects,
+            "findings": None if findings is None else [{name: getattr(f, name) for name in FINDING} for f in findings],
+            "version": record.version,
+        }
+    )
+    return numbers
+
+
 def header(record: LevelsRecord) -> Facts:
     """Label and words: what was fitted, to which rows, how, and how that ended."""
     design, missing = record.design, record.design.missing
@@ -46,7 +94,7 @@ def header(record: LevelsRecord) -> Facts:
     losses = words.cluster_losses(missing, clusters.name)
     group = words.cluster_words(words.Grouping(clusters.name, clusters.sizes))
     lines.append(("clusters", f"{clusters.name}: {group}" + (f"; missing rows: {losses}" if losses else "")))
-    lines.append(("method", "generalised estimating equations (GEE), multinomial variance inside an occasion"))
+    lines.append(("method", METHOD))
     lines += [("solution", text) for text in words.remarks(record)]
     return Facts(tuple(lines))
 
