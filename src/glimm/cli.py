@@ -109,9 +109,10 @@ def run_fit(a: argparse.Namespace) -> int:
         more["vcov"] = {"cluster": a.cluster, "small": bool(a.small)}
     _check_report(a.report)
     from . import api
+    from .family import LEVELS
 
     fit: Fit = getattr(api, door)(a.formula, _data(a.data), control=_control(a), **more)
-    if not isinstance(fit, api.Fit):
+    if fit.record.family.name in LEVELS:
         return _levels(a, fit)
     found = None
     if a.effect is not None:

@@ -5,6 +5,8 @@ Means h(x'b - t_c); the pair (c of one occasion, d of another) has log odds rati
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 import numpy as np
 
 from ..data.columns import level_name
@@ -18,6 +20,7 @@ from ..kernels.matrix import Floats
 from .levels import Layout
 
 LARGEST = 15.0
+HALVINGS, NEAR = 40, 1e-6
 
 
 class GlobalOdds:
@@ -31,6 +34,7 @@ class GlobalOdds:
                 f"cluster {level_name(clusters.levels[largest])} of {clusters.name} has {clusters.sizes[largest]} rows, and with "
                 f"{layout.levels} levels an odds ratio between occasions can have {MOST_ROWS // m}: use corr='independence'"
             )
+        self.clusters = clusters
         self.layout, self.pairs = layout, bool((clusters.sizes > 1).any())
         self.starts = clusters.starts * m
         self.link = LINKS[COMPLEMENT[part.link.name]].kernel
@@ -56,6 +60,28 @@ class GlobalOdds:
             scores,
             curvatures,
             association and self.pairs,
+        )
+
+    def feasible(self, gamma: Floats, alpha: Floats, before: Floats) -> tuple[AssociationPass, Floats]:
+        """The pass at alpha, or nearer to the one before it where the working covariance of a cluster is not positive definite.
+
+        Raises GlimmError where none is.
+        """
+        for _ in range(HALVINGS):
+            done = self.at(gamma, alpha, association=True)
+            if done.indefinite < 0:
+                return done, alpha
+            alpha = 0.5 * (alpha + before) if np.abs(alpha - before).max(initial=0.0) > NEAR else 0.5 * alpha
+        raise GlimmError(
+            f"the working covariance of cluster {level_name(self.clusters.levels[done.indefinite])} of {self.clusters.name} cannot be "
+            "inverted: some level is next to impossible in one of its rows; use corr='independence' (estimates stay consistent)"
+        )
+
+    def refuse(self, alpha: Floats) -> NoReturn:
+        """Raises GlimmError for an odds ratio with which a cluster has no covariance."""
+        raise GlimmError(
+            f"the pairs of occasions have a log odds ratio beyond {alpha[0]:.3g}, with which some cluster has no covariance; "
+            "use corr='independence' (estimates stay consistent)"
         )
 
     def start(self) -> Floats:

@@ -23,11 +23,15 @@ LEAST = 1e-300
 
 
 class Jet(NamedTuple):
-    """probability (n, C); slope (n, C, m), its derivatives in the linear predictors; relative : slope / probability."""
+    """probability (n, C); slope (n, C, m), its derivatives in the linear predictors; relative : slope / probability.
+
+    bend : (n, m) second derivatives of P(Y > c) of an ordinal model, None for a nominal one, whose curvature is its information
+    """
 
     probability: Floats
     slope: Floats
     relative: Floats
+    bend: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,15 @@ class Layout:
             return np.stack([matrix.times(b) for b in vector.reshape(self.splits, -1)], axis=1)
         return self.common(matrix, offset, vector)[:, None] - vector[None, : self.splits]
 
+    def working(self, offset: Floats | None, gamma: Floats, threads: int = 1) -> Floats:
+        """(n, m) linear predictors of the design's rows at working parameters, which lose no digits of columns far from zero."""
+        rows = Rows(self.part.matrix, self.part.center, self.part.scale, offset=offset, threads=threads)
+        if not self.ordered:
+            return np.stack([rows.eta(np.ascontiguousarray(b)) for b in gamma.reshape(self.splits, -1)], axis=1)
+        beta = np.zeros(self.part.matrix.p)
+        beta[self.free] = gamma[self.splits :]
+        return np.asarray(rows.eta(beta)[:, None] - gamma[None, : self.splits])
+
     def common(self, matrix: Matrix, offset: Floats | None, vector: Floats) -> Floats:
         """(n,) x'b + offset of an ordinal model: the linear predictor without its threshold."""
         beta = np.zeros(self.part.matrix.p)
@@ -109,13 +122,15 @@ class Layout:
         free, total = self.free, np.ascontiguousarray(w.sum(axis=(1, 2)))
         whole = np.array([0, part.matrix.n], dtype=np.int64)
         rows = Rows(part.matrix, part.center, part.scale, size=np.maximum(total, 0.0))
+        less = Rows(part.matrix, part.center, part.scale, size=np.maximum(-total, 0.0)) if total.min() < 0.0 else None
         out = np.zeros((self.size, self.size))
         out[:m, :m] = w.sum(axis=0)
         if len(free):
             columns = w.sum(axis=2)
             cross = np.stack([rows.cluster_scores(np.ascontiguousarray(column), whole)[0, free] for column in columns.T])
             out[:m, m:], out[m:, :m] = -cross, -cross.T
-            out[m:, m:] = rows.gram()[np.ix_(free, free)]
+            gram = rows.gram() if less is None else rows.gram() - less.gram()
+            out[m:, m:] = gram[np.ix_(free, free)]
         return out
 
     def jacobian(self, matrix: Matrix) -> Floats:
@@ -154,7 +169,7 @@ def cumulative(link: str, eta: Floats) -> Jet:
     """P(Y <= c) = h(-eta_c); differences are taken of the smaller tails."""
     n, m = eta.shape
     flat = np.ascontiguousarray(eta).ravel()
-    above, g = (a.reshape(n, m) for a in mean(LINKS[COMPLEMENT[link]].kernel, flat)[:2])
+    above, g, bend = (a.reshape(n, m) for a in mean(LINKS[COMPLEMENT[link]].kernel, flat)[:3])
     below = mean(LINKS[link].kernel, -flat)[0].reshape(n, m)
     zero, one = np.zeros((n, 1)), np.ones((n, 1))
     up, down = np.hstack([one, above, zero]), np.hstack([zero, below, one])
@@ -164,7 +179,7 @@ def cumulative(link: str, eta: Floats) -> Jet:
         slope[:, c, c] = -g[:, c]
         slope[:, c + 1, c] = g[:, c]
     relative = np.divide(slope, probability[:, :, None], out=np.zeros_like(slope), where=probability[:, :, None] > LEAST)
-    return Jet(probability, slope, relative)
+    return Jet(probability, slope, relative, bend)
 
 
 def baseline(eta: Floats) -> Jet:
@@ -188,6 +203,18 @@ def row_score(j: Jet, y: Ints, size: Floats | None) -> Floats:
 def row_information(j: Jet, size: Floats | None) -> Floats:
     """(n, m, m) expected information in the linear predictors."""
     w = np.einsum("nkc,nkd->ncd", j.slope, j.relative)
+    return np.asarray(w if size is None else w * size[:, None, None])
+
+
+def row_curvature(j: Jet, y: Ints, size: Floats | None) -> Floats:
+    """(n, m, m) minus the second derivatives of size log pi_y in the linear predictors."""
+    if j.bend is None:
+        return row_information(j, size)
+    at = np.arange(len(y))
+    d, p = j.relative[at, y], np.maximum(j.probability[at, y], LEAST)
+    w = d[:, :, None] * d[:, None, :]
+    for c in range(j.bend.shape[1]):
+        w[:, c, c] += np.where(y == c, j.bend[:, c], np.where(y == c + 1, -j.bend[:, c], 0.0)) / p
     return np.asarray(w if size is None else w * size[:, None, None])
 
 

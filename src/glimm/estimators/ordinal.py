@@ -8,7 +8,7 @@ Source: Heagerty and Zeger (1996), J. Am. Stat. Assoc. 91, 1024-1036; Williamson
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,12 +23,14 @@ from ..records import LevelsRecord, Solution, SolutionCode
 from ..version import VERSION
 from .control import Control
 from .global_odds import LARGEST, GlobalOdds
-from .levels import Layout, jet, layout_of, log_likelihood, row_information, row_score, some_rows
+from .levels import Layout, jet, layout_of, log_likelihood, row_curvature, row_information, row_score, some_rows
 
 TOLERANCE = 1e-11
 CONVERGED = 1e-12
 ENDLESS = 1e3
 MOST_HALVINGS = 30
+HELD, PATIENCE, SHORTEST = 5, 8, 1.0 / 16.0
+ENOUGH = 1e-8
 ASSOCIATED = ("exchangeable", "odds_ratio")
 CORRELATIONS = ("independence", *ASSOCIATED)
 BLOCK = 4096
@@ -93,7 +95,7 @@ def fit_levels(design: Design, family: Family, groups: str, corr: str, control: 
         vector=vector,
         blocks={"mean": slice(0, layout.size)},
         bread=bread,
-        eta=layout.predictors(design.mean.matrix, design.mean.offset, vector),
+        eta=_eta(design, layout, reached.gamma),
         corr=corr,
         alpha=reached.alpha,
         scale=1.0,
@@ -146,7 +148,7 @@ def _start(design: Design, layout: Layout) -> Floats:
 
 
 def _eta(design: Design, layout: Layout, gamma: Floats) -> Floats:
-    return layout.predictors(design.mean.matrix, design.mean.offset, layout.to_named() @ gamma)
+    return layout.working(design.mean.offset, gamma)
 
 
 def _information(design: Design, layout: Layout, gamma: Floats) -> Floats:
@@ -159,13 +161,15 @@ def _possible(layout: Layout, gamma: Floats) -> bool:
 
 
 def _likelihood(design: Design, layout: Layout, gamma: Floats, control: Control) -> Reached:
-    """Fisher scoring under independence, which is maximum likelihood; steps are halved until it rises with thresholds in order."""
+    """Newton's method under independence, which is maximum likelihood; steps are halved until it rises with thresholds in order."""
     y, size = design.y.astype(np.int64), design.size
     whole = np.arange(design.n, dtype=np.int64), np.array([0, design.n], dtype=np.int64)
     now = jet(layout, _eta(design, layout, gamma))
     level, change = log_likelihood(now, y, size), np.inf
     for passes in range(1, control.max_iter + 1):
-        h = layout.information(row_information(now, size))
+        h = layout.information(row_curvature(now, y, size))
+        if not positive_definite(h):  # cauchit has no concave likelihood
+            h = layout.information(row_information(now, size))
         if not positive_definite(h):
             return Reached(gamma, np.zeros(0), change, passes, False)
         step = solve(h, layout.sums(design.mean.matrix, row_score(now, y, size), *whole)[0])
@@ -197,23 +201,35 @@ def _endless(design: Design, layout: Layout, gamma: Floats) -> list[int]:
 
 
 def _associated(odds: GlobalOdds, r: Reached, control: Control) -> tuple[Reached, Floats]:
-    """Fisher steps of the parameters and of the log odds ratio together, from independence; and the bread at their end."""
+    """Fisher steps of the parameters and of the log odds ratio together, from independence; and the bread at their end.
+
+    Steps that go round in a circle are shortened.
+    """
     r = Reached(r.gamma, odds.start(), np.inf, r.passes, False)
-    for _ in range(2 * control.max_iter):
-        done = odds.at(r.gamma, r.alpha, association=True)
+    held, length, before, moved = 0, 1.0, r.alpha, np.inf
+    for iteration in range(2 * control.max_iter):
+        done, alpha = odds.feasible(r.gamma, r.alpha, before)
+        held = held + 1 if not np.array_equal(alpha, r.alpha) else 0
+        r, before = replace(r, alpha=alpha), alpha
+        if held >= HELD:
+            odds.refuse(r.alpha)
         if not positive_definite(done.bread):
             break
         step = solve(done.bread, done.score)
         change = float(step @ done.bread @ step)
-        halvings = next((k for k in range(MOST_HALVINGS) if _possible(odds.layout, r.gamma + 0.5**k * step)), None)
-        if halvings is None:
+        if iteration > PATIENCE and change > 0.5 * r.change:
+            length = max(0.5 * length, SHORTEST)
+        fraction = next((f for f in length * 0.5 ** np.arange(MOST_HALVINGS) if _possible(odds.layout, r.gamma + f * step)), None)
+        if fraction is None:
             break
-        alpha = odds.step(r.alpha, done)
+        alpha = r.alpha + length * (odds.step(r.alpha, done) - r.alpha)
         moved = float(np.abs(alpha - r.alpha).max(initial=0.0))
         small = change < TOLERANCE**2 * odds.layout.size or (change < CONVERGED and change > 0.25 * r.change)
-        r = Reached(r.gamma + 0.5**halvings * step, alpha, change, r.passes + 1, small and moved < TOLERANCE)
+        r = Reached(r.gamma + fraction * step, alpha, change, r.passes + 1, small and moved < TOLERANCE)
         if r.settled:
             break
+    if r.change < CONVERGED and moved < ENOUGH:
+        r = replace(r, settled=True)
     return r, inverse_or_nan(odds.at(r.gamma, r.alpha).bread)
 
 

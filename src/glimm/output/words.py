@@ -308,9 +308,4 @@ def se_kind(label: str) -> str:
     >>> se_kind("model-based (trusts the working correlation)"), se_kind("cluster-robust by id")
     ('model-based', 'cluster-robust by id')
     """
-    return (
-        label.partition(",")[0]
-        .replace(" (sandwich)", "")
-        .replace(" (trusts the working correlation)", "")
-        .replace(" (trusts the working association)", "")
-    )
+    return label.partition(",")[0].replace(" (sandwich)", "").partition(" (trusts the working ")[0]
