@@ -18,7 +18,7 @@ from glimm.design.records import Spec
 from glimm.estimators.control import Control
 from glimm.estimators.ordinal import fit_levels, pieces
 from glimm.family import LEVELS, resolve
-from glimm.inference.levels import infer_levels, layout
+from glimm.inference.levels import association, infer_levels, layout
 from oracle import levels as oracle
 from support import HERE
 
@@ -149,6 +149,19 @@ def test_nominal_equations(uneven):
     np.testing.assert_allclose(fit.cov_params(), robust, rtol=0, atol=1e-6 * np.diag(robust).max())
 
 
+def test_error_of_the_odds_ratio(koch):
+    """Near the jackknife over clusters, which needs no derivatives."""
+    data = koch[koch["day"] != 10]
+    fit = ordinal(data, "y ~ trt")
+    error = fit.parts["association"].bse["log_odds_ratio"]
+    ids = data["id"].unique()
+    left = np.array([ordinal(data[data["id"] != i], "y ~ trt").corr_params.iloc[0] for i in ids])
+    jackknife = np.sqrt((len(ids) - 1) / len(ids) * np.sum((left - left.mean()) ** 2))
+    assert abs(error / jackknife - 1.0) < 0.06
+    assert f"(std. error {error:.3g})"[:16] in str(fit.summary())
+    assert ordinal(data, corr="independence").parts == {}
+
+
 @pytest.mark.parametrize("corr", ["independence", "exchangeable"])
 def test_pieces_add_up(uneven, corr):
     record = ordinal(uneven, "y ~ trt + x", corr=corr).record
@@ -183,6 +196,7 @@ def test_two_levels_are_alternating_logistic_regressions():
     np.testing.assert_allclose(record.vector, [1.900173746, -0.1399888155, 0.314065035, 0.07113861824], rtol=0, atol=2e-8)
     want = [0.1190745747, 0.05830505655, 0.187808925, 0.08834924305]
     np.testing.assert_allclose(infer_levels(record, "robust").bse, want, rtol=1e-7)
+    np.testing.assert_allclose(association(record).errors, [0.1739681349], rtol=1e-7)  # SAS form
     want = [0.1171400224, 0.05664801746, 0.1873801557, 0.08866074403]
     np.testing.assert_allclose(infer_levels(record, "model").bse, want, rtol=1e-7)
 

@@ -15,13 +15,14 @@ from .diagnostics.levels import check_levels as checks_of
 from .errors import GlimmError, GlimmWarning, NotYetError
 from .fit import LATER, GeeFit
 from .inference.covariance import Inference
-from .inference.levels import infer_levels, probabilities
+from .inference.levels import ASSOCIATION, association, infer_levels, probabilities
 from .inference.wald import p_values
 from .marginal import levels as averages
 from .marginal.effects import asked_of
 from .marginal.population import Wish, make_wish
 from .output import tables
-from .output.levels import ASSOCIATION, summary_of_levels
+from .output.estimates import Estimates
+from .output.levels import summary_of_levels
 from .output.summary import Summary
 from .records import LevelsRecord
 
@@ -141,6 +142,12 @@ class LevelsFit:
     def corr_params(self) -> pd.Series[float]:
         """The log global odds ratio between occasions; empty under independence."""
         return tables.by_term((ASSOCIATION,) * len(self.record.alpha), self.record.alpha, "corr_params")
+
+    @property
+    def parts(self) -> dict[str, Estimates]:
+        """parts["association"] : the log global odds ratio, by name, with its standard error; empty under independence."""
+        found = association(self.record)
+        return {} if found is None else {"association": Estimates(found)}
 
     def working_corr(self) -> NoReturn:
         """Not of levels, whose correlations depend on their probabilities: GlimmError that names corr_params."""

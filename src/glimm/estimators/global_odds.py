@@ -46,7 +46,7 @@ class GlobalOdds:
         self.occasions = np.repeat(np.arange(design.n, dtype=np.int64), m)
 
     def at(
-        self, gamma: Floats, alpha: Floats, scores: bool = False, curvatures: bool = False, association: bool = False
+        self, gamma: Floats, alpha: Floats, scores: bool = False, curvatures: bool = False, association: bool = False, joint: bool = False
     ) -> AssociationPass:
         """One pass at working parameters and log odds ratio (1,), or (0,) where no cluster has a pair."""
         return association_pass(
@@ -60,6 +60,7 @@ class GlobalOdds:
             scores,
             curvatures,
             association and self.pairs,
+            joint and self.pairs,
         )
 
     def feasible(self, gamma: Floats, alpha: Floats, before: Floats) -> tuple[AssociationPass, Floats]:

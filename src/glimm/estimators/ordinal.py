@@ -18,6 +18,7 @@ from ..design.records import Clusters, Design
 from ..errors import GlimmError, NotYetError
 from ..family import Family
 from ..kernels import inverse_or_nan, link, positive_definite, solve
+from ..kernels.association import AssociationPass
 from ..kernels.matrix import Floats
 from ..records import LevelsRecord, Solution, SolutionCode
 from ..version import VERSION
@@ -29,7 +30,7 @@ TOLERANCE = 1e-11
 CONVERGED = 1e-12
 ENDLESS = 1e3
 MOST_HALVINGS = 30
-HELD, PATIENCE, SHORTEST = 5, 8, 1.0 / 16.0
+HELD, PATIENCE, SHORTEST = 5, 8, 0.25
 ENOUGH = 1e-8
 ASSOCIATED = ("exchangeable", "odds_ratio")
 CORRELATIONS = ("independence", *ASSOCIATED)
@@ -122,6 +123,13 @@ def pieces(record: LevelsRecord, clusters: Clusters, curvatures: bool = False) -
     found, y = jet(layout, record.eta), design.y.astype(np.int64)
     scores = layout.sums(design.mean.matrix, row_score(found, y, design.size), clusters.order, clusters.starts)
     yield (_curvatures(design, layout, row_information(found, design.size), clusters) if curvatures else None), scores
+
+
+def joint_pass(record: LevelsRecord, clusters: Clusters) -> AssociationPass:
+    """The pass at the estimates with the scores of the log odds ratio, and what they owe to the other parameters."""
+    layout = layout_of(record.design, record.family.support == "ordered")
+    gamma = np.asarray(np.linalg.solve(layout.to_named(), record.vector), dtype=np.float64)
+    return GlobalOdds(record.design, layout, clusters, 1).at(gamma, record.alpha, scores=True, association=True, joint=True)
 
 
 def _curvatures(design: Design, layout: Layout, w: Floats, clusters: Clusters) -> Floats:
@@ -217,7 +225,7 @@ def _associated(odds: GlobalOdds, r: Reached, control: Control) -> tuple[Reached
             break
         step = solve(done.bread, done.score)
         change = float(step @ done.bread @ step)
-        if iteration > PATIENCE and change > 0.5 * r.change:
+        if iteration > PATIENCE and change > 0.8 * r.change:
             length = max(0.5 * length, SHORTEST)
         fraction = next((f for f in length * 0.5 ** np.arange(MOST_HALVINGS) if _possible(odds.layout, r.gamma + f * step)), None)
         if fraction is None:
@@ -252,6 +260,8 @@ def _solution(design: Design, r: Reached, endless: list[str], corr: str) -> Solu
     elif not r.settled:
         code = "not_converged"
         message = f"no convergence in {r.passes} passes (last change {r.change:.1e} in squared standard errors)"
+        if len(r.alpha) and not np.isfinite(r.change):
+            message = "no convergence: the equations are singular, some level is next to impossible in most rows; use corr='independence'"
     elif len(r.alpha) and np.abs(r.alpha).max() >= LARGEST:
         code = "boundary"
         message = f"the log global odds ratio has no end and is held at {r.alpha[0]:g}: some pair of levels never occurs together"

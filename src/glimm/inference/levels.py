@@ -13,6 +13,9 @@ from ..estimators.levels import Jet, Layout, jet, layout_of
 from ..kernels.matrix import Codes, Floats
 from ..records import LevelsRecord
 from .covariance import Inference
+from .parameters import Parameters
+
+ASSOCIATION = "log_odds_ratio"
 
 
 def infer_levels(record: LevelsRecord, vcov: Any) -> Inference:
@@ -36,6 +39,25 @@ def cluster_influence(record: LevelsRecord) -> Floats:
     """(K, P) M U_c, what each cluster adds to the error of the working parameters."""
     clusters = next(iter(record.design.clusters.values()))
     return np.concatenate([scores for _, scores in ordinal.pieces(record, clusters)]) @ record.bread
+
+
+def association(record: LevelsRecord) -> Parameters | None:
+    """The log global odds ratio with its error from the joint sandwich; None where there is none, NaN where it is held at a limit.
+
+    The bread is [[M^-1, 0], [A_ab, A_aa]], as SAS has it for alternating logistic regressions.
+    """
+    if not len(record.alpha):
+        return None
+    if record.solution.code != "converged":
+        return Parameters((ASSOCIATION,), record.alpha, np.full(1, np.nan))
+    done = ordinal.joint_pass(record, next(iter(record.design.clusters.values())))
+    assert done.alpha_scores is not None
+    assert done.scores is not None
+    assert done.given is not None
+    assert done.given_beta is not None
+    own = done.alpha_scores - done.scores @ record.bread @ done.given_beta.T
+    error = np.sqrt(np.sum(own**2, axis=0)) / done.given[0, 0]
+    return Parameters((ASSOCIATION,), record.alpha, np.asarray(error))
 
 
 def cluster_codes(record: LevelsRecord) -> Codes:

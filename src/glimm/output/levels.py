@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from ..diagnostics.findings import Finding
 from ..inference.covariance import Inference
+from ..inference.levels import ASSOCIATION
+from ..inference.levels import association as estimated
 from ..records import LevelsRecord
 from ..text import counted, figures
 from . import tables, words
@@ -16,7 +20,6 @@ from .sections import Facts, Heading, Lines, Paragraph, Section
 from .summary import WIDTH, Summary, coefficients, dropped, extras, factor_words
 from .terminal import render
 
-ASSOCIATION = "log_odds_ratio"
 METHOD = "generalised estimating equations (GEE), multinomial variance inside an occasion"
 NO_LIKELIHOOD = "a GEE has no likelihood, so no log-likelihood, AIC or BIC"
 
@@ -106,7 +109,9 @@ def association(record: LevelsRecord) -> str:
             return "independence, no parameter"
         clusters = next(iter(record.design.clusters.values()))
         return f"{record.corr}, not estimated" if clusters.sizes.max() > 1 else "none, no cluster has two occasions"
-    return f"one global odds ratio, {ASSOCIATION} = {figures(float(record.alpha[0]))}"
+    found = estimated(record)
+    error = "" if found is None or not np.isfinite(found.errors[0]) else f" (std. error {figures(float(found.errors[0]))})"
+    return f"one global odds ratio, {ASSOCIATION} = {figures(float(record.alpha[0]))}{error}"
 
 
 def meaning(record: LevelsRecord) -> str:
