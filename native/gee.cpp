@@ -5,20 +5,38 @@
 #include "gee.hpp"
 
 #include "threads.hpp"
-#include "weighted_rows.hpp"
 
 namespace glimm {
 namespace {
 
-struct Scratch : WeightedRows {
-  Vec white, sum;
+struct Scratch {
+  Vec x, eta, y, size, mu, m1, v, root, e, white, sum;
   void grow(Index m, int p) {
     if (static_cast<Index>(eta.size()) >= m) return;
-    WeightedRows::grow(m, p);
+    for (Vec* a : {&eta, &y, &size, &mu, &m1, &v, &root, &e}) a->resize(m);
+    x.resize(static_cast<size_t>(m) * p);
     white.resize(static_cast<size_t>(m) * p);
     sum.resize(p);
   }
 };
+
+// x~ (m x p, in place of x) and e for m rows from r0
+void weighted_rows(const Rows& rows, const Stage& stage, const double* beta, Index r0, Index m, Scratch& s) {
+  const int p = rows.p;
+  rows.linear(r0, m, beta, s.eta.data());
+  rows.gather(rows.y, r0, m, s.y.data());
+  if (rows.size) rows.gather(rows.size, r0, m, s.size.data());
+  link_mean(stage.link, stage.power, m, s.eta.data(), s.mu.data(), s.m1.data(), nullptr, nullptr);
+  family_variance(stage, m, s.mu.data(), s.v.data());
+  rows.fill(r0, m, s.x.data());
+  for (Index i = 0; i < m; ++i) {
+    // a fitted probability of exactly 0 or 1 has no weight; an impossible mean makes everything NaN
+    const double root = s.v[i] == 0.0 ? 0.0 : std::sqrt((rows.size ? s.size[i] : 1.0) / s.v[i]);
+    s.e[i] = (s.y[i] - s.mu[i]) * root;
+    const double q = s.m1[i] * root;
+    for (int c = 0; c < p; ++c) s.x[i * p + c] *= q;
+  }
+}
 
 // U (p) and H (p x p lower) of one cluster from its weighted rows
 void add_cluster(int p, Index m, const double* x, const double* e, int working, double alpha, const double* time, Scratch& s, double* u, double* h) {
