@@ -102,7 +102,7 @@ class Occasions:
             return np.arange(1.0, self.largest + 1.0)
         low = self.time.min()
         if self.whole and self.time.max() - low < 65_536:
-            return low + np.flatnonzero(np.bincount((self.time - low).astype(np.int64))).astype(np.float64)
+            return np.asarray(low + np.flatnonzero(np.bincount((self.time - low).astype(np.int64))), dtype=np.float64)
         return np.unique(self.time)
 
     @cached_property
