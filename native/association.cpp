@@ -3,8 +3,8 @@
 // root = sqrt(1 + 2k (a + b - 2ab) + k^2 (a - b)^2), p11 = 2 psi a b / (1 + k (a + b) + root), p10 = 2 a (1 - b) / (1 - k (a - b) + root).
 #include "association.hpp"
 
+#include "gee_rows.hpp"
 #include "threads.hpp"
-#include "weighted_rows.hpp"
 
 namespace glimm {
 namespace {
@@ -39,7 +39,8 @@ struct Association {
 };
 
 struct Scratch : WeightedRows {
-  Vec r, white, reach;  // reach: q x m weights of the rows' D in A_ab
+  Vec root;   // 1 / sd of each row, 0 for a mean of exactly 0 or 1
+  Vec r, reach;  // reach: q x m weights of the rows' D in A_ab
 };
 
 double correlated(const Cells& c, double root_a, double root_b) { return c.covariance * root_a * root_b; }
@@ -110,8 +111,9 @@ AssociationPass association_pass(const Rows& rows, const Stage& stage, const dou
     Scratch s;
     Vec u(p), h(pp), ua(q);
     over_runs(starts, edges[block], edges[block + 1], [&](Index begin, Index end, Index r0, Index run) {
-      s.grow(run, p);
-      weighted_rows(rows, stage, beta, r0, run, s);
+      s.read(rows, stage, beta, r0, run);
+      s.root.resize(run);
+      for (Index i = 0; i < run; ++i) s.root[i] = s.v[i] == 0.0 ? 0.0 : 1.0 / std::sqrt(s.v[i]);
       if (pearson) std::copy(s.e.begin(), s.e.begin() + run, pearson + r0);
       for (Index j = begin; j < end; ++j) {
         const Index at = starts[j] - r0, m = starts[j + 1] - starts[j];

@@ -14,21 +14,23 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from .arguments import checked_control, checked_points, clusters_of, make_spec, mixed_clusters_of, refuse_later
-from .covariance.working import working
+from .covariance.choose import working
+from .covariance.moments import RULES
 from .design.build import build_design
-from .design.records import Design
+from .design.records import Design, Spec
 from .errors import GlimmError, GlimmWarning, NotYetError
 from .estimators.control import Control
 from .estimators.gee import fit_gee
 from .estimators.glm import fit_glm, require_rows
 from .estimators.glmm import fit_glmm
 from .estimators.lmm import fit_lmm
-from .estimators.ordinal import check_levels, fit_levels, n_parameters
+from .estimators.ordinal import check_levels, fit_levels
 from .family import LEVELS
 from .fit import Fit, GeeFit, GlmFit, GlmmFit
 from .fit_levels import LevelsFit
 from .inference.covariance import check_robust, mixed_clusters
 from .output.reproduce import keep
+from .records import Call
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -155,7 +157,7 @@ def gee(
     *,
     groups: Any,
     time: Any = None,
-    corr: str = "exchangeable",
+    corr: Any = "exchangeable",
     moments: str = "standard",
     family: Any = "gaussian",
     link: Any = None,
@@ -170,11 +172,17 @@ def gee(
     """Fit by generalised estimating equations: coefficients are averages over the population, with robust standard errors.
 
     groups : column name or array (n,) of clusters, in any order of rows; time : occasions inside a cluster (default: row order)
-    corr : "independence", "exchangeable" or "ar1"; moments : "standard" or "geepack"; vcov : "robust" or "model"; the rest as in glm
+    groups="school/class" are classes in schools: schools are independent, corr="nested" has a correlation inside classes and one across
+    corr : the working correlation: "independence", "exchangeable", "ar1" (any spacing of times), "ar(m)", "stationary(m)" (m-dependent),
+        "nonstationary(m)", "unstructured", "nested", glimm.FixedCorr(matrix), glimm.CustomCorr(...)
+    moments : "standard" (as SAS and SPSS), "geepack" or "gee", how phi and the correlations are estimated
+    vcov : "robust" or "model"; the rest as in glm
     family : as in glm, and for a response of three or more levels "ordinal" (P(Y <= c) = h(threshold - x'b); corr "exchangeable" is one
         global odds ratio between occasions) and "multinomial" (corr "independence"); their fit is a `glimm.fit_levels.LevelsFit`
 
-    Raises GlimmError for anything in formula or data that cannot be used, or an estimated correlation outside its range.
+    An estimated correlation that is no correlation matrix for some cluster is drawn towards independence until its smallest eigenvalue
+    is 0.1, with a warning; the robust errors stay valid.
+    Raises GlimmError for anything in formula or data that cannot be used.
     Source: Liang and Zeger (1986), Biometrika 73, 13-22.
 
     >>> import glimm
@@ -188,29 +196,36 @@ def gee(
         raise GlimmError(f"vcov must be 'robust' or 'model' for a GEE, not {type(vcov).__name__}")
     if vcov not in ("robust", "model"):
         raise NotYetError(f"vcov={vcov!r} is not there for GEE yet: use 'robust' or 'model'")
-    if not isinstance(corr, str):
-        raise GlimmError(f"corr must be the name of a working correlation, such as 'exchangeable', not {type(corr).__name__}")
-    working(corr)  # an unknown name is refused before any data are read
-    if not isinstance(moments, str):
-        raise GlimmError(f"moments must be 'standard' or 'geepack', not {type(moments).__name__}")
-    if moments == "gee":
-        raise NotYetError("moments='gee' is not in this release: use 'standard' (the same for exchangeable) or 'geepack'")
-    if moments not in ("standard", "geepack"):
-        raise GlimmError(f"moments must be 'standard' or 'geepack', not {moments!r}")
     control = checked_control(control)
     spec = make_spec("gee", formula, family, link, weights, offset, exposure, missing, groups=groups, time=time)
     if spec.family.name in LEVELS:
-        check_levels(spec.family, corr, moments, weights is not None)
+        fit = _gee_of_levels(spec, data, corr, moments, vcov, control, keep(gee, given))
+        if vcov == "robust":
+            _warn_few(fit.record.design, tuple(fit.record.design.clusters), len(fit.record.vector))
+        return _announced(fit)
+    structure = working(corr)  # an unknown name is refused before any data are read
+    if not (isinstance(moments, str) and moments in RULES):
+        what = repr(moments) if isinstance(moments, str) else type(moments).__name__
+        raise GlimmError(f"moments must be 'standard', 'geepack' or 'gee', not {what}")
     design = build_design(spec, data)
     require_rows(design)
     name = next(iter(design.clusters))
-    if spec.family.name in LEVELS:
-        if vcov == "robust":
-            _warn_few(design, (name,), n_parameters(design, spec.family))
-        return _announced(LevelsFit(replace(fit_levels(design, spec.family, name, corr, control), call=keep(gee, given)), vcov))
+    if design.clusters[name].inner is not None and "nested" not in structure.name:
+        raise GlimmError(f"groups={groups!r} are clusters in clusters, for corr='nested': name the outer one only, groups={name!r}")
     if vcov == "robust":
         _warn_few(design, (name,))
-    return _announced(GeeFit(replace(fit_gee(design, spec.family, name, corr, moments, control), call=keep(gee, given)), vcov))
+    return _announced(GeeFit(replace(fit_gee(design, spec.family, name, structure, moments, control), call=keep(gee, given)), vcov))
+
+
+def _gee_of_levels(spec: Spec, data: Any, corr: Any, moments: Any, vcov: str, control: Control, call: Call) -> LevelsFit:
+    """A GEE of a response with levels."""
+    check_levels(spec.family, corr, moments, spec.weights is not None)
+    design = build_design(spec, data)
+    require_rows(design)
+    name, clusters = next(iter(design.clusters.items()))
+    if clusters.inner is not None:
+        raise GlimmError(f"groups={spec.groups!r} are clusters in clusters: family {spec.family.name!r} takes one column, groups={name!r}")
+    return LevelsFit(replace(fit_levels(design, spec.family, name, corr, control), call=call), vcov)
 
 
 def compare(*fits: Fit, effect: Any = None, contrast: str = "difference", values: Any = None) -> Comparison:

@@ -48,11 +48,12 @@ class Reached:
     settled: bool
 
 
-def check_levels(family: Family, corr: str, moments: str, weighted: bool) -> None:
+def check_levels(family: Family, corr: Any, moments: Any, weighted: bool) -> None:
     """Raises GlimmError for arguments of the door that have no meaning for a response with levels."""
-    if corr not in CORRELATIONS:
+    if not isinstance(corr, str) or corr not in CORRELATIONS:
+        given = repr(corr) if isinstance(corr, str) else type(corr).__name__
         raise GlimmError(
-            f"corr={corr!r} is a correlation of numbers, which levels have not: family {family.name!r} takes corr='independence'"
+            f"corr={given} is a correlation of numbers, which levels have not: family {family.name!r} takes corr='independence'"
             + (" or 'exchangeable' (one global odds ratio for all pairs of occasions)" if family.support == "ordered" else "")
         )
     if corr in ASSOCIATED and family.support != "ordered":
@@ -62,7 +63,7 @@ def check_levels(family: Family, corr: str, moments: str, weighted: bool) -> Non
         )
     if corr in ASSOCIATED and weighted:
         raise NotYetError(f"weights with corr={corr!r} are not there for family {family.name!r}: use corr='independence'")
-    if moments != "standard":
+    if not (isinstance(moments, str) and moments == "standard"):
         raise GlimmError(f"moments={moments!r} has no meaning for family {family.name!r}, whose association is an odds ratio: leave it out")
 
 
@@ -103,11 +104,6 @@ def fit_levels(design: Design, family: Family, groups: str, corr: str, control: 
         solution=_solution(design, reached, [names[j] for j in endless], corr),
         version=VERSION,
     )
-
-
-def n_parameters(design: Design, family: Family) -> int:
-    """Thresholds and coefficients of all levels."""
-    return layout_of(design, family.support == "ordered").size
 
 
 def pieces(record: LevelsRecord, clusters: Clusters, curvatures: bool = False) -> Iterator[tuple[Floats | None, Floats]]:
