@@ -406,6 +406,9 @@ def test_too_few_iterations(koch):
         ({"data": {"y": [1, 1, 1, 1], "trt": [0, 1, 1, 0], "id": [1, 1, 2, 2]}}, "'y' is 1 in all rows"),
         ({"formula": "y / day ~ trt"}, "'y / day' has trials, and family 'ordinal' needs one row per response"),
         ({"corr": "ar1"}, "corr='ar1' is a correlation of numbers, which levels have not"),
+        ({"corr": glimm.FixedCorr(np.eye(4))}, "corr=FixedCorr is a correlation of numbers"),
+        ({"corr": 3}, "corr=int is a correlation of numbers"),
+        ({"groups": "trt/id"}, "groups='trt/id' are clusters in clusters"),
         ({"moments": "geepack"}, "moments='geepack' has no meaning for family 'ordinal'"),
         ({"link": "log"}, "link 'log' does not go with family 'ordinal'"),
         ({"family": "multinomial"}, "corr='exchangeable' is not there for family 'multinomial'"),
@@ -420,6 +423,21 @@ def test_refused(koch, change, said):
     given = {"formula": "y ~ trt", "data": koch, "groups": "id", "family": "ordinal", **change}
     with pytest.raises(glimm.GlimmError, match=said):
         glimm.gee(given.pop("formula"), given.pop("data"), **given)
+
+
+def test_an_association_that_is_not_possible():
+    """Pairs of opposite levels ask for a negative association that eight rows of one cluster cannot have."""
+    y = [1, 3, 3, 1, 2, 3, 3, 2, 1, 2, 2, 2] * 8 + [1, 2, 3, 1, 2, 3, 1, 3]
+    data = pd.DataFrame({"y": y, "id": [*np.repeat(np.arange(48), 2), *[48] * 8]})
+    with pytest.raises(glimm.GlimmError, match=r"have a log odds ratio beyond -\d.*; use corr='independence'"):
+        ordinal(data, "y ~ 1")
+    assert ordinal(data, "y ~ 1", corr="independence").converged
+
+
+def test_names_of_the_association(koch):
+    a, b = ordinal(koch, corr="odds_ratio"), ordinal(koch)
+    np.testing.assert_array_equal(a.params, b.params)
+    assert (a.record.corr, b.record.corr) == ("odds_ratio", "exchangeable")
 
 
 def test_a_cluster_too_large_for_an_association(koch):
