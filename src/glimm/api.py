@@ -16,9 +16,12 @@ import numpy as np
 from .arguments import checked_control, checked_points, clusters_of, make_spec, mixed_clusters_of, refuse_later
 from .covariance.choose import working
 from .covariance.moments import RULES
+from .covariance.odds_ratios import OddsRatios, odds_ratios
+from .design.beside import BesideColumns
 from .design.build import build_design
 from .design.records import Design
 from .errors import GlimmError, GlimmWarning, NotYetError
+from .estimators.association import fit_association
 from .estimators.control import Control
 from .estimators.gee import fit_gee
 from .estimators.glm import fit_glm, require_rows
@@ -190,7 +193,7 @@ def gee(
         raise GlimmError(f"vcov must be 'robust' or 'model' for a GEE, not {type(vcov).__name__}")
     if vcov not in ("robust", "model"):
         raise NotYetError(f"vcov={vcov!r} is not there for GEE yet: use 'robust' or 'model'")
-    structure = working(corr)  # an unknown name is refused before any data are read
+    structure = odds_ratios(corr) or working(corr)  # an unknown name is refused before any data are read
     if not (isinstance(moments, str) and moments in RULES):
         what = repr(moments) if isinstance(moments, str) else type(moments).__name__
         raise GlimmError(f"moments must be 'standard', 'geepack' or 'gee', not {what}")
@@ -203,7 +206,11 @@ def gee(
         raise GlimmError(f"groups={groups!r} are clusters in clusters, for corr='nested': name the outer one only, groups={name!r}")
     if vcov == "robust":
         _warn_few(design, (name,))
-    return _announced(GeeFit(replace(fit_gee(design, spec.family, name, structure, moments, control), call=keep(gee, given)), vcov))
+    if isinstance(structure, OddsRatios):
+        record = fit_association(design, spec.family, name, structure, control, BesideColumns(data, design.rows))
+    else:
+        record = fit_gee(design, spec.family, name, structure, moments, control)
+    return _announced(GeeFit(replace(record, call=keep(gee, given)), vcov))
 
 
 def compare(*fits: Fit, effect: Any = None, contrast: str = "difference", values: Any = None) -> Comparison:
