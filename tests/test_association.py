@@ -75,6 +75,11 @@ def test_respiratory_as_sas_publishes_it(respiratory):
     np.testing.assert_allclose(fit.bse, [0.4513, 0.3406, 0.3486, 0.4362, 0.0125, 0.3404], atol=5.1e-5)
     np.testing.assert_allclose(fit.corr_params, [1.6109, 1.0771, 1.5875, 2.1224, 1.8818, 2.1046], atol=5e-5)
     np.testing.assert_allclose(fit.parts["association"].bse, [0.4892, 0.4834, 0.4735, 0.5022, 0.4686, 0.4949], atol=5.1e-5)
+    y, mu = fit.record.design.y, fit.fittedvalues.to_numpy()
+    quasi = np.sum(y * np.log(mu) + (1 - y) * np.log1p(-mu))
+    part = fit.record.design.mean
+    x = part.matrix.dense()
+    assert -2 * quasi + 2 * np.trace((x * (mu * (1 - mu))[:, None]).T @ x @ fit.cov_params()) == pytest.approx(511.86, abs=0.005)  # QIC
     exact = [-0.926610924, 1.261080517, 0.6287288614, 0.1024342695, -0.01615044491, 1.897987349]
     np.testing.assert_allclose(fit.params, exact, rtol=2e-9)
     np.testing.assert_allclose(fit.bse, [0.4512926701, 0.3406458796, 0.3485677573, 0.4362463435, 0.0125376279, 0.3404051921], rtol=1e-9)

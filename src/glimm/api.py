@@ -173,7 +173,8 @@ def gee(
     groups : column name or array (n,) of clusters, in any order of rows; time : occasions inside a cluster (default: row order)
     groups="school/class" are classes in schools: schools are independent, corr="nested" has a correlation inside classes and one across
     corr : the working correlation: "independence", "exchangeable", "ar1" (any spacing of times), "ar(m)", "stationary(m)" (m-dependent),
-        "nonstationary(m)", "unstructured", "nested", glimm.FixedCorr(matrix), glimm.CustomCorr(...)
+        "nonstationary(m)", "unstructured", "nested", glimm.FixedCorr(matrix), glimm.CustomCorr(...); of 0/1 responses also
+        odds ratios, "odds_ratio", "odds_ratio(pairs)", "odds_ratio(nested)", glimm.OddsRatio({name: function}): parts["association"]
     moments : "standard" (as SAS and SPSS), "geepack" or "gee", how phi and the correlations are estimated
     vcov : "robust" or "model"; the rest as in glm
 

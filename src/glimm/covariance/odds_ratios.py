@@ -222,7 +222,7 @@ def odds_ratios(corr: Any) -> OddsRatios | None:
     """The structure of odds ratios that `corr=` names, None where it is another working correlation."""
     if isinstance(corr, OddsRatio):
         return corr
-    if not isinstance(corr, str) or not corr.replace(" ", "").lower().startswith(("odds_ratio", "alr", "logor")):
+    if not isinstance(corr, str) or not corr.strip().startswith("odds_ratio"):
         return None
     plain = corr.replace(" ", "")
     if plain in ODDS_RATIOS:
