@@ -38,6 +38,18 @@ struct Association {
   Index pattern(Index pair) const { return pairs.code ? pairs.code[pair] : 0; }
 };
 
+// Cholesky in place of the lower triangle, for larger matrices than dense.hpp has in mind.
+bool factorised(double* r, Index m) {
+  for (Index i = 0; i < m; ++i) {
+    double* ri = r + i * m;
+    for (Index j = 0; j < i; ++j) ri[j] = (ri[j] - wide_dot(ri, r + j * m, j)) / r[j * m + j];
+    const double pivot = ri[i] - wide_dot(ri, ri, i);
+    if (!(pivot > 0.0)) return false;
+    ri[i] = std::sqrt(pivot);
+  }
+  return true;
+}
+
 struct Scratch : WeightedRows {
   Vec root;   // 1 / sd of each row, 0 for a mean of exactly 0 or 1
   Vec r, reach;  // reach: q x m weights of the rows' D in A_ab
@@ -117,7 +129,6 @@ AssociationPass association_pass(const Rows& rows, const Stage& stage, const dou
       if (pearson) std::copy(s.e.begin(), s.e.begin() + run, pearson + r0);
       for (Index j = begin; j < end; ++j) {
         const Index at = starts[j] - r0, m = starts[j + 1] - starts[j];
-        const int ld = static_cast<int>(m);
         const double *mu = &s.mu[at], *root = &s.root[at], *y = &s.y[at];
         const Index* occasion = pairs.occasion ? pairs.occasion + starts[j] : nullptr;
         s.r.assign(static_cast<size_t>(m) * m, 0.0);
@@ -165,7 +176,7 @@ AssociationPass association_pass(const Rows& rows, const Stage& stage, const dou
 
         std::fill(u.begin(), u.end(), 0.0);
         std::fill(h.begin(), h.end(), 0.0);
-        if (!cholesky(s.r.data(), ld, ld)) {
+        if (!factorised(s.r.data(), m)) {
           if (out.indefinite < 0) out.indefinite = j;
           out.quadratic = out.log_det = NAN;
           std::fill(u.begin(), u.end(), NAN);

@@ -407,6 +407,7 @@ def test_too_few_iterations(koch):
         ({"formula": "y / day ~ trt"}, "'y / day' has trials, and family 'ordinal' needs one row per response"),
         ({"corr": "ar1"}, "corr='ar1' is a correlation of numbers, which levels have not"),
         ({"corr": glimm.FixedCorr(np.eye(4))}, "corr=FixedCorr is a correlation of numbers"),
+        ({"corr": "odds_ratio(pairs)"}, "family 'ordinal' has one odds ratio for all pairs of occasions"),
         ({"corr": 3}, "corr=int is a correlation of numbers"),
         ({"groups": "trt/id"}, "groups='trt/id' are clusters in clusters"),
         ({"moments": "geepack"}, "moments='geepack' has no meaning for family 'ordinal'"),

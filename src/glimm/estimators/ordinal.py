@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..covariance.odds_ratios import OddsRatio
 from ..data.columns import level_name
 from ..design.records import Clusters, Design
 from ..errors import GlimmError, NotYetError
@@ -50,6 +51,10 @@ class Reached:
 
 def check_levels(family: Family, corr: Any, moments: Any, weighted: bool) -> None:
     """Raises GlimmError for arguments of the door that have no meaning for a response with levels."""
+    if isinstance(corr, OddsRatio) or (isinstance(corr, str) and corr.startswith("odds_ratio(")):
+        raise NotYetError(
+            f"family {family.name!r} has one odds ratio for all pairs of occasions, or none: corr='odds_ratio' or 'independence'"
+        )
     if not isinstance(corr, str) or corr not in CORRELATIONS:
         given = repr(corr) if isinstance(corr, str) else type(corr).__name__
         raise GlimmError(
