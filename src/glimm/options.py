@@ -221,9 +221,12 @@ def _add_clustered(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--groups", metavar="COLUMN", help="the clusters")
     parser.add_argument("--time", metavar="COLUMN", help="occasions inside a cluster, for the GEE")
     parser.add_argument(
-        "--corr", metavar="NAME", help="the GEE's working correlation: independence, exchangeable (default), ar1; or odds_ratio"
+        "--corr",
+        metavar="NAME",
+        help="the GEE's working correlation: independence, exchangeable (default), ar1, 'ar(2)', 'stationary(2)', 'nonstationary(2)', "
+        "unstructured, nested (with --groups school/class), odds_ratio",
     )
-    parser.add_argument("--moments", metavar="NAME", help="the GEE's moment rule: standard (default), geepack")
+    parser.add_argument("--moments", metavar="NAME", help="the GEE's moment rule: standard (default), geepack, gee")
 
 
 def _add_effect(parser: argparse.ArgumentParser) -> None:
