@@ -6,7 +6,7 @@ glm: rows independent. glmm: conditional on the cluster. gee: average over the p
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -25,6 +25,7 @@ from .estimators.glmm import fit_glmm
 from .estimators.lmm import fit_lmm
 from .fit import Fit, GeeFit, GlmFit, GlmmFit
 from .inference.covariance import check_robust, mixed_clusters
+from .inference.small_sample import asked_of, check_few
 from .output.reproduce import keep
 
 if TYPE_CHECKING:
@@ -167,7 +168,11 @@ def gee(
     """Fit by generalised estimating equations: coefficients are averages over the population, with robust standard errors.
 
     groups : column name or array (n,) of clusters, in any order of rows; time : occasions inside a cluster (default: row order)
-    corr : "independence", "exchangeable" or "ar1"; moments : "standard" or "geepack"; vcov : "robust" or "model"; the rest as in glm
+    corr : "independence", "exchangeable" or "ar1"; moments : "standard" or "geepack"; the rest as in glm
+    vcov : "robust" (sandwich), "model" (trusts corr), or for few clusters "mancl_derouen", "kauermann_carroll", "fay_graubard", "morel"
+        (Morel-Bokossa-Neerchal), "df" (K / (K - p)), "jackknife" (one step), "full_jackknife" (refits), with a t reference of K - p degrees of
+        freedom for K clusters and p coefficients; {"type": "fay_graubard", "df": "fay_graubard"} names another: "normal" (default of the
+        first two), "k_minus_p", "pan_wall", "fay_graubard"
 
     Raises GlimmError for anything in formula or data that cannot be used, or an estimated correlation outside its range.
     Source: Liang and Zeger (1986), Biometrika 73, 13-22.
@@ -179,10 +184,7 @@ def gee(
     """
     given = dict(locals())
     refuse_later("gee", dropout=dropout)
-    if not isinstance(vcov, str | Mapping):
-        raise GlimmError(f"vcov must be 'robust' or 'model' for a GEE, not {type(vcov).__name__}")
-    if vcov not in ("robust", "model"):
-        raise NotYetError(f"vcov={vcov!r} is not there for GEE yet: use 'robust' or 'model'")
+    asked = asked_of(vcov)
     if not isinstance(corr, str):
         raise GlimmError(f"corr must be the name of a working correlation, such as 'exchangeable', not {type(corr).__name__}")
     working(corr)  # an unknown name is refused before any data are read
@@ -197,9 +199,13 @@ def gee(
     design = build_design(spec, data)
     require_rows(design)
     name = next(iter(design.clusters))
-    if vcov == "robust":
+    check_few(design, asked)
+    if asked.kind != "model":
         _warn_few(design, (name,))
-    return _announced(GeeFit(replace(fit_gee(design, spec.family, name, corr, moments, control), call=keep(gee, given)), vcov))
+    fit = _announced(GeeFit(replace(fit_gee(design, spec.family, name, corr, moments, control), call=keep(gee, given)), vcov))
+    if asked.kind not in ("robust", "model"):
+        _ = fit.inference  # what stands in the way of a correction is said here, not when it is asked for
+    return fit
 
 
 def compare(*fits: Fit, effect: Any = None, contrast: str = "difference", values: Any = None) -> Comparison:

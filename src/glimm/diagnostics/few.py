@@ -12,6 +12,7 @@ import numpy as np
 
 from ..estimators import gee as gee_estimator
 from ..estimators.glm import row_terms
+from ..inference.small_sample import FEW, REMEDY
 from ..kernels import positive_definite
 from ..kernels.matrix import Floats
 from ..records import GeeRecord, GlmRecord
@@ -20,7 +21,6 @@ from .findings import Finding
 from .sight import MOST_CELLS, Sight
 from .simpler import ticked
 
-ROBUST = 40
 EFFECTIVE = 8.0
 
 
@@ -33,7 +33,9 @@ def few(sight: Sight) -> Iterator[Finding]:
     count, p = len(fewest.levels), sight.record.design.mean.matrix.p
     evidence: dict[str, object] = {"clusters": count, "coefficients": p}
     said, effective = f"{fewest.name} has {count} clusters for {counted(p, 'coefficient')}", float(count)
-    if count >= ROBUST:
+    if sight.kind not in ("robust", "clustered") and count > p:
+        return
+    if count >= FEW:
         found = weighty(sight)
         if found is None:
             return
@@ -42,12 +44,14 @@ def few(sight: Sight) -> Iterator[Finding]:
         evidence |= more
     if count <= p:
         consequence = "With as many coefficients as clusters these errors are zero in some direction."
-    elif count < ROBUST:
-        consequence = f"With fewer than {ROBUST} clusters robust standard errors are too small, and p-values with them."
+    elif count < FEW:
+        consequence = f"With fewer than {FEW} clusters robust standard errors are too small, and p-values with them."
     else:
         consequence = "Where so few clusters count, robust standard errors are too small, and p-values with them."
     if sight.terms:
         instead = "Use the errors of the model, vcov='model'."
+    elif isinstance(sight.record, GeeRecord) and count > p:
+        instead = f"Use standard errors that allow for few clusters: glimm.gee(..., {REMEDY})."
     else:
         term = f"(1 | {ticked(fewest.name)})"
         instead = (

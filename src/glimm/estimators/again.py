@@ -14,14 +14,13 @@ from .glmm import fit_glmm
 from .lmm import fit_lmm
 
 
-def fit_again(record: Record, design: Design, control: Control) -> Record:
+def fit_again(record: Record, design: Design) -> Record:
     """The same model of another design, by the door's own search."""
-    if isinstance(record, MixedRecord):
-        return fit_lmm(design, record.family, record.reml, control) if record.linear else _glmm(record, design, control)
-    return fit_plain(record, design, control)
-
-
-def _glmm(record: MixedRecord, design: Design, control: Control) -> MixedRecord:
+    control = Control()
+    if not isinstance(record, MixedRecord):
+        return fit_plain(record, design, control)
+    if record.linear:
+        return fit_lmm(design, record.family, record.reml, control)
     return fit_glmm(design, record.family, record.points, control, record)
 
 

@@ -107,8 +107,8 @@ class FayGraubard:
         for block in blocks(self.record):
             u = fay_graubard_block(self.record, block).score
             meat += u.T @ u
-        largest = min(int(self.record.design.clusters[next(iter(self.record.design.clusters))].starts.size) - 1, max(1, CELLS // (p * p)))
-        rows = max(1, CELLS // (largest * p))
+        clusters = next(iter(self.record.design.clusters.values()))
+        rows = max(1, CELLS // (min(len(clusters.levels), max(1, CELLS // (p * p))) * p))
         found = [self._some(contrasts[a : a + rows], meat) for a in range(0, len(contrasts), rows)]
         return np.concatenate([np.zeros(0), *found])
 

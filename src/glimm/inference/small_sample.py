@@ -19,13 +19,13 @@ from ..design.clusters import row_codes
 from ..design.coordinates import to_named, to_working
 from ..design.records import Clusters, Design
 from ..design.take import take_rows
-from ..errors import GlimmError, GlimmWarning
+from ..errors import GlimmError, GlimmWarning, suggest
 from ..estimators import gee as gee_estimator
 from ..estimators.again import fit_near, trouble
 from ..kernels.matrix import Floats
 from ..progress import Progress
 from ..records import GeeRecord
-from ..text import counted, figures, listed, suggest
+from ..text import counted, figures, listed
 from .degrees_of_freedom import ALONE, Degrees, FayGraubard, PanWall, blocks, fay_graubard_block, spectrum
 
 KINDS: Final = {
