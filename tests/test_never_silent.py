@@ -94,7 +94,11 @@ ALLOWED = {
     ("estimators/again.py", "fit_near", "except GlimmError"): "the fit from the beginning raises it again",
     ("inference/degrees_of_freedom.py", "of", "errstate"): "no degrees of freedom where there is no error: NaN",
     ("inference/degrees_of_freedom.py", "_some", "errstate"): "the same",
-    ("inference/small_sample.py", "refits", "except (GlimmError, np.linalg.LinAlgError)"): "a cluster without which there is no fit is named",
+    (
+        "inference/small_sample.py",
+        "refits",
+        "except (GlimmError, np.linalg.LinAlgError)",
+    ): "a cluster without which there is no fit is named",
     ("inference/simulate.py", "drawn", "except ValueError"): SAYS,
     ("inference/simulate.py", "generator", "except (TypeError, ValueError)"): SAYS,
     ("interop/marginaleffects.py", "adapter", "except ImportError"): SAYS,

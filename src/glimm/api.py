@@ -170,9 +170,9 @@ def gee(
     groups : column name or array (n,) of clusters, in any order of rows; time : occasions inside a cluster (default: row order)
     corr : "independence", "exchangeable" or "ar1"; moments : "standard" or "geepack"; the rest as in glm
     vcov : "robust" (sandwich), "model" (trusts corr), or for few clusters "mancl_derouen", "kauermann_carroll", "fay_graubard", "morel"
-        (Morel-Bokossa-Neerchal), "df" (K / (K - p)), "jackknife" (one step), "full_jackknife" (refits), with a t reference of K - p degrees of
-        freedom for K clusters and p coefficients; {"type": "fay_graubard", "df": "fay_graubard"} names another: "normal" (default of the
-        first two), "k_minus_p", "pan_wall", "fay_graubard"
+        (Morel-Bokossa-Neerchal), "df" (K / (K - p)), "jackknife" (one step), "full_jackknife" (refits), with a t reference of K - p
+        degrees of freedom for K clusters and p coefficients; {"type": "fay_graubard", "df": "fay_graubard"} names another: "normal"
+        (default of the first two), "k_minus_p", "pan_wall", "fay_graubard"
 
     Raises GlimmError for anything in formula or data that cannot be used, or an estimated correlation outside its range.
     Source: Liang and Zeger (1986), Biometrika 73, 13-22.

@@ -53,7 +53,7 @@ def covariances(y, X, group, wave, family, structure):
         fg[k] = (1 - np.minimum(BOUND, np.diag(H[k] @ M))) ** -0.5 * U[k]
     B = U.T @ U
     robust = M @ B @ M
-    factor, delta = (N - 1) / (N - p) * K / (K - 1), p / (K - p) if K > 3 * p else 0.5
+    factor, delta = (N - 1) / (N - p) * K / (K - 1), p / (K - p) if 3 * p < K else 0.5
     steps = np.array([np.linalg.solve(np.linalg.inv(M) - H[k], U[k]) for k in range(K)])
     out = {
         "robust": robust,

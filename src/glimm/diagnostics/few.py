@@ -31,10 +31,10 @@ def few(sight: Sight) -> Iterator[Finding]:
     assert sight.clusters is not None
     fewest = min(sight.record.design.clusters.values(), key=lambda c: len(c.levels), default=sight.clusters)
     count, p = len(fewest.levels), sight.record.design.mean.matrix.p
-    evidence: dict[str, object] = {"clusters": count, "coefficients": p}
-    said, effective = f"{fewest.name} has {count} clusters for {counted(p, 'coefficient')}", float(count)
     if sight.kind not in ("robust", "clustered") and count > p:
         return
+    evidence: dict[str, object] = {"clusters": count, "coefficients": p}
+    said, effective = f"{fewest.name} has {count} clusters for {counted(p, 'coefficient')}", float(count)
     if count >= FEW:
         found = weighty(sight)
         if found is None:
@@ -51,7 +51,8 @@ def few(sight: Sight) -> Iterator[Finding]:
     if sight.terms:
         instead = "Use the errors of the model, vcov='model'."
     elif isinstance(sight.record, GeeRecord) and count > p:
-        instead = f"Use standard errors that allow for few clusters: glimm.gee(..., {REMEDY})."
+        corrected = REMEDY if count < FEW else 'vcov={"type": "fay_graubard", "df": "fay_graubard"}'
+        instead = f"Use standard errors that allow for few clusters: glimm.gee(..., {corrected})."
     else:
         term = f"(1 | {ticked(fewest.name)})"
         instead = (

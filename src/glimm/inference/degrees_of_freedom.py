@@ -1,8 +1,8 @@
 """Degrees of freedom of a contrast c'b of a GEE, for t references.
 
 Pan-Wall: nu = 2 (sum z)^2 / [K / (K - 1) sum (z_i - mean z)^2], z_i = (c'M U_i)^2.
-Fay-Graubard: nu = (tr W)^2 / tr W^2, W_il = sum_k a_ik'Psi_k a_lk, a_ik = [i = k] g_i - b_i, b_i = M H_i g_i, g_i = h_i o Mc: with q_i = Psi_i g_i
-W is diag(q_i'g_i) - Q B' - B Q' + B (sum Psi) B', so that neither n_i x n_i nor K x K matrices are made.
+Fay-Graubard: nu = (tr W)^2 / tr W^2, W_il = sum_k a_ik'Psi_k a_lk, a_ik = [i = k] g_i - b_i, b_i = M H_i g_i, g_i = h_i o Mc: with
+q_i = Psi_i g_i, W is diag(q_i'g_i) - Q B' - B Q' + B (sum Psi) B', so that neither n_i x n_i nor K x K matrices are made.
 Source: Pan and Wall (2002), Stat. Med. 21, 1429-1441; Fay and Graubard (2001), Biometrics 57, 1198-1206 (Psi tilde).
 """
 
@@ -42,6 +42,11 @@ def blocks(record: GeeRecord) -> Iterator[Block]:
         for a in range(0, len(score), most):
             yield Block(first + a, curvature[a : a + most], score[a : a + most])
         first += len(score)
+
+
+def half(record: GeeRecord) -> Floats:
+    """(p, p) C with M = C C'."""
+    return np.asarray(np.linalg.cholesky(record.bread), dtype=np.float64)
 
 
 def spectrum(curvature: Floats, root: Floats) -> tuple[Floats, Floats]:
@@ -115,7 +120,7 @@ class FayGraubard:
     def _some(self, contrasts: Floats, meat: Floats) -> Floats:
         """Sums over clusters from which tr W and tr W^2 follow."""
         record, (r, p) = self.record, contrasts.shape
-        root = np.linalg.cholesky(record.bread)
+        root = half(record)
         along, moved = contrasts @ root, contrasts @ record.bread @ to_named(record.design.mean).T
         weights, diagonal, shifts, squares, crossed, shifted = (np.zeros(r) for _ in range(6))
         gram = np.zeros((r, 2 * p, 2 * p))
@@ -143,7 +148,7 @@ class FayGraubard:
         trace = diagonal + weights * shifts
         square = squares + 2.0 * (crossed + weights * shifted) + np.einsum("rab,rba->r", low_rank, low_rank)
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.maximum(1.0, trace**2 / square)
+            return np.asarray(np.maximum(1.0, trace**2 / square))
 
 
 Degrees = PanWall | FayGraubard

@@ -1,7 +1,7 @@
 """Covariances of a GEE for few clusters: M (sum U*U*') M with scores U* that allow for each cluster's own leverage.
 
 M = C C', A_i = C'H_i C (p x p, its trace the leverage of cluster i). Mancl-DeRouen: M U* = C (I - A_i)^-1 C'U_i; Kauermann-Carroll:
-(I - A_i)^-1/2. Fay-Graubard: diag{(1 - min(.75, (H_i M)_jj))^-1/2} U_i. Morel-Bokossa-Neerchal: k M B M + delta max(1, tr(M B) / (p phi)) phi M.
+(I - A_i)^-1/2. Fay-Graubard: diag{(1 - min(.75, (H_i M)_jj))^-1/2} U_i. Morel-Bokossa-Neerchal: k M B M + delta max(phi, tr(M B) / p) M.
 Jackknife: (K - p) / K sum (b_(-i) - b)(b_(-i) - b)', by one step it is that multiple of Mancl-DeRouen.
 Source: Mancl and DeRouen (2001), Biometrics 57, 126-134; Kauermann and Carroll (2001), J. Am. Stat. Assoc. 96, 1387-1396; Fay and Graubard
 (2001), Biometrics 57, 1198-1206; Morel, Bokossa and Neerchal (2003), Biom. J. 45, 395-409; Paik (1988), Commun. Stat. Simul. 17, 1157-1171.
@@ -26,7 +26,7 @@ from ..kernels.matrix import Floats
 from ..progress import Progress
 from ..records import GeeRecord
 from ..text import counted, figures, listed
-from .degrees_of_freedom import ALONE, Degrees, FayGraubard, PanWall, blocks, fay_graubard_block, spectrum
+from .degrees_of_freedom import ALONE, Degrees, FayGraubard, PanWall, blocks, fay_graubard_block, half, spectrum
 
 KINDS: Final = {
     "robust": "robust (sandwich)",
@@ -54,7 +54,7 @@ class Asked(NamedTuple):
 
 
 class Errors(NamedTuple):
-    """work : (p, p) covariance of the working coefficients; df : K - p, or None for the normal; degrees : of each contrast, where they differ."""
+    """work : (p, p), of the working coefficients; df : K - p, None for the normal; degrees : of each contrast, where they differ."""
 
     work: Floats
     label: str
@@ -79,7 +79,9 @@ def asked_of(vcov: Any) -> Asked:
         if "cluster" in vcov:
             raise GlimmError("vcov: the clusters of a GEE are its groups=: use vcov='robust', or a correction such as vcov='mancl_derouen'")
         if "type" not in vcov or not set(vcov) <= {"type", "df"}:
-            raise GlimmError(f"vcov: a mapping has a 'type' and may have a 'df', {{'type': 'mancl_derouen', 'df': 'pan_wall'}}, not {dict(vcov)!r}")
+            raise GlimmError(
+                f"vcov: a mapping has a 'type' and may have a 'df', {{'type': 'mancl_derouen', 'df': 'pan_wall'}}, not {dict(vcov)!r}"
+            )
         kind, df = vcov["type"], vcov.get("df")
     else:
         kind, df = vcov, None
@@ -101,11 +103,15 @@ def check_few(design: Design, asked: Asked) -> None:
     said = f"{counted(k, 'cluster')} of {clusters.name} and {counted(p, 'coefficient')}"
     instead = "use vcov='model', which sums over rows, or fewer predictors"
     if k <= p and asked.df != "normal":
-        raise GlimmError(f"vcov={asked.kind!r}: a t reference has clusters - coefficients degrees of freedom, and there are {said}: {instead}")
+        raise GlimmError(
+            f"vcov={asked.kind!r}: a t reference has clusters - coefficients degrees of freedom, and there are {said}: {instead}"
+        )
     if k <= p and asked.kind in ("df", "jackknife", "full_jackknife"):
         raise GlimmError(f"vcov={asked.kind!r}: its factor has clusters - coefficients in it, and there are {said}: {instead}")
     if asked.kind == "morel" and design.n <= p:
-        raise GlimmError(f"vcov='morel': its factor has rows - coefficients in it, and there are {design.n} rows and {p} coefficients: {instead}")
+        raise GlimmError(
+            f"vcov='morel': its factor has rows - coefficients in it, and there are {design.n} rows and {p} coefficients: {instead}"
+        )
 
 
 def errors_of(record: GeeRecord, vcov: Any) -> Errors:
@@ -158,7 +164,7 @@ def deletions(record: GeeRecord, power: float) -> tuple[Floats, tuple[int, ...],
 
     Also the clusters with an eigenvalue of 1, whose direction is left out, and tr A_i (K,).
     """
-    root = np.linalg.cholesky(record.bread)
+    root = half(record)
     steps, alone, leverage = [], [], []
     for block in blocks(record):
         values, vectors = spectrum(block.curvature, root)
@@ -240,8 +246,7 @@ def _notes(clusters: Clusters, asked: Asked, found: Found) -> tuple[str, ...]:
     if found.leverage is not None and float(found.leverage.max(initial=0.0)) > LEVERAGE:
         heavy, p = np.flatnonzero(found.leverage > LEVERAGE), len(found.work)
         first = int(np.argmax(found.leverage))
+        said = f"{_named(clusters, (first,))} has leverage {figures(float(found.leverage[first]), 2)} of {p} in all"
         more = f", and {len(heavy) - 1} more above {LEVERAGE:g}" if len(heavy) > 1 else ""
-        notes.append(
-            f"{_named(clusters, (first,))} has leverage {figures(float(found.leverage[first]), 2)} of {p} in all{more}: corrections differ there"
-        )
+        notes.append(f"{said}{more}: corrections differ there")
     return tuple(notes)

@@ -91,7 +91,9 @@ def slope(record: Record, inference: Inference, variable: str, wish: Wish) -> Co
     count = groups.cells.count
     first = {"variable": [variable] * count, "contrast": [f"d mean / d {variable}"] * count, "target": [wish.target] * count}
     rest = {
-        **tested(found.values[0], errors_of(found)[0], None if found.draws is None else found.draws[:, 0], df_of(found, inference), wish.level),
+        **tested(
+            found.values[0], errors_of(found)[0], None if found.draws is None else found.draws[:, 0], df_of(found, inference), wish.level
+        ),
         "rows": groups.cells.rows,
     }
     return {**first, **renamed(groups.columns(range(count)), {*first, *rest}), **rest}

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..design.records import Clusters, Design
+from ..design.records import Clusters
 from ..design.replay import Population
 from ..design.take import take_rows
 from ..errors import GlimmError, GlimmWarning

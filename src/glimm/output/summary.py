@@ -148,7 +148,7 @@ def coefficients(inference: Inference, level: float = 0.95) -> Table | Paragraph
         Column("estimate", shown(inference.params), "number"),
         Column("std. error", shown(bse), "number"),
         Column("z" if inference.df is None else "t", tuple(number(float(s), 2) for s in statistic), "number"),
-        *([] if inference.degrees is None else [Column("df", tuple(number(float(v), 1) for v in np.atleast_1d(inference.df)), "number")]),
+        *([Column("df", tuple(number(float(v), 1) for v in inference.df), "number")] if isinstance(inference.df, np.ndarray) else []),
         Column("p", tuple(p_value(float(p)) for p in p_values(statistic, inference.df)), "right"),
         Column(f"{100.0 * level:g} % interval", tuple(map(interval_cell, shown(low), shown(high))), "interval"),
     )
