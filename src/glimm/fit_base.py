@@ -175,7 +175,7 @@ class Fit(Bridges, Checks, Outside):
         return tables.by_row(self.record, criteria.residuals(self.record, kind), f"resid_{kind}")
 
     def tidy(self, *, level: float = 0.95) -> Any:
-        """One row per term: term, estimate, std_error, statistic, p_value, conf_low, conf_high."""
+        """One row per term: term, estimate, std_error, statistic, p_value, conf_low, conf_high; df where each has its own (GEE)."""
         return tables.deliver(self.record, tables.tidy(self.inference, level))
 
     def glance(self) -> Any:
