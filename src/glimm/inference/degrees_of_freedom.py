@@ -16,6 +16,7 @@ import numpy as np
 
 from ..design.coordinates import from_named, to_named
 from ..estimators import gee as gee_estimator
+from ..kernels import positive_definite
 from ..kernels.matrix import Floats
 from ..records import GeeRecord
 
@@ -106,7 +107,7 @@ class FayGraubard:
     def of(self, contrasts: Floats) -> Floats:
         """(r,) of contrasts (r, p) of the working coefficients."""
         p = self.record.design.mean.matrix.p
-        if not np.isfinite(self.record.bread).all():
+        if not positive_definite(self.record.bread):
             return np.full(len(contrasts), np.nan)
         meat = np.zeros((p, p))
         for block in blocks(self.record):

@@ -22,6 +22,7 @@ from ..design.take import take_rows
 from ..errors import GlimmError, GlimmWarning, suggest
 from ..estimators import gee as gee_estimator
 from ..estimators.again import fit_near, trouble
+from ..kernels import positive_definite
 from ..kernels.matrix import Floats
 from ..progress import Progress
 from ..records import GeeRecord
@@ -140,7 +141,7 @@ def _covariance(record: GeeRecord, kind: str) -> Found:
     k, (n, p) = len(_clusters(record.design).levels), (record.design.n, len(bread))
     if kind == "model":
         return Found(record.scale * bread)
-    if not np.isfinite(bread).all():
+    if not positive_definite(bread):
         return Found(np.full_like(bread, np.nan))
     if kind in ("robust", "df", "morel"):
         scores = _scores(record)
