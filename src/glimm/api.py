@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from .arguments import checked_control, checked_points, clusters_of, make_spec, mixed_clusters_of, refuse_later
-from .covariance.working import working
+from .covariance.choose import working
+from .covariance.moments import RULES
 from .design.build import build_design
 from .design.records import Design
-from .errors import GlimmError, GlimmWarning, NotYetError
+from .errors import GlimmError, GlimmWarning
 from .estimators.control import Control
 from .estimators.gee import fit_gee
 from .estimators.glm import fit_glm, require_rows
@@ -153,7 +154,7 @@ def gee(
     *,
     groups: Any,
     time: Any = None,
-    corr: str = "exchangeable",
+    corr: Any = "exchangeable",
     moments: str = "standard",
     family: Any = "gaussian",
     link: Any = None,
@@ -168,13 +169,18 @@ def gee(
     """Fit by generalised estimating equations: coefficients are averages over the population, with robust standard errors.
 
     groups : column name or array (n,) of clusters, in any order of rows; time : occasions inside a cluster (default: row order)
-    corr : "independence", "exchangeable" or "ar1"; moments : "standard" or "geepack"; the rest as in glm
+    groups="school/class" are classes in schools: schools are independent, corr="nested" has a correlation inside classes and one across
+    corr : the working correlation: "independence", "exchangeable", "ar1" (any spacing of times), "ar(m)", "stationary(m)" (m-dependent),
+        "nonstationary(m)", "unstructured", "nested", glimm.FixedCorr(matrix), glimm.CustomCorr(...)
+    moments : "standard" (as SAS and SPSS), "geepack" or "gee", how phi and the correlations are estimated; the rest as in glm
     vcov : "robust" (sandwich), "model" (trusts corr), or for few clusters "mancl_derouen", "kauermann_carroll", "fay_graubard", "morel"
         (Morel-Bokossa-Neerchal), "df" (K / (K - p)), "jackknife" (one step), "full_jackknife" (refits), with a t reference of K - p
         degrees of freedom for K clusters and p coefficients; {"type": "fay_graubard", "df": "fay_graubard"} names another: "normal"
         (default of the first two), "k_minus_p", "pan_wall", "fay_graubard"
 
-    Raises GlimmError for anything in formula or data that cannot be used, or an estimated correlation outside its range.
+    An estimated correlation that is no correlation matrix for some cluster is drawn towards independence until its smallest eigenvalue
+    is 0.1, with a warning; the robust errors stay valid.
+    Raises GlimmError for anything in formula or data that cannot be used.
     Source: Liang and Zeger (1986), Biometrika 73, 13-22.
 
     >>> import glimm
@@ -185,24 +191,21 @@ def gee(
     given = dict(locals())
     refuse_later("gee", dropout=dropout)
     asked = asked_of(vcov)
-    if not isinstance(corr, str):
-        raise GlimmError(f"corr must be the name of a working correlation, such as 'exchangeable', not {type(corr).__name__}")
-    working(corr)  # an unknown name is refused before any data are read
-    if not isinstance(moments, str):
-        raise GlimmError(f"moments must be 'standard' or 'geepack', not {type(moments).__name__}")
-    if moments == "gee":
-        raise NotYetError("moments='gee' is not in this release: use 'standard' (the same for exchangeable) or 'geepack'")
-    if moments not in ("standard", "geepack"):
-        raise GlimmError(f"moments must be 'standard' or 'geepack', not {moments!r}")
+    structure = working(corr)  # an unknown name is refused before any data are read
+    if not (isinstance(moments, str) and moments in RULES):
+        what = repr(moments) if isinstance(moments, str) else type(moments).__name__
+        raise GlimmError(f"moments must be 'standard', 'geepack' or 'gee', not {what}")
     control = checked_control(control)
     spec = make_spec("gee", formula, family, link, weights, offset, exposure, missing, groups=groups, time=time)
     design = build_design(spec, data)
     require_rows(design)
     name = next(iter(design.clusters))
+    if design.clusters[name].inner is not None and "nested" not in structure.name:
+        raise GlimmError(f"groups={groups!r} are clusters in clusters, for corr='nested': name the outer one only, groups={name!r}")
     check_few(design, asked)
     if asked.kind != "model":
         _warn_few(design, (name,))
-    fit = _announced(GeeFit(replace(fit_gee(design, spec.family, name, corr, moments, control), call=keep(gee, given)), vcov))
+    fit = _announced(GeeFit(replace(fit_gee(design, spec.family, name, structure, moments, control), call=keep(gee, given)), vcov))
     if asked.kind not in ("robust", "model"):
         _ = fit.inference  # what stands in the way of a correction is said here, not when it is asked for
     return fit

@@ -28,7 +28,7 @@ def fit_plain(record: GlmRecord | GeeRecord, design: Design, control: Control) -
     """GLM and GEE."""
     if isinstance(record, GlmRecord):
         return fit_glm(design, record.family, control)
-    return fit_gee(design, record.family, next(iter(design.clusters)), record.corr, record.moments, control)
+    return fit_gee(design, record.family, next(iter(design.clusters)), record.working, record.moments, control)
 
 
 def fit_near(record: GlmRecord | GeeRecord, design: Design, threads: int | None) -> GlmRecord | GeeRecord:
