@@ -83,21 +83,13 @@ STUDIES = {
 }
 
 
-def fitted(data: dict[str, np.ndarray], family: str) -> glimm.fit.GeeFit:
-    """The fit; where the estimated correlation is one that no matrix has, that with independence, as the error says."""
-    try:
-        return glimm.gee("y ~ x + w", data, groups="g", family=family)
-    except glimm.GlimmError:
-        return glimm.gee("y ~ x + w", data, groups="g", family=family, corr="independence")
-
-
 def replicates(name: str, count: int, seed: int) -> np.ndarray:
     """(count, kinds, covariates) whether intervals hold the truth."""
     one, rng, out = study(*STUDIES[name]), np.random.default_rng([20247, seed]), []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", glimm.GlimmWarning)
         for _ in range(count):
-            fit = fitted(one.columns | {"y": one.draw(rng)}, one.family)
+            fit = glimm.gee("y ~ x + w", one.columns | {"y": one.draw(rng)}, groups="g", family=one.family)
             limits = [interval(infer(fit.record, kind), 0.95) for kind in KINDS.values()]
             out.append([(low[1:] <= one.truth) & (one.truth <= high[1:]) for low, high in limits])
     return np.array(out)
