@@ -174,8 +174,9 @@ def gee(
     groups : column name or array (n,) of clusters, in any order of rows; time : occasions inside a cluster (default: row order)
     groups="school/class" are classes in schools: schools are independent, corr="nested" has a correlation inside classes and one across
     corr : the working correlation: "independence", "exchangeable", "ar1" (any spacing of times), "ar(m)", "stationary(m)" (m-dependent),
-        "nonstationary(m)", "unstructured", "nested", glimm.FixedCorr(matrix), glimm.CustomCorr(...)
-    moments : "standard" (as SAS and SPSS), "geepack" or "gee", how phi and the correlations are estimated; the rest as in glm
+        "nonstationary(m)", "unstructured", "nested", glimm.FixedCorr(matrix), glimm.CustomCorr(...); for 0/1 responses
+        odds ratios instead, "odds_ratio", "odds_ratio(pairs)", "odds_ratio(nested)", glimm.OddsRatio(...)
+    moments : "standard" (as SAS), "geepack" or "gee", how phi and the correlations are estimated; the rest as in glm
     vcov : "robust" (sandwich), "model" (trusts corr), or for few clusters "mancl_derouen", "kauermann_carroll", "fay_graubard", "morel"
         (Morel-Bokossa-Neerchal), "df" (K / (K - p)), "jackknife" (one step), "full_jackknife" (refits), with a t reference of K - p
         degrees of freedom for K clusters and p coefficients; {"type": "fay_graubard", "df": "fay_graubard"} names another: "normal"
