@@ -416,7 +416,8 @@ def test_too_few_iterations(koch):
         ({"family": "multinomial", "link": "probit"}, "link 'probit' does not go with family 'multinomial'"),
         ({"family": "multinomial", "corr": "independence", "offset": "day"}, "offset or exposure has no meaning"),
         ({"weights": "day"}, "weights with corr='exchangeable' are not there"),
-        ({"vcov": "HC3"}, "vcov='HC3' is not there for GEE yet"),
+        ({"vcov": "HC3"}, "vcov='HC3' is not a covariance of a GEE"),
+        ({"vcov": "mancl_derouen"}, "corrections for few clusters are not there for family 'ordinal'"),
         ({"control": glimm.Control(start={"trt": 0.0})}, "control: start is not there for family 'ordinal'"),
     ],
 )

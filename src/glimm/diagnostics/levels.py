@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, cast
 
+from ..inference.small_sample import FEW
 from ..records import LevelsRecord, Record
 from ..text import counted
 from .check import Checked
-from .few import ROBUST
 from .findings import Finding, ranked
 from .losses import lost
 from .predictors import collinear, left_out, scales
@@ -56,7 +56,7 @@ def _search(record: LevelsRecord) -> Iterator[Finding]:
 def _few(record: LevelsRecord, vcov: Any) -> Iterator[Finding]:
     clusters = next(iter(record.design.clusters.values()))
     count, p = len(clusters.levels), len(record.vector)
-    if vcov != "robust" or count >= ROBUST:
+    if vcov != "robust" or count >= FEW:
         return
     yield Finding(
         "few_clusters",
@@ -64,7 +64,7 @@ def _few(record: LevelsRecord, vcov: Any) -> Iterator[Finding]:
         f"{clusters.name} has {count} clusters for {counted(p, 'parameter')}, and the standard errors are sums over clusters.",
         "With as many parameters as clusters these errors are zero in some direction."
         if count <= p
-        else f"With fewer than {ROBUST} clusters robust standard errors are too small, and p-values with them.",
+        else f"With fewer than {FEW} clusters robust standard errors are too small, and p-values with them.",
         "Where a predictor differs between clusters only, no model makes up for few of them: say how many there are.",
         {"clusters": count, "coefficients": p},
         1.0 / count,
