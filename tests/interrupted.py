@@ -136,7 +136,9 @@ def same_object():
 
 
 def from_outside():
+    """Imports are done before the signal: CPython ends by SIGINT, whoever caught it, after an interrupt in a string run by exec (a dataclass)."""
     run = crossed(2)
+    small_fits()
     try:
         print("ready", flush=True)
         while True:
