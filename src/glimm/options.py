@@ -218,8 +218,13 @@ def _add_clustered(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--points", type=_points, metavar="K", help="quadrature points of a mixed model: auto (default), 1 is Laplace")
     parser.add_argument("--groups", metavar="COLUMN", help="the clusters")
     parser.add_argument("--time", metavar="COLUMN", help="occasions inside a cluster, for the GEE")
-    parser.add_argument("--corr", metavar="NAME", help="the GEE's working correlation: independence, exchangeable (default), ar1")
-    parser.add_argument("--moments", metavar="NAME", help="the GEE's moment rule: standard (default), geepack")
+    parser.add_argument(
+        "--corr",
+        metavar="NAME",
+        help="the GEE's working correlation: independence, exchangeable (default), ar1, 'ar(2)', 'stationary(2)', 'nonstationary(2)', "
+        "unstructured, nested (with --groups school/class)",
+    )
+    parser.add_argument("--moments", metavar="NAME", help="the GEE's moment rule: standard (default), geepack, gee")
 
 
 def _add_effect(parser: argparse.ArgumentParser) -> None:
