@@ -6,6 +6,7 @@ Three rules for phi and alpha, from S = sum of products of residuals of pairs of
 standard   phi = sum e^2 / (N - p), every entry S / ((n - p) phi), or S / (n phi) where n <= p (SAS/STAT, PROC GENMOD)
 geepack    residuals r = (y - mu) / sqrt(v) without the weight: phi = sum w r^2 / sum w, and weighted least squares of the products
            r_j r_k / phi on R_jk(alpha), weights w_j w_k (Yan and Fine 2004, Statistics in Medicine 23, 859-874)
+           (a structure of one's own: least squares with the phi of either rule)
 gee        entries of R go by position in the cluster: c_l = mean over clusters with two rows of sum_j e_j e_(j+l) / (n_i - l),
            divided by the mean over clusters of sum_j e_j^2 / n_i; reported phi and "exchangeable" as standard (R package gee)
 """
@@ -122,13 +123,21 @@ def fit(
     rule: str = "standard",
     start: np.ndarray | None = None,
     tol: float = 1e-12,
-    most: int = 3000,
+    most: int = 800,
     scale: float | None = None,
 ) -> Fit:
     """Iterate to `tol`; raises RuntimeError without convergence. scale : phi, where it is not estimated."""
-    mean, slope = LINKS[link or CANONICAL[family]]
+    try:
+        with np.errstate(all="ignore"):
+            return _fit(rows, family, link or CANONICAL[family], corr, rule, start, tol, most, scale)
+    except np.linalg.LinAlgError as failure:
+        raise RuntimeError(f"no convergence: {failure}") from None
+
+
+def _fit(rows, family, link, corr, rule, start, tol, most, scale) -> Fit:
+    mean, slope = LINKS[link]
     variance = VARIANCES[family]
-    b = begin(rows, family, link or CANONICAL[family]) if start is None else start.copy()
+    b = begin(rows, family, link) if start is None else start.copy()
     alpha, matrix, first = np.zeros(0), lambda wave, sub: np.eye(len(wave)), True
     for passes in range(1, most):
         eta = rows.x @ b + rows.offset
@@ -235,7 +244,7 @@ def moments(
     if name == "own":
         zs = {id(members): corr.z(rows.wave[members]) for members in rows.members}
         z = np.array([zs[id(mm)][j, k] for mm in rows.members for j in range(len(mm)) for k in range(j + 1, len(mm))])
-        alpha = np.array([entry(z[:, q] != 0, str(q)) for q in range(z.shape[1])])
+        alpha = np.array([np.sum((pair_weights * products)[c]) / (pair_weights[c].sum() * phi) for c in (z != 0).T])
         return phi, alpha, lambda wave, sub: np.eye(len(wave)) + corr.z(wave) @ alpha, unreduced
     if rule == "gee":
         return (phi, *by_position(rows, e, name, m), unreduced)
