@@ -5,8 +5,10 @@ Coefficients are compared in standard errors, correlations as they are.
 
 from __future__ import annotations
 
+import re
 import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -199,3 +201,13 @@ def test_toenail_is_not_m_dependent():
         got = glimm.gee(setup.formula, frame(setup.stem), corr=entry["corr"], moments=entry["rule"], **arguments(setup))
     assert np.linalg.eigvalsh(got.working_corr())[0] > 0.09
     assert np.linalg.eigvalsh(got.working_corr())[0] - entry["smallest_eigenvalue"] > 0.3
+
+
+@pytest.mark.parametrize("corr", ["ar1", "unstructured"])
+@pytest.mark.parametrize("rule", RULES)
+def test_table_of_parity(corr, rule):
+    text = (Path(__file__).parents[1] / "PARITY.md").read_text(encoding="utf-8")
+    line = next(line for line in text.splitlines() if line.startswith(f'| `{corr}` | "{rule}"'))
+    fit = call(SETUPS["ohio"], frame("geepack_ohio"), corr, rule)
+    values = [fit.scale, *fit.corr_params, *(v for i in (2, 3) for v in (fit.params.iloc[i], fit.bse.iloc[i]))]
+    assert [float(v) for v in re.findall(r"-?[0-9]\.[0-9]{5}", line)] == [round(float(v), 5) for v in values]
