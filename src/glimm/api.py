@@ -16,9 +16,12 @@ import numpy as np
 from .arguments import checked_control, checked_points, clusters_of, make_spec, mixed_clusters_of, refuse_later
 from .covariance.choose import working
 from .covariance.moments import RULES
+from .covariance.odds_ratios import OddsRatios, odds_ratios
+from .design.beside import BesideColumns
 from .design.build import build_design
 from .design.records import Design
 from .errors import GlimmError, GlimmWarning, NotYetError
+from .estimators.association import fit_association
 from .estimators.control import Control
 from .estimators.gee import fit_gee
 from .estimators.glm import fit_glm, require_rows
@@ -170,7 +173,8 @@ def gee(
     groups : column name or array (n,) of clusters, in any order of rows; time : occasions inside a cluster (default: row order)
     groups="school/class" are classes in schools: schools are independent, corr="nested" has a correlation inside classes and one across
     corr : the working correlation: "independence", "exchangeable", "ar1" (any spacing of times), "ar(m)", "stationary(m)" (m-dependent),
-        "nonstationary(m)", "unstructured", "nested", glimm.FixedCorr(matrix), glimm.CustomCorr(...)
+        "nonstationary(m)", "unstructured", "nested", glimm.FixedCorr(matrix), glimm.CustomCorr(...); of 0/1 responses also
+        odds ratios, "odds_ratio", "odds_ratio(pairs)", "odds_ratio(nested)", glimm.OddsRatio({name: function}): parts["association"]
     moments : "standard" (as SAS and SPSS), "geepack" or "gee", how phi and the correlations are estimated
     vcov : "robust" or "model"; the rest as in glm
 
@@ -190,7 +194,7 @@ def gee(
         raise GlimmError(f"vcov must be 'robust' or 'model' for a GEE, not {type(vcov).__name__}")
     if vcov not in ("robust", "model"):
         raise NotYetError(f"vcov={vcov!r} is not there for GEE yet: use 'robust' or 'model'")
-    structure = working(corr)  # an unknown name is refused before any data are read
+    structure = odds_ratios(corr) or working(corr)  # an unknown name is refused before any data are read
     if not (isinstance(moments, str) and moments in RULES):
         what = repr(moments) if isinstance(moments, str) else type(moments).__name__
         raise GlimmError(f"moments must be 'standard', 'geepack' or 'gee', not {what}")
@@ -203,7 +207,11 @@ def gee(
         raise GlimmError(f"groups={groups!r} are clusters in clusters, for corr='nested': name the outer one only, groups={name!r}")
     if vcov == "robust":
         _warn_few(design, (name,))
-    return _announced(GeeFit(replace(fit_gee(design, spec.family, name, structure, moments, control), call=keep(gee, given)), vcov))
+    if isinstance(structure, OddsRatios):
+        record = fit_association(design, spec.family, name, structure, control, BesideColumns(data, design.rows))
+    else:
+        record = fit_gee(design, spec.family, name, structure, moments, control)
+    return _announced(GeeFit(replace(record, call=keep(gee, given)), vcov))
 
 
 def compare(*fits: Fit, effect: Any = None, contrast: str = "difference", values: Any = None) -> Comparison:

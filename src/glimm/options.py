@@ -222,7 +222,7 @@ def _add_clustered(parser: argparse.ArgumentParser) -> None:
         "--corr",
         metavar="NAME",
         help="the GEE's working correlation: independence, exchangeable (default), ar1, 'ar(2)', 'stationary(2)', 'nonstationary(2)', "
-        "unstructured, nested (with --groups school/class)",
+        "unstructured, nested (with --groups school/class), odds_ratio",
     )
     parser.add_argument("--moments", metavar="NAME", help="the GEE's moment rule: standard (default), geepack, gee")
 

@@ -14,7 +14,7 @@ from ..design.take import take_rows
 from ..errors import GlimmError
 from ..estimators.boundary import settle
 from ..estimators.control import Control
-from ..estimators.gee import fit_gee
+from ..estimators.gee import refit_gee
 from ..estimators.glm import fit_glm, row_terms
 from ..estimators.glmm import Correction, Problem, fit_glmm
 from ..estimators.lmm import estimates as linear_estimates
@@ -98,7 +98,7 @@ class _Plain:
         record = self.record
         if isinstance(record, GlmRecord):
             return fit_glm(design, record.family, control)
-        return fit_gee(design, record.family, next(iter(design.clusters)), record.working, record.moments, control)
+        return refit_gee(record, design, control)
 
 
 class _Mixed:

@@ -15,7 +15,7 @@ from ..design.replay import Population
 from ..design.take import take_rows
 from ..errors import GlimmError, GlimmWarning
 from ..estimators.control import Control
-from ..estimators.gee import fit_gee
+from ..estimators.gee import refit_gee
 from ..estimators.glm import fit_glm
 from ..estimators.glmm import fit_glmm
 from ..estimators.lmm import fit_lmm
@@ -92,7 +92,7 @@ def refitted(record: Record, design: Design) -> Record:
     if isinstance(record, GlmRecord):
         return fit_glm(design, record.family, control)
     if isinstance(record, GeeRecord):
-        return fit_gee(design, record.family, next(iter(design.clusters)), record.working, record.moments, control)
+        return refit_gee(record, design, control)
     if record.linear:
         return fit_lmm(design, record.family, record.reml, control)
     return fit_glmm(design, record.family, record.points, control, record)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..covariance.odds_ratios import OddsRatios
 from ..data.records import Missing
 from ..design.records import RandomTerm
 from ..inference.covariance import Inference
@@ -199,6 +200,8 @@ def method(record: Record) -> str:
             return f"maximum likelihood (ML) of coefficients and {listed(list(record.family.estimated))} together, by Newton's method"
         return "maximum likelihood (ML) by Fisher scoring"
     if isinstance(record, GeeRecord):
+        if isinstance(record.working, OddsRatios):
+            return f"alternating logistic regressions (GEE with odds ratios): {record.working.about}"
         rule = RULES.get(record.moments, record.moments)
         return f"generalised estimating equations (GEE), {record.corr} working correlation, moment rule: {rule}"
     if record.linear:
@@ -213,7 +216,7 @@ def short_method(record: Record) -> str:
     if isinstance(record, GlmRecord):
         return "ML"
     if isinstance(record, GeeRecord):
-        return f"GEE, {record.corr}, {record.moments} moments"
+        return f"GEE, {record.corr}" + ("" if isinstance(record.working, OddsRatios) else f", {record.moments} moments")
     if record.linear:
         return "REML" if record.reml else "ML"
     return "ML, Laplace" if record.points == 1 else f"ML, adaptive Gauss-Hermite, {record.points} points"
