@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from typing import final
 
+import numpy as np
+
 from ..covariance.correlated import CORRELATED
 from ..data.records import Factor
 from ..diagnostics.findings import Finding
@@ -146,16 +148,16 @@ def coefficients(inference: Inference, level: float = 0.95) -> Table | Paragraph
         Column("estimate", shown(inference.params), "number"),
         Column("std. error", shown(bse), "number"),
         Column("z" if inference.df is None else "t", tuple(number(float(s), 2) for s in statistic), "number"),
+        *([Column("df", tuple(number(float(v), 1) for v in inference.df), "number")] if isinstance(inference.df, np.ndarray) else []),
         Column("p", tuple(p_value(float(p)) for p in p_values(statistic, inference.df)), "right"),
         Column(f"{100.0 * level:g} % interval", tuple(map(interval_cell, shown(low), shown(high))), "interval"),
     )
-    return Table("coefficients", columns, (se_words(inference),))
+    return Table("coefficients", columns, (se_words(inference), *inference.notes))
 
 
 def se_words(inference: Inference) -> str:
     """Which standard errors, and which distribution they are referred to."""
-    reference = "normal reference" if inference.df is None else f"t reference with {inference.df:g} degrees of freedom"
-    return f"standard errors: {inference.label}; {reference}"
+    return f"standard errors: {inference.label}; {words.reference(inference)}"
 
 
 def dropped(record: Record) -> Lines | None:

@@ -97,11 +97,12 @@ def limits(inference: Inference, level: float) -> pd.DataFrame:
 
 
 def tidy(inference: Inference, level: float) -> pd.DataFrame:
-    """One row per term: term, estimate, std_error, statistic, p_value, conf_low, conf_high."""
+    """One row per term: term, estimate, std_error, statistic, p_value, conf_low, conf_high; df where that differs between terms."""
     import pandas as pd
 
     statistic = inference.statistic
     low, high = interval(inference, level)
+    own = {} if inference.degrees is None else {"df": inference.df}
     return pd.DataFrame(
         {
             "term": list(inference.names),
@@ -111,6 +112,7 @@ def tidy(inference: Inference, level: float) -> pd.DataFrame:
             "p_value": p_values(statistic, inference.df),
             "conf_low": low,
             "conf_high": high,
+            **own,
         }
     )
 

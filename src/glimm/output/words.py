@@ -301,6 +301,14 @@ def cluster_words(group: Grouping) -> str:
     return f"{clusters}, {extremes(group.sizes)}"
 
 
+def reference(inference: Inference, own: bool = True) -> str:
+    """The distribution that statistics are referred to; own : each with its own degrees of freedom, where they differ."""
+    if inference.degrees is not None and own:
+        return f"t reference with {inference.degrees.about} degrees of freedom"
+    df = inference.common_df
+    return "normal reference" if df is None else f"t reference with {df:g} degrees of freedom"
+
+
 def se_kind(label: str) -> str:
     """The kind of standard errors in a word or two, for tables: the label without its explanation.
 
