@@ -170,8 +170,8 @@ class AssociationEquations:
         if self.indicators:
             return np.clip(alpha + step, -BOUND, BOUND)
         gamma, ahead = self.pairs.z @ alpha, self.pairs.z @ step
-        with np.errstate(divide="ignore", invalid="ignore"):
-            room = np.where(np.abs(gamma + ahead) > BOUND * (1.0 + 1e-12), (np.sign(ahead) * BOUND - gamma) / ahead, 1.0)
+        beyond = (np.abs(gamma + ahead) > BOUND * (1.0 + 1e-12)) & (ahead != 0.0)
+        room = np.divide(np.sign(ahead) * BOUND - gamma, ahead, out=np.ones(len(gamma)), where=beyond)
         return np.asarray(alpha + float(np.clip(room.min(initial=1.0), 0.0, 1.0)) * step)
 
 

@@ -200,7 +200,7 @@ class Feasible:
 
 def _iterate(equations: Equations, natural: Rows, r: Reached, control: Control) -> Reached:
     """Fisher steps for beta between moment estimates of alpha, which stays 0 for the first two."""
-    floor, freed = FLOOR, False
+    floor, freed, still = FLOOR, False, True
     for iteration in range(2 * control.max_iter + PASSES_AT_ZERO):
         done = equations.at(r.beta, r.alpha)
         found = equations.moments_of(done)
@@ -218,7 +218,8 @@ def _iterate(equations: Equations, natural: Rows, r: Reached, control: Control) 
                 limit, floor = equations.feasible(found.alpha, ROOM), ROOM
             alpha = limit.alpha
             moved = float(np.abs(alpha - r.alpha).max(initial=0.0))
-        small = change < TOLERANCE**2 * len(beta) or (change < CONVERGED and change > 0.25 * before)  # the latter: rounding noise
+        noise = still and change < CONVERGED and change > 0.25 * before  # not where beta and alpha move in turn
+        small, still = change < TOLERANCE**2 * len(beta) or noise, moved < TOLERANCE
         r = Reached(beta, alpha, change, r.passes + 1, small and moved < TOLERANCE, floor)
         if r.settled and floor == ROOM and not freed and equations.feasible(found.alpha, FLOOR).estimated is None:
             floor, freed = FLOOR, True  # only on the way was it no correlation matrix
