@@ -102,6 +102,12 @@ ALLOWED = {
     ("inference/simulate.py", "drawn", "except ValueError"): SAYS,
     ("inference/simulate.py", "generator", "except (TypeError, ValueError)"): SAYS,
     ("interop/marginaleffects.py", "adapter", "except ImportError"): SAYS,
+    (
+        "estimators/levels.py",
+        "log_likelihood",
+        "errstate",
+    ): "a level that is impossible has the log-likelihood -inf, which the search turns from",
+    ("kernels/dense.py", "inverse_or_nan", "except np.linalg.LinAlgError"): "NaN, by its name",
     ("kernels/dense.py", "positive_definite", "except np.linalg.LinAlgError"): "that is the answer: no",
     ("kernels/native.py", "native", "except ImportError"): "built for another processor family: the portable kernels",
     ("marginal/average.py", "_exp", "errstate"): "infinite means are refused in averages.py",
