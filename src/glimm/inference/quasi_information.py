@@ -1,0 +1,233 @@
+"""Quasi-likelihood under independence: QIC = -2 Q(b_R) + 2 tr(O_I V_R), and what else compares working correlations.
+
+Q = sum w int_y^mu (y - t) / v(t) dt with dispersion 1, O_I = X'diag(w d^2 / v) X, V_R the robust covariance.
+Source: Pan (2001), Biometrics 57, 120-125; Hin and Wang (2009), Stat. Med. 28, 642-658 (CIC); Rotnitzky and Jewell (1990), Biometrika
+77, 485-497; Hin, Carey and Wang (2007), Am. Stat. 61, 360-364 (RJC, DBAR); Carey and Wang (2011), Stat. Med. 30, 3117-3124 (GP).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from numbers import Real
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from ..covariance.working import working
+from ..errors import GlimmError, suggest
+from ..estimators.control import Control
+from ..estimators.gee import fit_gee, gee_psi
+from ..estimators.residuals import pearson_residuals
+from ..family import Family
+from ..family.own import Functions
+from ..kernels import Rows, mean, positive_definite, variance
+from ..kernels.matrix import Floats
+from ..records import GeeRecord
+from .covariance import gee_covariance
+
+VARIANTS: Final = MappingProxyType(
+    {
+        "sas": "dispersion 1 everywhere",
+        "pan": "both terms divided by this fit's dispersion",
+        "common": "both terms divided by one dispersion for all fits",
+        "geepack": "Q with dispersion 1, the trace with the independence fit's coefficients and dispersion",
+    }
+)
+NODES: Final = np.linspace(-3.4, 3.4, 103)
+BLOCK = 1 << 12
+
+
+class Qic(NamedTuple):
+    """Criteria of one GEE; float() of it is the qic. NaN where one is not defined, and `note` says why.
+
+    qic : -2 Q + 2 trace; qicu : -2 Q + 2 p; cic : the trace. The smaller, the better.
+    rjc, dbar : how far the model-based covariance is from the robust one, 0 where they agree
+    gp : Gaussian pseudo-log-likelihood without its constant (the larger, the better); agpc, sgpc : -2 of it with the constant, plus
+    2 or log K for each of p coefficients, the correlations and the dispersion
+    qicc : qic + 2 k (k + 1) / (K - k - 1), k coefficients and correlations; variant : where the dispersion stands
+    """
+
+    qic: float
+    qicu: float
+    cic: float
+    rjc: float
+    dbar: float
+    gp: float
+    agpc: float
+    sgpc: float
+    qicc: float
+    variant: str
+    note: str = ""
+
+    def __float__(self) -> float:
+        return self.qic
+
+
+def qic(record: GeeRecord, variant: str = "sas", phi0: float | None = None) -> Qic:
+    """The criteria of a GEE.
+
+    variant : one of VARIANTS; phi0 : the dispersion of "common", None for that of the independence fit
+    Raises GlimmError for another variant, and for a phi0 that is no positive number or not wanted.
+    """
+    _check(variant, phi0)
+    part, clusters = record.design.mean, next(iter(record.design.clusters.values()))
+    p, k = part.matrix.p, len(clusters.levels)
+    reference = _independence(record) if variant == "geepack" or (variant == "common" and phi0 is None) else record
+    trace_scale = {"sas": 1.0, "pan": record.scale, "geepack": reference.scale}.get(variant, reference.scale if phi0 is None else phi0)
+    q_scale = 1.0 if variant == "geepack" else trace_scale
+    robust = gee_covariance(record, "robust")[0]
+    information = independence_information(reference if variant == "geepack" else record)
+    notes = []
+    if not np.isfinite(robust).all():
+        notes.append("the robust covariance has no value")
+    q = -2.0 * quasi_likelihood(record) / q_scale
+    trace = float(np.sum(information * robust)) / trace_scale
+    rjc, dbar = rotnitzky_jewell(record, robust)
+    gp, why = gaussian_pseudo_likelihood(record)
+    if why:
+        notes.append(f"gp, agpc, sgpc: {why}")
+    whole = -2.0 * gp + record.design.n * math.log(2.0 * math.pi)
+    q_all, k_all = len(record.alpha) + 1, p + len(record.alpha)
+    small = math.nan
+    if k > k_all + 1:
+        small = q + 2.0 * trace + 2.0 * k_all * (k_all + 1) / (k - k_all - 1)
+    else:
+        notes.append(f"qicc: needs more than {k_all + 1} clusters, here are {k}")
+    agpc, sgpc = whole + 2.0 * (p + q_all), whole + math.log(k) * (p + q_all)
+    if record.solution.code in ("separated", "not_converged"):
+        notes.append(f"the fit has no finite solution ({record.solution.code})")
+        if record.solution.code == "separated":
+            return Qic(*[math.nan] * 9, variant, "; ".join(notes))
+    values = (q + 2.0 * trace, q + 2.0 * p, trace, rjc, dbar, gp, agpc, sgpc, small)
+    return Qic(*(float(value) if math.isfinite(value) else math.nan for value in values), variant, "; ".join(notes))
+
+
+def _check(variant: Any, phi0: Any) -> None:
+    if not isinstance(variant, str) or variant not in VARIANTS:
+        raise GlimmError(f"qic: no variant {variant!r}: {suggest(str(variant), VARIANTS)}")
+    if phi0 is None:
+        return
+    if variant != "common":
+        raise GlimmError(f"qic: phi0 is the dispersion of variant 'common'; variant {variant!r} has its own: leave it out")
+    if isinstance(phi0, bool) or not isinstance(phi0, Real) or not 0.0 < float(phi0) < math.inf:
+        raise GlimmError(f"qic: phi0 must be a positive number, the dispersion of the largest model, not {phi0!r}")
+
+
+def _independence(record: GeeRecord) -> GeeRecord:
+    """The same equations with rows of a cluster taken as independent."""
+    if record.corr == "independence":
+        return record
+    name = next(iter(record.design.clusters))
+    return fit_gee(record.design, record.family, name, "independence", record.moments, Control())
+
+
+def common_scale(record: GeeRecord) -> float:
+    """The dispersion of the independence fit."""
+    return _independence(record).scale
+
+
+def independence_information(record: GeeRecord) -> Floats:
+    """(p, p) X'diag(w d^2 / v) X at the record's coefficients, on working columns."""
+    design, part = record.design, record.design.mean
+    mu, slope, _, _ = mean(part.link.kernel, record.eta)
+    v = variance(record.family.kernel, mu, gee_psi(record.family))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        weights = np.where(v > 0.0, slope**2 / v, 0.0) * (1.0 if design.size is None else design.size)
+    return Rows(part.matrix, part.center, part.scale, size=weights).gram()
+
+
+def rotnitzky_jewell(record: GeeRecord, robust: Floats) -> tuple[float, float]:
+    """(RJC, DBAR) from G = (phi M)^-1 V_R: distance of tr G / p and tr G^2 / p from 1, and C2 - 2 C1 + 1."""
+    model = record.scale * record.bread
+    if not (np.isfinite(robust).all() and np.isfinite(model).all() and positive_definite(model)):
+        return math.nan, math.nan
+    ratio = np.linalg.solve(model, robust)
+    c1, c2 = float(np.trace(ratio)) / len(ratio), float(np.sum(ratio * ratio.T)) / len(ratio)
+    return math.hypot(1.0 - c1, 1.0 - c2), c2 - 2.0 * c1 + 1.0
+
+
+def gaussian_pseudo_likelihood(record: GeeRecord) -> tuple[float, str]:
+    """(-1/2 sum (r'V^-1 r + log|V|) with V = phi A^1/2 R A^1/2 / w, why it has no value)."""
+    design = record.design
+    mu = mean(design.mean.link.kernel, record.eta)[0]
+    v = variance(record.family.kernel, mu, gee_psi(record.family)) / (1.0 if design.size is None else design.size)
+    if not (np.all(v > 0.0) and record.scale > 0.0):
+        return math.nan, "a fitted mean leaves no variance"
+    quadratic, log_det = _normal_terms(record, mu)
+    if not (math.isfinite(quadratic) and math.isfinite(log_det)):
+        return math.nan, "the working correlation is not positive definite"
+    return -0.5 * (quadratic / record.scale + design.n * math.log(record.scale) + float(np.log(v).sum()) + log_det), ""
+
+
+def _normal_terms(record: GeeRecord, mu: Floats) -> tuple[float, float]:
+    """(sum e'R^-1 e, sum log|R|) over clusters."""
+    design = record.design
+    clusters, structure = next(iter(design.clusters.values())), working(record.corr)
+    e = pearson_residuals(design, record.family, mu, gee_psi(record.family))[clusters.order]
+    times = None if clusters.time is None else clusters.time[clusters.order]
+    quadratic, log_det = 0.0, 0.0
+    roots: dict[bytes, tuple[Floats, float] | None] = {}
+    for a, b in zip(clusters.starts[:-1], clusters.starts[1:], strict=True):
+        at = np.arange(1.0, b - a + 1.0) if times is None else times[a:b]
+        key = at.tobytes()
+        if key not in roots:
+            matrix = structure.matrix(record.alpha, at)
+            sign, value = np.linalg.slogdet(matrix)
+            roots[key] = (np.linalg.inv(matrix), value) if sign > 0 and np.linalg.eigvalsh(matrix)[0] > 0.0 else None
+        known = roots[key]
+        if known is None:
+            return math.nan, math.nan
+        quadratic += float(e[a:b] @ known[0] @ e[a:b])
+        log_det += known[1]
+    return quadratic, log_det
+
+
+def quasi_likelihood(record: GeeRecord) -> float:
+    """Q at the fitted means, dispersion 1."""
+    mu = mean(record.design.mean.link.kernel, record.eta)[0]
+    q = quasi(record.family, record.design.y, mu)
+    return float(q.sum() if record.design.size is None else (record.design.size * q).sum())
+
+
+def quasi(family: Family, y: Floats, mu: Floats) -> Floats:
+    """(n,) an integral of (y - t) / v(t) up to mu, in the usual form of each family (from y for one of your own)."""
+    from scipy.special import xlog1py, xlogy
+
+    name = family.name
+    if isinstance(family.kernel, Functions):
+        return integrated(family, y, mu)
+    if name == "gaussian":
+        return -0.5 * (y - mu) ** 2
+    if name in ("binomial", "beta"):
+        return np.asarray(xlogy(y, mu) + xlog1py(1.0 - y, -mu))
+    if name in ("poisson", "negative_binomial1"):
+        return np.asarray(xlogy(y, mu) - mu)
+    if name == "gamma":
+        return -(y / mu + np.log(mu))
+    if name == "inverse_gaussian":
+        return np.asarray((mu - 0.5 * y) / mu**2)
+    given: Mapping[str, float | None] = dict(zip(family.parameters, family.fixed, strict=True))
+    if name == "negative_binomial" and (k := given["k"]) is not None:
+        return np.asarray(xlogy(y, mu / (mu + k)) - k * np.log1p(mu / k))
+    if name == "tweedie" and (power := given["power"]) is not None:
+        return np.asarray(y * mu ** (1.0 - power) / (1.0 - power) - mu ** (2.0 - power) / (2.0 - power))
+    return integrated(family, y, mu)
+
+
+def integrated(family: Family, y: Floats, mu: Floats) -> Floats:
+    """(n,) int_y^mu (y - t) / v(t) dt by the double-exponential rule, which the zero of v at an end does not disturb."""
+    step = NODES[1] - NODES[0]
+    power = 0.5 * math.pi * np.sinh(NODES)
+    share = 1.0 / (1.0 + np.exp(-2.0 * power))
+    weight = step * 0.5 * math.pi * np.cosh(NODES) * 0.5 / np.cosh(power) ** 2
+    out = np.empty(len(y))
+    for first in range(0, len(y), BLOCK):
+        rows = slice(first, first + BLOCK)
+        away = (mu[rows] - y[rows])[:, None]
+        t = y[rows][:, None] + away * share
+        v = variance(family.kernel, np.ascontiguousarray(t.ravel()), gee_psi(family)).reshape(t.shape)
+        part = np.divide(share * weight, v, out=np.zeros_like(v), where=v > 0.0)
+        out[rows] = -(away[:, 0] ** 2) * part.sum(axis=1)
+    return out
