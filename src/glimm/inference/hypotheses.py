@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -109,9 +110,7 @@ def without(kind: str, df: float | None, text: tuple[str, ...], note: str) -> Hy
     return HypothesisTest(kind, "chi2" if df is None else "F", math.nan, 0, df, math.nan, text, note)
 
 
-def read(
-    hypothesis: Any, value: Any, names: Sequence[str], terms: Mapping[str, tuple[str, ...]], dropped: Mapping[str, str]
-) -> Hypothesis:
+def read(hypothesis: Any, value: Any, names: Sequence[str], terms: Mapping[str, tuple[str, ...]], dropped: Mapping[str, str]) -> Hypothesis:
     """A hypothesis from what the caller gave.
 
     hypothesis : "age = 0, smoke = age:smoke"; names of coefficients or terms; an (r, p) matrix; value : right side of names or a matrix
@@ -151,7 +150,9 @@ def independent(h: Hypothesis) -> Hypothesis:
     return Hypothesis(h.matrix[keep], h.values[keep], tuple(h.text[i] for i in keep))
 
 
-def _of_names(given: list[str], names: Sequence[str], terms: Mapping[str, tuple[str, ...]], dropped: Mapping[str, str], value: Any) -> Hypothesis:
+def _of_names(
+    given: list[str], names: Sequence[str], terms: Mapping[str, tuple[str, ...]], dropped: Mapping[str, str], value: Any
+) -> Hypothesis:
     found: dict[str, None] = {}
     for name in given:
         if name in names:
@@ -234,11 +235,11 @@ class Reader:
                 sides.append(self._sum())
             if len(sides) == 1:
                 raise GlimmError(f"wald_test: {self.text[start : self.at].strip()!r} has no '=': write for example 'age = 0'")
-            for left, right in zip(sides[:-1], sides[1:], strict=True):
+            for left, right in pairwise(sides):
                 for row in self._rows(left, right):
                     rows.append(row[:-1])
-                    values.append(-float(row[-1]))
-                    words.append(in_words(row[:-1], -float(row[-1]), self.names))
+                    values.append(0.0 - float(row[-1]))
+                    words.append(in_words(row[:-1], values[-1], self.names))
             if not self._take(","):
                 break
         if self._rest():
@@ -326,7 +327,8 @@ class Reader:
                 return Side(self._unit(name))
             if name in self.dropped:
                 raise GlimmError(_unknown(name, self.names, self.terms, self.dropped))
-            return Side(np.zeros(len(self.names) + 1), name)
+            columns = self.terms[name]
+            return Side(self._unit(columns[0])) if len(columns) == 1 else Side(np.zeros(len(self.names) + 1), name)
         if self._take("("):
             out = self._sum()
             if not self._take(")"):
@@ -334,7 +336,9 @@ class Reader:
             return out
         found = NUMBER.match(self.text, self.at)
         if found is None:
-            word = re.split(r"[,=*/+\s]", self._rest() or "nothing", maxsplit=1)[0] or self._rest()
+            if not self._rest() or self._rest()[0] in ",=*/+)":
+                raise GlimmError(f"wald_test: a number or a coefficient is missing before {self._rest() or 'the end'!r} of {self.text!r}")
+            word = re.split(r"[,=*/+\s]", self._rest(), maxsplit=1)[0]
             raise GlimmError(_unknown(word, self.names, self.terms, self.dropped) + f" (read in {self.text!r})")
         self.at = found.end()
         out = Side(np.zeros(len(self.names) + 1))
@@ -353,7 +357,7 @@ class Reader:
 
 def _goes_on(text: str, end: int) -> bool:
     """Whether a name goes on at `end`, so that what was read is only the beginning of a longer one."""
-    return end < len(text) and (text[end].isalnum() or text[end] in "_:[.") and not text[end - 1] == "`"
+    return end < len(text) and (text[end].isalnum() or text[end] in "_:[.") and text[end - 1] != "`"
 
 
 @dataclass(frozen=True, slots=True)

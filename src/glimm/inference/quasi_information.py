@@ -8,7 +8,7 @@ Source: Pan (2001), Biometrics 57, 120-125; Hin and Wang (2009), Stat. Med. 28, 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from numbers import Real
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
@@ -25,6 +25,7 @@ from ..family.own import Functions
 from ..kernels import Rows, mean, positive_definite, variance
 from ..kernels.matrix import Floats
 from ..records import GeeRecord
+from .comparable import same, same_functions
 from .covariance import gee_covariance
 
 VARIANTS: Final = MappingProxyType(
@@ -99,9 +100,13 @@ def qic(record: GeeRecord, variant: str = "sas", phi0: float | None = None) -> Q
     if record.solution.code in ("separated", "not_converged"):
         notes.append(f"the fit has no finite solution ({record.solution.code})")
         if record.solution.code == "separated":
-            return Qic(*[math.nan] * 9, variant, "; ".join(notes))
+            return _named([math.nan] * 9, variant, notes)
     values = (q + 2.0 * trace, q + 2.0 * p, trace, rjc, dbar, gp, agpc, sgpc, small)
-    return Qic(*(float(value) if math.isfinite(value) else math.nan for value in values), variant, "; ".join(notes))
+    return _named([float(value) if math.isfinite(value) else math.nan for value in values], variant, notes)
+
+
+def _named(values: Sequence[float], variant: str, notes: Sequence[str]) -> Qic:
+    return Qic(**dict(zip(Qic._fields, values, strict=False)), variant=variant, note="; ".join(notes))
 
 
 def _check(variant: Any, phi0: Any) -> None:
@@ -123,9 +128,27 @@ def _independence(record: GeeRecord) -> GeeRecord:
     return fit_gee(record.design, record.family, name, "independence", record.moments, Control())
 
 
-def common_scale(record: GeeRecord) -> float:
-    """The dispersion of the independence fit."""
-    return _independence(record).scale
+def quasi_criteria(record: GeeRecord) -> dict[str, float]:
+    """qic and cic with dispersion 1, for tables."""
+    found = qic(record)
+    return {"qic": found.qic, "cic": found.cic}
+
+
+def compared_qic(records: Sequence[GeeRecord]) -> tuple[list[Qic], float | None]:
+    """Criteria of several fits that may be compared by them, and the dispersion used for all; no criteria where they may not.
+
+    Dispersion 1 where the family has no other, else that of the independence fit of the model with the most coefficients.
+    """
+    first = records[0]
+    for other in records[1:]:
+        mine, theirs = first.design, other.design
+        alike = (first.family.name, first.family.fixed) == (other.family.name, other.family.fixed) and same_functions(first, other)
+        if not (alike and np.array_equal(mine.rows, theirs.rows) and same(mine.size, theirs.size)):
+            return [], None
+    if first.family.scale_known:
+        return [qic(record) for record in records], None
+    scale = _independence(max(records, key=lambda r: r.design.mean.matrix.p)).scale
+    return [qic(record, "common", scale) for record in records], scale
 
 
 def independence_information(record: GeeRecord) -> Floats:
@@ -175,7 +198,7 @@ def _normal_terms(record: GeeRecord, mu: Floats) -> tuple[float, float]:
         if key not in roots:
             matrix = structure.matrix(record.alpha, at)
             sign, value = np.linalg.slogdet(matrix)
-            roots[key] = (np.linalg.inv(matrix), value) if sign > 0 and np.linalg.eigvalsh(matrix)[0] > 0.0 else None
+            roots[key] = (np.asarray(np.linalg.inv(matrix)), float(value)) if sign > 0 and np.linalg.eigvalsh(matrix)[0] > 0.0 else None
         known = roots[key]
         if known is None:
             return math.nan, math.nan
