@@ -85,7 +85,7 @@ def _columns(factor: FactorSpec, reduced: bool) -> int:
     """How many columns a factor has in a product."""
     table = _table(factor, reduced)
     if table is not None:
-        return table.shape[1]
+        return int(table.shape[1])
     if factor.expression is None:
         return 1
     state = factor.expression.reduced if reduced or factor.expression.full is None else factor.expression.full
