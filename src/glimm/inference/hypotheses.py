@@ -230,8 +230,7 @@ class Reader:
         while True:
             start = self.at
             sides = [self._sum()]
-            while self._take("="):
-                self._take("=")
+            while self._take("==") or self._take("="):
                 sides.append(self._sum())
             if len(sides) == 1:
                 raise GlimmError(f"wald_test: {self.text[start : self.at].strip()!r} has no '=': write for example 'age = 0'")
@@ -337,7 +336,8 @@ class Reader:
         found = NUMBER.match(self.text, self.at)
         if found is None:
             if not self._rest() or self._rest()[0] in ",=*/+)":
-                raise GlimmError(f"wald_test: a number or a coefficient is missing before {self._rest() or 'the end'!r} of {self.text!r}")
+                where = f"before {self._rest()!r}" if self._rest() else "at the end"
+                raise GlimmError(f"wald_test: a number or a coefficient is missing {where} of {self.text!r}")
             word = re.split(r"[,=*/+\s]", self._rest(), maxsplit=1)[0]
             raise GlimmError(_unknown(word, self.names, self.terms, self.dropped) + f" (read in {self.text!r})")
         self.at = found.end()
