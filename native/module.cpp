@@ -6,7 +6,6 @@
 #include "blocked.hpp"
 #include "cpu.hpp"
 #include "doors.hpp"
-#include "gee.hpp"
 #include "glm.hpp"
 #include "laplace.hpp"
 #include "lmm.hpp"
@@ -82,6 +81,7 @@ nb::tuple mixed_result(MixedEvaluation e, size_t vector) {  // u and blocks are 
 NB_MODULE(GLIMM_MODULE, m) {
   m.def("supports_avx2", &supports_avx2);
   sparse_doors(m);
+  gee_doors(m);
   m.def("vector_exp", [](Doubles x) {
     Vec out(x.shape(0));
     for (size_t i = 0; i < out.size(); ++i) out[i] = vexp(x.data()[i]);
@@ -248,35 +248,7 @@ NB_MODULE(GLIMM_MODULE, m) {
           gram(r.rows, out.data(), threads);
         }
         return array(std::move(out), {p, p});
-      })
-      .def("gee_pass", [](const HeldRows& r, nb::object family, nb::object link, Doubles beta, Doubles psi, Integers starts, int working, double alpha, MaybeDoubles time,
-                          bool with_scores, bool with_curvatures, int threads) {
-        const size_t clusters = starts.shape(0) - 1, p = static_cast<size_t>(r.rows.p);
-        Vec pearson(r.rows.n), scores(with_scores ? clusters * p : 0), curvatures(with_curvatures ? clusters * p * p : 0);
-        const HeldStage stage(family, link, psi);
-        GeePass out;
-        {
-          const Unlocked unlocked;
-          out = gee_pass(r.rows, stage, beta.data(), indices(starts), static_cast<Index>(clusters), working, alpha, pointer(time),
-                         pearson.data(), with_scores ? scores.data() : nullptr, with_curvatures ? curvatures.data() : nullptr, threads);
-        }
-        nb::object s = with_scores ? nb::cast(array(std::move(scores), {clusters, p})) : nb::none();
-        nb::object c = with_curvatures ? nb::cast(array(std::move(curvatures), {clusters, p, p})) : nb::none();
-        return nb::make_tuple(array(std::move(out.score)), array(std::move(out.bread), {p, p}), array(std::move(pearson)), s, c);
-      }, nb::arg("family"), nb::arg("link"), nb::arg("beta"), nb::arg("psi"), nb::arg("starts"), nb::arg("working"), nb::arg("alpha"), nb::arg("time").none(),
-         nb::arg("with_scores"), nb::arg("with_curvatures"), nb::arg("threads"));
-
-  m.def("pair_sums", [](Doubles e, Integers starts, MaybeDoubles time, int threads) {
-    const Entered entered;
-    const PairSums s = pair_sums(e.data(), indices(starts), static_cast<Index>(starts.shape(0)) - 1, pointer(time), threads);
-    return nb::make_tuple(s.squares, s.pairs, s.n_pairs, s.next, s.n_next);
-  }, nb::arg("pearson"), nb::arg("starts"), nb::arg("time").none(), nb::arg("threads"));
-  m.def("lag_sums", [](Doubles e, Integers starts, MaybeDoubles time, Index max_lag) {
-    Vec sums(max_lag + 1), counts(max_lag + 1);
-    const Entered entered;
-    lag_sums(e.data(), indices(starts), static_cast<Index>(starts.shape(0)) - 1, pointer(time), max_lag, sums.data(), counts.data());
-    return nb::make_tuple(array(std::move(sums)), array(std::move(counts)));
-  }, nb::arg("pearson"), nb::arg("starts"), nb::arg("time").none(), nb::arg("max_lag"));
+      });
 
   nb::class_<LinearMixed>(m, "LinearMixed")
       .def("__init__", [](LinearMixed* self, const HeldRows& r, Codes refs, Index levels, std::optional<Square> z, int q, int threads) {

@@ -19,6 +19,7 @@ from glimm.kernels import (
     minimise,
     unit_deviance,
 )
+from glimm.kernels.gee import Whitening, gee_pass
 from glimm.kernels.native import native
 from kernel_cases import PSI, kernels_of
 from oracle.families import derivatives, log_density
@@ -271,7 +272,7 @@ def test_sums_do_not_depend_on_threads():
     for threads in (1, 2, 3):
         rows = Rows(matrix, np.zeros(2), np.ones(2), y, threads=threads)
         g = rows.glm(1, 2, beta)
-        e = rows.gee(1, 2, beta, starts, 1, 0.3, None, scores=True)
+        e = gee_pass(rows, 1, 2, (), beta, starts, Whitening(1, 0.3), scores=True)
         m = MixedModel(rows, starts, None, 1, None, None)
         q = m.quadrature(1, 2, v, 2, *rule(5, 1))
         p = m.laplace(1, 2, v, 2)

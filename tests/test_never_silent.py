@@ -24,6 +24,7 @@ ALLOWED = {
     ("cli.py", "abandon", "suppress"): "the stream is given up anyway",
     ("cli.py", "announced", "simplefilter"): "ours are always shown, those of other packages never: a line on the terminal is for the user",
     ("cli.py", "_write_report", "except OSError"): SAYS,
+    ("covariance/by_wave.py", "_square", "except (TypeError, ValueError)"): SAYS,
     ("covariance/correlated.py", "root", "errstate"): "a matrix without a factor is NaN, which the search turns back from",
     ("covariance/correlated.py", "droot", "errstate"): "the same",
     ("covariance/correlated.py", "factor", "except np.linalg.LinAlgError"): "a ridge at a limit, then NaN",

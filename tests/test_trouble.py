@@ -149,7 +149,7 @@ def test_a_correlation_that_cannot_be_estimated_is_said(data):
     np.testing.assert_allclose(fit.params, independent.params, rtol=1e-12)
     few = data.assign(g=np.r_[np.zeros(2), np.arange(1, 89)])
     with_warning(
-        "only 1 pairs of rows for 2 coefficients", lambda: glimm.gee("y ~ x", few.assign(y=np.where(few.g == 0, 0.8, few.y)), groups="g")
+        "only 1 pair of rows for 2 coefficients", lambda: glimm.gee("y ~ x", few.assign(y=np.where(few.g == 0, 0.8, few.y)), groups="g")
     )
 
 

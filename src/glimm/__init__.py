@@ -28,7 +28,9 @@ _ROOMS = {
     "advise": "api",
     "report": "api",
     "Control": "estimators.control",
+    "CustomCorr": "covariance.by_wave",
     "CustomFamily": "family",
+    "FixedCorr": "covariance.by_wave",
     "GlimmError": "errors",
     "GlimmWarning": "errors",
     "NotYetError": "errors",
@@ -48,6 +50,7 @@ _LATER = {
 
 if TYPE_CHECKING:
     from .api import advise, compare, gee, glm, glmm, report
+    from .covariance.by_wave import CustomCorr, FixedCorr
     from .data.files import read
     from .datasets import load_dataset
     from .errors import GlimmError, GlimmWarning, NotYetError
@@ -56,7 +59,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Control",
+    "CustomCorr",
     "CustomFamily",
+    "FixedCorr",
     "GlimmError",
     "GlimmWarning",
     "NotYetError",

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from .arguments import checked_control, checked_points, clusters_of, make_spec, mixed_clusters_of, refuse_later
-from .covariance.working import working
+from .covariance.choose import working
+from .covariance.moments import RULES
 from .design.build import build_design
 from .design.records import Design
 from .errors import GlimmError, GlimmWarning, NotYetError
@@ -152,7 +153,7 @@ def gee(
     *,
     groups: Any,
     time: Any = None,
-    corr: str = "exchangeable",
+    corr: Any = "exchangeable",
     moments: str = "standard",
     family: Any = "gaussian",
     link: Any = None,
@@ -167,9 +168,15 @@ def gee(
     """Fit by generalised estimating equations: coefficients are averages over the population, with robust standard errors.
 
     groups : column name or array (n,) of clusters, in any order of rows; time : occasions inside a cluster (default: row order)
-    corr : "independence", "exchangeable" or "ar1"; moments : "standard" or "geepack"; vcov : "robust" or "model"; the rest as in glm
+    groups="school/class" are classes in schools: schools are independent, corr="nested" has a correlation inside classes and one across
+    corr : the working correlation: "independence", "exchangeable", "ar1" (any spacing of times), "ar(m)", "stationary(m)" (m-dependent),
+        "nonstationary(m)", "unstructured", "nested", glimm.FixedCorr(matrix), glimm.CustomCorr(...)
+    moments : "standard" (as SAS and SPSS), "geepack" or "gee", how phi and the correlations are estimated
+    vcov : "robust" or "model"; the rest as in glm
 
-    Raises GlimmError for anything in formula or data that cannot be used, or an estimated correlation outside its range.
+    An estimated correlation that is no correlation matrix for some cluster is drawn towards independence until its smallest eigenvalue
+    is 0.1, with a warning; the robust errors stay valid.
+    Raises GlimmError for anything in formula or data that cannot be used.
     Source: Liang and Zeger (1986), Biometrika 73, 13-22.
 
     >>> import glimm
@@ -183,23 +190,20 @@ def gee(
         raise GlimmError(f"vcov must be 'robust' or 'model' for a GEE, not {type(vcov).__name__}")
     if vcov not in ("robust", "model"):
         raise NotYetError(f"vcov={vcov!r} is not there for GEE yet: use 'robust' or 'model'")
-    if not isinstance(corr, str):
-        raise GlimmError(f"corr must be the name of a working correlation, such as 'exchangeable', not {type(corr).__name__}")
-    working(corr)  # an unknown name is refused before any data are read
-    if not isinstance(moments, str):
-        raise GlimmError(f"moments must be 'standard' or 'geepack', not {type(moments).__name__}")
-    if moments == "gee":
-        raise NotYetError("moments='gee' is not in this release: use 'standard' (the same for exchangeable) or 'geepack'")
-    if moments not in ("standard", "geepack"):
-        raise GlimmError(f"moments must be 'standard' or 'geepack', not {moments!r}")
+    structure = working(corr)  # an unknown name is refused before any data are read
+    if not (isinstance(moments, str) and moments in RULES):
+        what = repr(moments) if isinstance(moments, str) else type(moments).__name__
+        raise GlimmError(f"moments must be 'standard', 'geepack' or 'gee', not {what}")
     control = checked_control(control)
     spec = make_spec("gee", formula, family, link, weights, offset, exposure, missing, groups=groups, time=time)
     design = build_design(spec, data)
     require_rows(design)
     name = next(iter(design.clusters))
+    if design.clusters[name].inner is not None and "nested" not in structure.name:
+        raise GlimmError(f"groups={groups!r} are clusters in clusters, for corr='nested': name the outer one only, groups={name!r}")
     if vcov == "robust":
         _warn_few(design, (name,))
-    return _announced(GeeFit(replace(fit_gee(design, spec.family, name, corr, moments, control), call=keep(gee, given)), vcov))
+    return _announced(GeeFit(replace(fit_gee(design, spec.family, name, structure, moments, control), call=keep(gee, given)), vcov))
 
 
 def compare(*fits: Fit, effect: Any = None, contrast: str = "difference", values: Any = None) -> Comparison:

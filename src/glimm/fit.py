@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
-from .covariance.working import working
 from .errors import GlimmWarning
 from .estimators.conditional import conditional_variances
 from .estimators.lmm import LinearProblem
@@ -151,7 +150,7 @@ class GeeFit(GeeTests, Fit):
     @property
     def corr_params(self) -> pd.Series[float]:
         """Correlation parameters by name."""
-        return tables.by_term(working(self.record.corr).names(), self.record.alpha, "corr_params")
+        return tables.by_term(self.record.corr_names, self.record.alpha, "corr_params")
 
     def working_corr(self) -> pd.DataFrame:
         """The working correlation of the largest cluster, with its times (1, 2, ... if no time was given) on both sides."""

@@ -13,7 +13,9 @@ from typing import Any, Literal
 import numpy as np
 
 from .covariance.layout import Shape
-from .design.records import Design
+from .covariance.working import Working
+from .design.clusters import occasions
+from .design.records import Clusters, Design
 from .family import Family
 from .kernels.matrix import Floats
 
@@ -112,7 +114,11 @@ class MixedRecord:
 
 @dataclass(frozen=True, slots=True)
 class GeeRecord:
-    """A fitted GEE. bread : (p, p) inverse of sum X~'R^-1X~, working columns, no dispersion; alpha : (q,) correlation parameters."""
+    """A fitted GEE.
+
+    bread : (p, p) inverse of sum X~'R^-1X~, working columns, no dispersion
+    working : the working correlation; alpha : (q,) its parameters, as they were used; moments : the rule that estimated them
+    """
 
     design: Design
     family: Family
@@ -120,13 +126,28 @@ class GeeRecord:
     blocks: Mapping[str, slice]
     bread: Floats
     eta: Floats
-    corr: str
+    working: Working
     alpha: Floats
     moments: str
     scale: float
     solution: Solution
     version: str
     call: Call = Call()
+
+    @property
+    def corr(self) -> str:
+        """What the working correlation is called."""
+        return self.working.name
+
+    @property
+    def clusters(self) -> Clusters:
+        """The clusters that are independent."""
+        return next(iter(self.design.clusters.values()))
+
+    @property
+    def corr_names(self) -> tuple[str, ...]:
+        """(q,) names of alpha."""
+        return self.working.names(occasions(self.clusters, self.moments))
 
 
 Record = GlmRecord | MixedRecord | GeeRecord

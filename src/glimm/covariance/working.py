@@ -1,77 +1,55 @@
-"""Working correlations of a GEE: R_jk(alpha), with the moment equations that estimate alpha from Pearson residuals.
+"""Working correlations of a GEE: R_jk(alpha) at the occasions of a cluster, the sums that estimate alpha, and what whitens a cluster.
 
-standard: corrected sums, phi = sum e^2 / (N - p) (SAS/STAT, PROC GENMOD, "Working Correlation Matrix").
-geepack: divisors N and pairs; AR(1) solves sum_l l a^(l-1) (S_l / phi - N_l a^l) = 0 over all lags (Yan and Fine 2004).
+A structure is a final class without state; `Occasions` says where the rows are, `Rule` which divisors are taken.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final, Protocol, final
+from typing import Protocol, final
 
 import numpy as np
 
-from ..errors import GlimmError, NotYetError, suggest
-from ..kernels import lag_sums, pair_sums
-from ..kernels.matrix import Floats, Ints
+from ..kernels import Whitening
+from ..kernels.gee import AR1, EXCHANGEABLE, INDEPENDENCE
+from ..kernels.matrix import Floats
+from .moments import NOTHING_PAIRED, Moments, Residuals, Rule, Sums, lag_products, ratios
+from .occasions import Occasions
+from .power import pooled, power_fit
 
 MOST_LAGS = 100_000
 
 
-@dataclass(frozen=True, slots=True)
-class Residuals:
-    """Pearson residuals (n,) in cluster order with the cluster starts (K + 1,), time (n,) or None, and p for the divisors."""
-
-    pearson: Floats
-    starts: Ints
-    time: Floats | None
-    p: int
-    threads: int = 1
+class Working(Protocol):
+    """What every working correlation answers."""
 
     @property
-    def whole_times(self) -> bool:
-        """Times are whole numbers (or positions)."""
-        return self.time is None or bool(np.all(self.time == np.round(self.time)))
+    def name(self) -> str:
+        """How `corr=` calls it."""
 
+    @property
+    def about(self) -> str:
+        """What it says of two rows of a cluster."""
 
-@dataclass(frozen=True, slots=True)
-class Moments:
-    """Dispersion and correlation parameters of one residual vector.
+    def names(self, at: Occasions) -> tuple[str, ...]:
+        """(q,) names of the parameters. Raises GlimmError for occasions that it cannot have."""
 
-    note : what could not be done as asked, for a warning; how : which way was taken, where there is a choice
-    """
+    def own_sums(self, r: Residuals, rule: Rule, before: Floats | None) -> Floats | None:
+        """Sums of a batch that the rule needs beside those of `Sums.pairs`, added to those before."""
 
-    phi: float
-    alpha: Floats
-    note: str = ""
-    how: str = ""
+    def estimate(self, s: Sums, rule: Rule, at: Occasions) -> Moments:
+        """phi and alpha from the sums over all clusters."""
 
+    def whitening(self, alpha: Floats, at: Occasions) -> Whitening:
+        """What whitens the clusters. Raises LinAlgError where a matrix is not positive definite."""
 
-class Working(Protocol):
-    """What every working correlation answers. kernel : its number in native/gee.hpp."""
+    def least(self, alpha: Floats, at: Occasions) -> float:
+        """A number with the sign of the smallest eigenvalue of all R_i, the eigenvalue itself where it is negative."""
 
-    name: str
-    kernel: int
+    def shrunk(self, alpha: Floats, t: float) -> Floats:
+        """alpha of (1 - t) R + t I, or of what comes next to it in the structure."""
 
-    def size(self) -> int:
-        """Number of correlation parameters."""
-
-    def names(self) -> tuple[str, ...]:
-        """Their names."""
-
-    def estimate(self, r: Residuals, rule: str) -> Moments:
-        """phi and alpha by a moment rule."""
-
-    def bounds(self, largest: int, whole_times: bool) -> tuple[float, float]:
-        """Open interval in which R is a correlation matrix for clusters of up to `largest` rows."""
-
-    def matrix(self, alpha: Floats, time: Floats) -> Floats:
-        """(m, m) R at times (m,)."""
-
-
-def dispersion(squares: float, n: int, p: int, rule: str) -> float:
-    """phi = sum e^2 / (N - p), or / N by geepack's rule."""
-    return squares / (n if rule == "geepack" or n <= p else n - p)
+    def matrix(self, alpha: Floats, times: Floats, at: Occasions) -> Floats:
+        """(m, m) R at times (m,); inner clusters instead of times where the structure has those."""
 
 
 @final
@@ -79,202 +57,151 @@ class Independence:
     """R = I."""
 
     name = "independence"
-    kernel = 0
+    about = "working independence"
 
-    def size(self) -> int:
-        """No parameter."""
-        return 0
-
-    def names(self) -> tuple[str, ...]:
+    def names(self, at: Occasions) -> tuple[str, ...]:
         """None."""
         return ()
 
-    def estimate(self, r: Residuals, rule: str) -> Moments:
+    def own_sums(self, r: Residuals, rule: Rule, before: Floats | None) -> Floats | None:
+        """None."""
+        return None
+
+    def estimate(self, s: Sums, rule: Rule, at: Occasions) -> Moments:
         """Dispersion only."""
-        return Moments(dispersion(float(r.pearson @ r.pearson), len(r.pearson), r.p, rule), np.zeros(0))
+        return Moments(rule.dispersion(s), np.zeros(0))
 
-    def bounds(self, largest: int, whole_times: bool) -> tuple[float, float]:
-        """No bound."""
-        return (-np.inf, np.inf)
+    def whitening(self, alpha: Floats, at: Occasions) -> Whitening:
+        """Nothing."""
+        return Whitening(INDEPENDENCE)
 
-    def matrix(self, alpha: Floats, time: Floats) -> Floats:
+    def least(self, alpha: Floats, at: Occasions) -> float:
+        """1."""
+        return 1.0
+
+    def shrunk(self, alpha: Floats, t: float) -> Floats:
+        """Itself."""
+        return alpha
+
+    def matrix(self, alpha: Floats, times: Floats, at: Occasions) -> Floats:
         """The identity."""
-        return np.eye(len(time))
+        return np.eye(len(times))
 
 
 @final
 class Exchangeable:
-    """R_jk = alpha for every pair of a cluster."""
+    """R_jk = alpha for every pair of a cluster; -1 / (largest - 1) < alpha < 1."""
 
     name = "exchangeable"
-    kernel = 1
+    about = "the same working correlation for every pair of rows"
 
-    def size(self) -> int:
-        """One."""
-        return 1
-
-    def names(self) -> tuple[str, ...]:
+    def names(self, at: Occasions) -> tuple[str, ...]:
         """alpha."""
         return ("alpha",)
 
-    def estimate(self, r: Residuals, rule: str) -> Moments:
+    def own_sums(self, r: Residuals, rule: Rule, before: Floats | None) -> Floats | None:
+        """None."""
+        return None
+
+    def estimate(self, s: Sums, rule: Rule, at: Occasions) -> Moments:
         """alpha = S / (phi (pairs - p)), or / (phi pairs) by geepack's rule."""
-        s = pair_sums(r.pearson, r.starts, None, r.threads)
-        phi = dispersion(s.squares, len(r.pearson), r.p, rule)
-        return _ratio(phi, s.pairs, s.n_pairs, r.p, rule)
+        phi = rule.dispersion(s)
+        alpha, note = ratios(np.array([s.pairs.pairs]), np.array([s.pairs.n_pairs]), phi, rule, ("alpha",))
+        return Moments(phi, alpha, note)
 
-    def bounds(self, largest: int, whole_times: bool) -> tuple[float, float]:
-        """(-1 / (largest - 1), 1)."""
-        return (-1.0 / max(largest - 1, 1), 1.0)
+    def whitening(self, alpha: Floats, at: Occasions) -> Whitening:
+        """By the closed inverse."""
+        return Whitening(EXCHANGEABLE, alpha=float(alpha[0]))
 
-    def matrix(self, alpha: Floats, time: Floats) -> Floats:
+    def least(self, alpha: Floats, at: Occasions) -> float:
+        """1 - alpha, or 1 + (largest - 1) alpha below zero."""
+        a = float(alpha[0])
+        return 1.0 - a if a > 0.0 else 1.0 + (at.scope.largest - 1) * a
+
+    def shrunk(self, alpha: Floats, t: float) -> Floats:
+        """(1 - t) alpha."""
+        return (1.0 - t) * alpha
+
+    def matrix(self, alpha: Floats, times: Floats, at: Occasions) -> Floats:
         """1 on the diagonal, alpha elsewhere."""
-        m = len(time)
+        m = len(times)
         return np.asarray(np.full((m, m), alpha[0]) + (1.0 - alpha[0]) * np.eye(m))
 
 
 @final
 class Ar1:
-    """R_jk = alpha^|t_j - t_k|."""
+    """R_jk = alpha^|t_j - t_k|; |alpha| < 1, never negative where times are not whole numbers."""
 
     name = "ar1"
-    kernel = 2
+    about = "a working correlation that falls with their distance in time"
 
-    def size(self) -> int:
-        """One."""
-        return 1
-
-    def names(self) -> tuple[str, ...]:
+    def names(self, at: Occasions) -> tuple[str, ...]:
         """alpha."""
         return ("alpha",)
 
-    def estimate(self, r: Residuals, rule: str) -> Moments:
+    def own_sums(self, r: Residuals, rule: Rule, before: Floats | None) -> Floats | None:
+        """standard: nothing where pairs are one unit of time apart, else (distances, products) of neighbours; geepack: all lags."""
+        scope = r.at.scope
+        if rule.name == "gee":
+            return lag_products(r, 1, rule, before)
+        if rule.name == "geepack":
+            if scope.whole and scope.longest <= MOST_LAGS:
+                return lag_products(r, int(scope.longest), rule, before)
+            return _and(before, all_pairs(r))
+        return None if scope.whole and scope.unit else _and(before, neighbours(r))
+
+    def estimate(self, s: Sums, rule: Rule, at: Occasions) -> Moments:
         """standard: from pairs one unit of time apart, else from neighbouring pairs by least squares. geepack: from all lags."""
-        s = pair_sums(r.pearson, r.starts, r.time, r.threads)
-        phi = dispersion(s.squares, len(r.pearson), r.p, rule)
-        if s.n_pairs == 0:
-            return Moments(phi, np.zeros(1), "no cluster has two rows: the correlation is not estimated and taken as 0")
-        if rule == "geepack":
-            alpha, note = _all_lags(r, phi)
-            return Moments(phi, np.array([alpha]), note)
-        if r.whole_times and s.n_next > 0:
-            return _ratio(phi, s.next, s.n_next, r.p, rule)
-        how = "no rows of a cluster are one unit of time apart, so alpha is from neighbouring rows by least squares"
-        alpha, note = _neighbours(r, phi)
-        return Moments(phi, np.array([alpha]), note, how)
+        phi, own, scope = rule.dispersion(s), s.own, at.scope
+        if s.pairs.n_pairs == 0:
+            return Moments(phi, np.zeros(1), NOTHING_PAIRED)
+        if own is None:
+            alpha, note = ratios(np.array([s.pairs.next]), np.array([s.pairs.n_next]), phi, rule, ("alpha",))
+            return Moments(phi, alpha, note)
+        if rule.name == "gee":
+            return Moments(phi, (own[0, 1:] / own[1, 1:]) / (own[0, 0] / own[1, 0]))
+        if rule.name == "geepack" and scope.whole and scope.longest <= MOST_LAGS:
+            lags = np.flatnonzero(own[1])
+            one, note = power_fit(lags.astype(np.float64), own[0, lags] / phi, own[1, lags], scope.whole)
+            return Moments(phi, np.array([one]), note)
+        one, note = pooled(own[0], own[1] / phi, scope.whole)
+        neighbouring = "no rows of a cluster are one unit of time apart, so alpha is from neighbouring rows by least squares"
+        return Moments(phi, np.array([one]), note, neighbouring if rule.name == "standard" else "")
 
-    def bounds(self, largest: int, whole_times: bool) -> tuple[float, float]:
-        """(-1, 1); never negative where times are not whole numbers."""
-        return (-1.0, 1.0)
+    def whitening(self, alpha: Floats, at: Occasions) -> Whitening:
+        """Row by row."""
+        return Whitening(AR1, alpha=float(alpha[0]), place=at.time)
 
-    def matrix(self, alpha: Floats, time: Floats) -> Floats:
+    def least(self, alpha: Floats, at: Occasions) -> float:
+        """1 where |alpha| < 1, whatever the unit of time; else 1 - |alpha|."""
+        a = abs(float(alpha[0]))
+        return 1.0 if a < 1.0 else 1.0 - a
+
+    def shrunk(self, alpha: Floats, t: float) -> Floats:
+        """(1 - t) alpha."""
+        return (1.0 - t) * alpha
+
+    def matrix(self, alpha: Floats, times: Floats, at: Occasions) -> Floats:
         """alpha to the power of the distances."""
-        return np.asarray(alpha[0] ** np.abs(np.subtract.outer(time, time)))
+        return np.asarray(alpha[0] ** np.abs(np.subtract.outer(times, times)))
 
 
-def _ratio(phi: float, total: float, pairs: float, p: int, rule: str) -> Moments:
-    if pairs == 0:
-        return Moments(phi, np.zeros(1), "no cluster has two rows: the correlation is not estimated and taken as 0")
-    note = ""
-    divisor = pairs
-    if rule == "standard":
-        if pairs > p:
-            divisor = pairs - p
-        else:
-            note = f"only {int(pairs)} pairs of rows for {p} coefficients: the correlation's divisor is not reduced by {p}"
-    return Moments(phi, np.array([total / (phi * divisor)]), note)
+def neighbours(r: Residuals) -> Floats:
+    """(2, m) distances in time of neighbouring rows of a cluster, above the products of their residuals."""
+    inside = r.at.inside
+    return np.stack([np.diff(r.at.at)[inside], (r.pearson[1:] * r.pearson[:-1])[inside]])
 
 
-def _all_lags(r: Residuals, phi: float) -> tuple[float, str]:
-    longest = int(np.diff(r.starts).max()) if r.time is None else _longest_span(r)
-    if r.whole_times and longest <= MOST_LAGS:
-        sums, counts = lag_sums(r.pearson, r.starts, r.time, longest)
-        lags = np.flatnonzero(counts)
-        return power_fit(lags.astype(np.float64), sums[lags] / phi, counts[lags], r.whole_times)
-    distances, products = _all_pairs(r)
-    return _pooled(distances, products / phi, r.whole_times)
-
-
-def _neighbours(r: Residuals, phi: float) -> tuple[float, str]:
-    assert r.time is not None
-    inside = np.ones(len(r.pearson) - 1, dtype=bool)
-    inside[r.starts[1:-1] - 1] = False
-    products = (r.pearson[1:] * r.pearson[:-1])[inside]
-    return _pooled(np.diff(r.time)[inside], products / phi, r.whole_times)
-
-
-def _longest_span(r: Residuals) -> int:
-    assert r.time is not None
-    return int((r.time[r.starts[1:] - 1] - r.time[r.starts[:-1]]).max())
-
-
-def _all_pairs(r: Residuals) -> tuple[Floats, Floats]:
-    assert r.time is not None
-    distances, products = [], []
-    for a, b in zip(r.starts[:-1], r.starts[1:], strict=True):
+def all_pairs(r: Residuals) -> Floats:
+    """(2, m) the same of all pairs of a cluster."""
+    distances, products = [np.zeros(0)], [np.zeros(0)]
+    time = r.at.at
+    for a, b in zip(r.at.starts[:-1], r.at.starts[1:], strict=True):
         i, j = np.triu_indices(b - a, 1)
-        distances.append(r.time[a + j] - r.time[a + i])
+        distances.append(time[a + j] - time[a + i])
         products.append(r.pearson[a + i] * r.pearson[a + j])
-    return np.concatenate(distances), np.concatenate(products)
+    return np.stack([np.concatenate(distances), np.concatenate(products)])
 
 
-def _pooled(d: Floats, products: Floats, whole: bool) -> tuple[float, str]:
-    distances, at = np.unique(d, return_inverse=True)
-    sums = np.asarray(np.bincount(at, products), dtype=np.float64)
-    return power_fit(np.asarray(distances, dtype=np.float64), sums, np.bincount(at).astype(np.float64), whole)
-
-
-def power_fit(d: Floats, sums: Floats, counts: Floats, whole: bool) -> tuple[float, str]:
-    """(a, note): the a in (-1, 1) that minimises the sum over pairs of (product - a^d)^2, pairs pooled by distance d.
-
-    Solved for rho = |a|^u with u the shortest distance, so that the unit of time does not matter. A negative a is considered
-    only where some distance is odd, because even distances cannot tell the sign.
-    """
-    unit = float(d.min())
-    found = [(*_rho(d / unit, sums, counts), 1.0)]
-    if whole and np.any(d % 2 == 1):
-        found.append((*_rho(d / unit, np.where(d % 2 == 1, -sums, sums), counts), -1.0))
-    _, rho, sign = min(found, key=lambda f: f[0])
-    if rho == 0.0:
-        return 0.0, "no positive correlation between rows of a cluster: alpha is taken as 0"
-    return sign * rho ** (1.0 / unit), ""
-
-
-def _rho(d: Floats, sums: Floats, counts: Floats) -> tuple[float, float]:
-    """(loss, rho) at the best rho in [0, 1): bisection on the stationary equation around the best point of a grid."""
-
-    def loss(rho: float) -> float:
-        power = rho**d
-        return float(counts @ (power * power) - 2.0 * (sums @ power))
-
-    def downhill(rho: float) -> float:
-        return float(np.sum(d * rho ** (d - 1.0) * (sums - counts * rho**d)))
-
-    grid = np.concatenate([[0.0], np.logspace(-6, -2, 9), np.linspace(0.02, 0.98, 49), 1.0 - np.logspace(-2, -9, 15)])
-    best = int(np.argmin([loss(float(rho)) for rho in grid]))
-    if best == 0:
-        return 0.0, 0.0
-    a, b = float(grid[best - 1]), float(grid[min(best + 1, len(grid) - 1)])
-    for _ in range(100):
-        middle = 0.5 * (a + b)
-        if downhill(middle) > 0.0:
-            a = middle
-        else:
-            b = middle
-    rho = 0.5 * (a + b)
-    return loss(rho), rho
-
-
-WORKING: Final[dict[str, Working]] = {w.name: w for w in (Independence(), Exchangeable(), Ar1())}
-
-
-LATER: Final = ("unstructured", "fixed", "stationary", "nonstationary", "nested")
-
-
-def working(name: str) -> Working:
-    """The working correlation of that name; raises GlimmError for an unknown one, NotYetError for one of a later release."""
-    if name in LATER:
-        raise NotYetError(f"working correlation corr={name!r} is not in this release: use one of {', '.join(WORKING)}")
-    if name not in WORKING:
-        raise GlimmError(f"unknown working correlation corr={name!r}: {suggest(str(name), WORKING)}")
-    return WORKING[name]
+def _and(before: Floats | None, more: Floats) -> Floats:
+    return more if before is None else np.concatenate([before, more], axis=1)

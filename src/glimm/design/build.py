@@ -175,7 +175,8 @@ def all_clusters(spec: Spec, inputs: Inputs, rows: Ints | None) -> Mapping[str, 
         time = inputs.arguments.get("time")
         times = None if time is None else read_time(time, rows)
         remedy = "a GEE needs many clusters; use glimm.glm(...), or groups= with a level per cluster"
-        out[inputs.groups] = make_clusters(inputs.groups, inputs.groupings[inputs.groups], rows, times, remedy)
+        inner = None if inputs.inner is None else inputs.groupings[inputs.inner]
+        out[inputs.groups] = make_clusters(inputs.groups, inputs.groupings[inputs.groups], rows, times, remedy, inner)
     for name in spec.clusters:
         if name not in out:
             remedy = "clustered standard errors need many clusters; use vcov='model' or 'HC3'"

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..covariance.occasions import Occasions
 from ..data.columns import level_array, used_codes
 from ..data.records import Variable
 from ..errors import GlimmError
@@ -76,17 +77,27 @@ def _stable_order(values: NDArray[Any]) -> Ints:
     return order
 
 
-def make_clusters(name: str, variable: Variable, rows: Ints | None, time: Floats | None, use_instead: str) -> Clusters:
+def occasions(clusters: Clusters, moments: str = "standard") -> Occasions:
+    """Where the rows of the clusters are, for a working correlation; by position in the cluster under moments="gee"."""
+    order = clusters.order
+    time = None if clusters.time is None or moments == "gee" else clusters.time[order]
+    return Occasions(clusters.starts, time, None if clusters.inner is None else clusters.inner[order])
+
+
+def make_clusters(
+    name: str, variable: Variable, rows: Ints | None, time: Floats | None, use_instead: str, inner: Variable | None = None
+) -> Clusters:
     """The clusters of one grouping on the rows used.
 
-    variable : the grouping as a factor, over the caller's rows; time : (n,) on the rows used
+    variable : the grouping as a factor, over the caller's rows; time : (n,) on the rows used; inner : a grouping inside this one
 
     Raises GlimmError for a single cluster and for a time that occurs twice in a cluster, naming both.
     """
     refs, levels = used_codes(variable, rows)
     if len(levels) < 2:
         raise GlimmError(f"{name!r} has a single cluster {levels[0]!r} in the rows used: {use_instead}")
-    order, starts = gather(refs, len(levels), time)
+    inside = None if inner is None else used_codes(inner, rows)[0].astype(np.float64)
+    order, starts = gather(refs, len(levels), time if inside is None else inside)
     if time is not None:
         again = np.flatnonzero((np.diff(refs[order]) == 0) & (np.diff(time[order]) == 0))
         if len(again):
@@ -95,7 +106,7 @@ def make_clusters(name: str, variable: Variable, rows: Ints | None, time: Floats
                 f"cluster {levels[refs[order[again[0]]]]!r} of {name!r} has time {time[order[again[0]]]:g} twice, "
                 f"in rows {first} and {second} (counting from 0): each time may occur once in a cluster; correct it or leave out time="
             )
-    return Clusters(name, level_array(levels), order, starts, time)
+    return Clusters(name, level_array(levels), order, starts, time, inside)
 
 
 def read_time(variable: Variable, rows: Ints | None) -> Floats:

@@ -48,15 +48,17 @@ def read_inputs(spec: Spec, formula: Formula, frame: Frame) -> Inputs:
         if given is not None:
             arguments[role] = _argument(role, given, frame, variables)
     groupings, columns = _random_groupings(formula, frame)
-    groups = None
-    if spec.groups is not None:
+    groups, inner = None, None
+    if isinstance(spec.groups, str) and "/" in spec.groups and spec.groups not in frame.names:
+        groups, inner = _nested_groups(spec, frame, groupings, columns)
+    elif spec.groups is not None:
         groups = spec.groups if isinstance(spec.groups, str) else "groups"
         groupings[groups] = columns[groups] = _groups(spec.groups, frame)
     for name in spec.clusters:
         check_names(frame, (name,), ", needed by vcov")
         if name not in groupings:
             groupings[name] = columns[name] = frame.factor(name)
-    return Inputs(variables, arguments, groupings, columns, groups)
+    return Inputs(variables, arguments, groupings, columns, groups, inner)
 
 
 def _random_groupings(formula: Formula, frame: Frame) -> tuple[dict[str, Variable], dict[str, Variable]]:
@@ -132,6 +134,23 @@ def _argument(role: str, given: Any, frame: Frame, variables: Mapping[str, Varia
         what = "booleans" if variable.boolean else "strings"
         raise GlimmError(f"{role} {variable.name!r} holds {what}: give numbers")
     return variable
+
+
+def _nested_groups(spec: Spec, frame: Frame, groupings: dict[str, Variable], columns: dict[str, Variable]) -> tuple[str, str]:
+    """Names of the outer and the inner clusters of groups="outer/inner"; the inner ones are levels inside an outer one."""
+    text = str(spec.groups)
+    names = [name.strip() for name in text.split("/")]
+    if spec.time is not None:
+        raise GlimmError("time= has no meaning for corr='nested', whose correlations are those of classes and schools: leave it out")
+    if len(names) != 2:
+        raise GlimmError(f"groups={text!r}: two kinds of clusters are the most, 'outer/inner', such as 'school/class'")
+    check_names(frame, names, ", needed by groups=")
+    outer, inner = names[0], ":".join(names)
+    for name in names:
+        columns[name] = frame.factor(name)
+    groupings[outer] = columns[outer]
+    groupings[inner] = cross(inner, columns[outer], columns[names[1]])
+    return outer, inner
 
 
 def _groups(given: Any, frame: Frame) -> Variable:

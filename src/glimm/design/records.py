@@ -43,7 +43,7 @@ class Inputs:
     arguments : "weights", "offset", "exposure", "time" as given, where given
     groupings : random-effect groupings, GEE groups and cluster columns, by name, all factors; combinations of columns as "a:b"
     columns : the columns among the groupings and behind their combinations
-    groups : name of the GEE groups among the groupings
+    groups : name of the GEE groups among the groupings; inner : name of the clusters inside them, of groups="outer/inner"
     """
 
     variables: Mapping[str, Variable]
@@ -51,6 +51,7 @@ class Inputs:
     groupings: Mapping[str, Variable]
     columns: Mapping[str, Variable]
     groups: str | None
+    inner: str | None = None
 
     def column(self, name: str) -> Variable:
         """A column of the formula, or one named as an argument."""
@@ -104,6 +105,7 @@ class Clusters:
 
     levels : (K,) cluster names
     time : (n,) time of each row in the design's row order, or None (then 1, 2, ... in row order)
+    inner : (n,) code of the cluster inside the cluster, by which rows are ordered then, or None
     """
 
     name: str
@@ -111,6 +113,7 @@ class Clusters:
     order: Ints
     starts: Ints
     time: Floats | None = None
+    inner: Floats | None = None
 
     @property
     def sizes(self) -> Ints:

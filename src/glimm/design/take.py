@@ -70,5 +70,5 @@ def _term(term: RandomTerm, rows: Ints, copy: Ints | None) -> RandomTerm:
 
 def _clusters(clusters: Clusters, rows: Ints, copy: Ints | None) -> Clusters:
     levels, refs = _relabelled(row_codes(clusters), rows, copy, len(clusters.levels))
-    time = _some(clusters.time, rows)
-    return Clusters(clusters.name, clusters.levels[levels], *gather(refs, len(levels), time), time)
+    time, inner = _some(clusters.time, rows), _some(clusters.inner, rows)
+    return Clusters(clusters.name, clusters.levels[levels], *gather(refs, len(levels), time if inner is None else inner), time, inner)

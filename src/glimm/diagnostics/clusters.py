@@ -287,7 +287,7 @@ def influence_scores(sight: Sight) -> Floats:
 def gaps(sight: Sight) -> Iterator[Finding]:
     """Times that the working correlation or the structure takes for equally spaced."""
     record = sight.record
-    if isinstance(record, GeeRecord) and record.corr == "ar1":
+    if isinstance(record, GeeRecord) and record.corr == "ar1" and record.moments != "gee":
         yield from gee_gaps(sight, record)
     for term in sight.terms:
         if term.structure in ("ar1", "toep"):

@@ -106,7 +106,12 @@ def _one_step(record: Record, units: Units, bar: Progress) -> Moved:
 def _timed(record: GeeRecord, units: Units) -> GeeRecord:
     """Rows of a cluster keep their places in time when one of them is left out."""
     name, clusters = next(iter(record.design.clusters.items()))
-    if record.corr != "ar1" or clusters.time is not None or contains(units.codes, row_codes(clusters)):
+    if (
+        record.corr in ("independence", "exchangeable")
+        or clusters.time is not None
+        or clusters.inner is not None
+        or contains(units.codes, row_codes(clusters))
+    ):
         return record
     time = np.empty(record.design.n)
     time[clusters.order] = np.arange(record.design.n) - np.repeat(clusters.starts[:-1], clusters.sizes) + 1.0

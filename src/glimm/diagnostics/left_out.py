@@ -98,7 +98,7 @@ class _Plain:
         record = self.record
         if isinstance(record, GlmRecord):
             return fit_glm(design, record.family, control)
-        return fit_gee(design, record.family, next(iter(design.clusters)), record.corr, record.moments, control)
+        return fit_gee(design, record.family, next(iter(design.clusters)), record.working, record.moments, control)
 
 
 class _Mixed:

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ..covariance.layout import Curve, Shapes, total
-from ..covariance.working import working
 from ..design.clusters import row_codes
 from ..design.coordinates import to_working
 from ..design.records import Design
@@ -78,7 +77,7 @@ def gee_step(record: GeeRecord, units: Units) -> Moved:
 
     def pieces(design: Design) -> tuple[Floats, Floats, Codes]:
         clusters = design.clusters[name]
-        equations = Equations(design, record.family, clusters, working(record.corr), record.moments, 1)
+        equations = Equations(design, record.family, clusters, record.working, record.moments, 1)
         found = equations.at(beta, record.alpha, scores=True, curvatures=True)
         assert found.scores is not None
         assert found.curvatures is not None

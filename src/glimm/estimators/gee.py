@@ -7,16 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from ..covariance.working import Moments, Residuals, Working, working
+from ..covariance.moments import Moments, Residuals, Rule, Sums
+from ..covariance.working import Working
+from ..design.clusters import occasions
 from ..design.coordinates import to_named, to_working
 from ..design.records import Clusters, Design
 from ..errors import GlimmError, NotYetError
 from ..family import Family
 from ..family.own import Functions
-from ..kernels import GeePass, Rows, inverse_or_nan, mean, positive_definite, solve, variance
+from ..kernels import GeePass, Rows, Whitening, gee_pass, inverse_or_nan, mean, positive_definite, solve, variance
+from ..kernels.gee import INDEPENDENCE
 from ..kernels.matrix import Floats
 from ..records import GeeRecord, Solution, SolutionCode
 from ..version import VERSION
@@ -30,15 +34,18 @@ CONVERGED = 1e-12
 EXACT = 1e-24
 HUGE = 1e140
 PASSES_AT_ZERO = 2
+FLOOR = 1e-6
+ROOM = 0.1
+"""Smallest eigenvalue to which what is no correlation matrix is mended: at 1e-4 standard errors can be five times as large (toenail)."""
 
 
-def fit_gee(design: Design, family: Family, groups: str, corr: str, moments: str, control: Control) -> GeeRecord:
+def fit_gee(design: Design, family: Family, groups: str, structure: Working, moments: str, control: Control) -> GeeRecord:
     """Fit a GEE.
 
-    groups : key of design.clusters. corr : name of the working correlation. moments : "standard" or "geepack".
-    Returns the record; raises GlimmError if the estimated correlation leaves its range, NotYetError for geepack's moments with weights.
+    groups : key of design.clusters; structure : the working correlation; moments : "standard", "geepack" or "gee"
+    Returns the record; raises GlimmError for occasions that the structure cannot have, NotYetError for geepack's moments with weights.
     """
-    part, clusters, structure = design.mean, design.clusters[groups], working(corr)
+    part, clusters = design.mean, design.clusters[groups]
     gee_psi(family)
     if moments == "geepack" and design.size is not None:
         raise NotYetError(
@@ -49,7 +56,7 @@ def fit_gee(design: Design, family: Family, groups: str, corr: str, moments: str
     mu = mean(part.link.kernel, natural.eta(scoring.beta))[0]
     drifting = 0 if bounded(family, part.link) else separated_rows(design, family, mu, scoring.last.information, scoring.last.score)
     equations = Equations(design, family, clusters, structure, moments, control.n_threads)
-    reached = Reached(scoring.beta, np.zeros(structure.size()), np.inf, scoring.passes, False)
+    reached = Reached(scoring.beta, np.zeros(len(equations.names)), np.inf, scoring.passes, False)
     if not drifting:
         reached = _iterate(equations, natural, reached, control)
     final = equations.at(reached.beta, reached.alpha)
@@ -61,11 +68,11 @@ def fit_gee(design: Design, family: Family, groups: str, corr: str, moments: str
         blocks={"mean": slice(0, part.matrix.p)},
         bread=inverse_or_nan(final.bread),
         eta=natural.eta(reached.beta),
-        corr=corr,
+        working=structure,
         alpha=reached.alpha,
         moments=moments,
         scale=found.phi,
-        solution=_solution(design, family, reached, final, found, drifting, mean(part.link.kernel, natural.eta(reached.beta))[0]),
+        solution=_solution(equations, reached, final, found, drifting, mean(part.link.kernel, natural.eta(reached.beta))[0]),
         version=VERSION,
     )
 
@@ -93,65 +100,105 @@ def gee_psi(family: Family) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """Where the iterations are: working beta, alpha, the last change in squared standard errors, passes, whether all has settled."""
+    """Where the iterations are: working beta, alpha, the last change in squared standard errors, passes, whether all has settled.
+
+    floor : smallest eigenvalue that correlations are held to
+    """
 
     beta: Floats
     alpha: Floats
     change: float
     passes: int
     settled: bool
+    floor: float = FLOOR
 
 
 class Equations:
     """The estimating equations of one design: a pass at (beta, alpha), and the moments of its residuals."""
 
-    def __init__(self, design: Design, family: Family, clusters: Clusters, structure: Working, rule: str, threads: int) -> None:
+    def __init__(self, design: Design, family: Family, clusters: Clusters, structure: Working, moments: str, threads: int) -> None:
         part = design.mean
-        self.design, self.family, self.structure, self.rule, self.clusters = design, family, structure, rule, clusters
-        self.time = None if clusters.time is None else clusters.time[clusters.order]
+        self.design, self.family, self.structure = design, family, structure
+        self.occasions = occasions(clusters, moments)
         self.rows = Rows(part.matrix, part.center, part.scale, design.y, design.size, part.offset, order=clusters.order, threads=threads)
+        self.rule = Rule(moments, self.rows.p)
+        self.names = structure.names(self.occasions)
+        self._white: tuple[bytes, Whitening] | None = None
 
-    def at(self, beta: Floats, alpha: Floats, scores: bool = False, curvatures: bool = False) -> GeePass:
+    def at(self, beta: Floats, alpha: Floats, *, scores: bool = False, curvatures: bool = False, determinants: bool = False) -> GeePass:
         """Score, bread and Pearson residuals at working beta."""
-        return self.rows.gee(
+        return gee_pass(
+            self.rows,
             self.family.kernel,
             self.design.mean.link.kernel,
-            beta,
-            self.clusters.starts,
-            self.structure.kernel,
-            float(alpha[0]) if len(alpha) else 0.0,
-            self.time,
-            scores,
-            curvatures,
             gee_psi(self.family),
+            beta,
+            self.occasions.starts,
+            self._whitening(alpha),
+            scores=scores,
+            curvatures=curvatures,
+            determinants=determinants,
         )
+
+    def _whitening(self, alpha: Floats) -> Whitening:
+        """Independence while alpha is nothing but zeros; the last one is kept."""
+        key = alpha.tobytes()
+        if self._white is None or self._white[0] != key:
+            zero = len(alpha) > 0 and not alpha.any()
+            self._white = key, Whitening(INDEPENDENCE) if zero else self.structure.whitening(alpha, self.occasions)
+        return self._white[1]
 
     def moments_of(self, done: GeePass) -> Moments:
         """phi and alpha of a pass's residuals; raises GlimmError if there are none to speak of."""
-        largest = float(np.abs(done.pearson).max(initial=0.0))
-        if not largest < HUGE:
+        residuals = Residuals(done.pearson, self.occasions, self.rows.threads)
+        sums = Sums()
+        sums = sums.add(residuals, self.structure.own_sums(residuals, self.rule, sums.own))
+        if not sums.largest < HUGE:
             raise GlimmError(
-                f"a Pearson residual is {largest:.3g}, so that no dispersion can be estimated: fitted means are next to impossible for "
-                f"link {self.design.mean.link.name!r}; look for extreme values of predictors and offset, or use another link"
+                f"a Pearson residual is {sums.largest:.3g}, so that no dispersion can be estimated: fitted means are next to impossible "
+                f"for link {self.design.mean.link.name!r}; look for extreme values of predictors and offset, or use another link"
             )
-        if float(np.mean(done.pearson**2)) <= EXACT * float(np.mean(self.design.y**2)):
+        if sums.pairs.squares / sums.n <= EXACT * float(np.mean(self.design.y**2)):
             raise GlimmError("the model fits every row exactly, so there are no residuals to estimate a correlation from: use glimm.glm")
-        return self.structure.estimate(Residuals(done.pearson, self.clusters.starts, self.time, self.rows.p, self.rows.threads), self.rule)
+        return self.structure.estimate(sums, self.rule, self.occasions)
 
-    def check_range(self, alpha: Floats) -> None:
-        """Raises GlimmError for an alpha with which no correlation matrix exists."""
-        whole = self.time is None or bool(np.all(self.time == np.round(self.time)))
-        low, high = self.structure.bounds(int(self.clusters.sizes.max()), whole)
-        for name, value in zip(self.structure.names(), alpha, strict=True):
-            if not low < value < high:
-                raise GlimmError(
-                    f"the estimated {self.structure.name} correlation {name} = {value:.4g} is outside ({low:.4g}, {high:.4g}): for the "
-                    "largest cluster no such matrix exists; use corr='independence' (estimates stay consistent) or another structure"
-                )
+    def feasible(self, alpha: Floats, floor: float) -> Feasible:
+        """alpha where the smallest eigenvalue of every R_i is at least `floor`; else drawn towards independence as far as makes it so."""
+        if not len(alpha):
+            return Feasible(alpha)
+        least = self.structure.least(alpha, self.occasions)
+        if least >= floor:
+            return Feasible(alpha)
+        t = (floor - least) / (1.0 - least)
+        return Feasible(self.structure.shrunk(alpha, t), alpha, least, t)
+
+
+@dataclass(frozen=True, slots=True)
+class Feasible:
+    """The correlation used. estimated, least eigenvalue, t : what was estimated where that is none, and (1 - t) R + t I is used."""
+
+    alpha: Floats
+    estimated: Floats | None = None
+    least: float = 1.0
+    t: float = 0.0
+
+    def said(self, names: tuple[str, ...], name: str) -> str:
+        """The sentence about it, empty where nothing was done."""
+        if self.estimated is None:
+            return ""
+        shown = ", ".join(f"{n} = {v:.4g}" for n, v in zip(names[:4], self.estimated[:4], strict=True)) + (
+            ", ..." if len(names) > 4 else ""
+        )
+        return (
+            f"the estimated {name} correlation {shown} belongs to no correlation matrix for these clusters (smallest eigenvalue "
+            f"{self.least:.3g}): it was drawn towards independence by the factor {1.0 - self.t:.4g}, so that the smallest eigenvalue is "
+            f"{ROOM:g}; use another structure, or corr='independence'"
+        )
 
 
 def _iterate(equations: Equations, natural: Rows, r: Reached, control: Control) -> Reached:
     """Fisher steps for beta between moment estimates of alpha, which stays 0 for the first two."""
+    floor, freed = FLOOR, False
     for iteration in range(2 * control.max_iter + PASSES_AT_ZERO):
         done = equations.at(r.beta, r.alpha)
         found = equations.moments_of(done)
@@ -164,11 +211,16 @@ def _iterate(equations: Equations, natural: Rows, r: Reached, control: Control) 
         before, change = r.change, float(step @ done.bread @ step) / found.phi
         alpha, moved = r.alpha, np.inf if len(r.alpha) else 0.0
         if iteration >= PASSES_AT_ZERO:
-            equations.check_range(found.alpha)
-            alpha, moved = found.alpha, float(np.abs(found.alpha - r.alpha).max(initial=0.0))
+            limit = equations.feasible(found.alpha, floor)
+            if limit.estimated is not None and floor < ROOM and not freed:
+                limit, floor = equations.feasible(found.alpha, ROOM), ROOM
+            alpha = limit.alpha
+            moved = float(np.abs(alpha - r.alpha).max(initial=0.0))
         small = change < TOLERANCE**2 * len(beta) or (change < CONVERGED and change > 0.25 * before)  # the latter: rounding noise
-        r = Reached(beta, alpha, change, r.passes + 1, small and moved < TOLERANCE)
-        if r.settled:
+        r = Reached(beta, alpha, change, r.passes + 1, small and moved < TOLERANCE, floor)
+        if r.settled and floor == ROOM and not freed and equations.feasible(found.alpha, FLOOR).estimated is None:
+            floor, freed = FLOOR, True  # only on the way was it no correlation matrix
+        elif r.settled:
             break
     return r
 
@@ -189,13 +241,14 @@ def _inside(equations: Equations, natural: Rows, beta: Floats, step: Floats) -> 
 def pieces(record: GeeRecord, groups: str, curvatures: bool = False, threads: int = 1) -> Iterator[tuple[Floats | None, Floats]]:
     """Blocks of per-cluster (curvature (K, p, p) or None, score (K, p)) on the working columns, dispersion left out."""
     design = record.design
-    equations = Equations(design, record.family, design.clusters[groups], working(record.corr), record.moments, threads)
+    equations = Equations(design, record.family, design.clusters[groups], record.working, record.moments, threads)
     out = equations.at(to_working(design.mean, record.vector), record.alpha, scores=True, curvatures=curvatures)
     assert out.scores is not None
     yield out.curvatures, out.scores
 
 
-def _solution(design: Design, family: Family, r: Reached, final: GeePass, found: Moments, drifting: int, mu: Floats) -> Solution:
+def _solution(equations: Equations, r: Reached, final: GeePass, found: Moments, drifting: int, mu: Floats) -> Solution:
+    design, family = equations.design, equations.family
     code: SolutionCode = "converged"
     message = f"converged in {r.passes + 1} passes" + (f"; {found.how}" if found.how else "")
     if not r.settled:
@@ -209,7 +262,11 @@ def _solution(design: Design, family: Family, r: Reached, final: GeePass, found:
         code, message = "separated", separated(family, drifting, len(final.pearson))
         if len(r.alpha):
             message += "; the working correlation is not estimated and taken as 0"
-    evidence: dict[str, int | str] = {"rows": drifting} if drifting else {}
-    if found.note:
-        evidence["note"] = found.note
+    evidence: dict[str, Any] = {"rows": drifting} if drifting else {}
+    limit = Feasible(r.alpha) if drifting else equations.feasible(found.alpha, r.floor)
+    said = limit.said(equations.names, equations.structure.name)
+    if limit.estimated is not None:
+        evidence |= {"estimated": limit.estimated.tolist(), "least_eigenvalue": limit.least, "factor": 1.0 - limit.t}
+    if notes := "; ".join(note for note in (found.note, said) if note):
+        evidence["note"] = notes
     return Solution(code, message, r.passes + 1, r.change, final.score, evidence=evidence)

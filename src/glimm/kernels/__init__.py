@@ -2,14 +2,16 @@
 
 from .dense import blocked_cholesky, blocked_inverse, inverse, inverse_or_nan, positive_definite, solve
 from .families import constant, jets, link, mean, psi_jets, unit_deviance, variance, working
+from .gee import NO_PAIRS, GeePass, PairSums, Whitening, gee_pass, inner_sums, lag_sums, pair_sums, wave_sums
 from .matrix import Block, Bools, Codes, Floats, Index, Ints, Matrix
 from .mixed import LinearMixed, LmmEvaluation, MixedEvaluation, MixedModel
 from .newton import Limits, Optimum, minimise
 from .ordering import minimum_degree
-from .rows import GeePass, GlmPass, PairSums, Rows, lag_sums, pair_sums
+from .rows import GlmPass, Rows
 from .sparse import Directions, SparseLaplace, SparseLinear, SparseLmm, SparseMixed, SparseTerm
 
 __all__ = [
+    "NO_PAIRS",
     "Block",
     "Bools",
     "Codes",
@@ -33,9 +35,12 @@ __all__ = [
     "SparseLmm",
     "SparseMixed",
     "SparseTerm",
+    "Whitening",
     "blocked_cholesky",
     "blocked_inverse",
     "constant",
+    "gee_pass",
+    "inner_sums",
     "inverse",
     "inverse_or_nan",
     "jets",
@@ -50,5 +55,6 @@ __all__ = [
     "solve",
     "unit_deviance",
     "variance",
+    "wave_sums",
     "working",
 ]

@@ -1,4 +1,4 @@
-"""Rows of a model and the sums over them: GLM, GEE and least-squares passes.
+"""Rows of a model and the sums over them: GLM and least-squares passes.
 
 Everything is in working columns (x - center) / scale; callers move between those and the columns as named.
 """
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .families import FamilyKernel, LinkKernel, Psi, floats, maybe, maybe_shaped, own, shaped
+from .families import FamilyKernel, LinkKernel, Psi, floats, maybe, own, shaped
 from .matrix import Floats, Ints, Matrix
 from .native import native
 
@@ -27,26 +27,6 @@ class GlmPass(NamedTuple):
     loglik: float
     score: Floats
     information: Floats
-
-
-class GeePass(NamedTuple):
-    """score (p,), bread (p, p); Pearson residuals (n,) in the order of rows; per cluster scores (K, p), curvatures (K, p, p) on request."""
-
-    score: Floats
-    bread: Floats
-    pearson: Floats
-    scores: Floats | None
-    curvatures: Floats | None
-
-
-class PairSums(NamedTuple):
-    """Sums over Pearson residuals: squares; products of all pairs in a cluster and their number; of pairs one unit of time apart."""
-
-    squares: float
-    pairs: float
-    n_pairs: float
-    next: float
-    n_next: float
 
 
 class Rows:
@@ -109,44 +89,3 @@ class Rows:
         """(p, p) X'WX, W = size."""
         out: Floats = self.handle.gram(self.threads)
         return out
-
-    def gee(
-        self,
-        family: FamilyKernel,
-        link: LinkKernel,
-        beta: Floats,
-        starts: Ints,
-        working: int,
-        alpha: float,
-        time: Floats | None,
-        scores: bool = False,
-        curvatures: bool = False,
-        psi: Psi = (),
-    ) -> GeePass:
-        """One pass of a GEE; time (n,) is in the order of rows."""
-        return GeePass(
-            *self.handle.gee_pass(
-                family,
-                link,
-                shaped(beta, self.p),
-                own(psi),
-                up_to(starts, self.n),
-                working,
-                alpha,
-                maybe_shaped(time, self.n),
-                scores,
-                curvatures,
-                self.threads,
-            )
-        )
-
-
-def pair_sums(pearson: Floats, starts: Ints, time: Floats | None, threads: int = 1) -> PairSums:
-    """Sums over pairs of residuals in clusters; pearson and time (n,) in cluster order."""
-    return PairSums(*native().pair_sums(floats(pearson), up_to(starts, len(pearson)), maybe_shaped(time, len(pearson)), threads))
-
-
-def lag_sums(pearson: Floats, starts: Ints, time: Floats | None, max_lag: int) -> tuple[Floats, Floats]:
-    """(sums, counts), each (max_lag + 1,): products of residuals by whole-number distance in time, over all pairs of a cluster."""
-    out: tuple[Floats, Floats] = native().lag_sums(floats(pearson), up_to(starts, len(pearson)), maybe_shaped(time, len(pearson)), max_lag)
-    return out

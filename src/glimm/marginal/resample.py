@@ -92,7 +92,7 @@ def refitted(record: Record, design: Design) -> Record:
     if isinstance(record, GlmRecord):
         return fit_glm(design, record.family, control)
     if isinstance(record, GeeRecord):
-        return fit_gee(design, record.family, next(iter(design.clusters)), record.corr, record.moments, control)
+        return fit_gee(design, record.family, next(iter(design.clusters)), record.working, record.moments, control)
     if record.linear:
         return fit_lmm(design, record.family, record.reml, control)
     return fit_glmm(design, record.family, record.points, control, record)

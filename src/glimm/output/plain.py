@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from ..covariance.working import working
 from ..diagnostics.findings import Finding
 from ..inference.covariance import Inference
 from ..inference.criteria import criteria
@@ -110,7 +109,7 @@ def correlations(record: Record) -> dict[str, float] | None:
     """Parameters of the working correlation by name; none for other models."""
     if not isinstance(record, GeeRecord):
         return None
-    return dict(zip(working(record.corr).names(), record.alpha.tolist(), strict=True))
+    return dict(zip(record.corr_names, record.alpha.tolist(), strict=True))
 
 
 def plain(value: Any) -> Any:

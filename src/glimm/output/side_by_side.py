@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import final
 
 from ..covariance.correlated import CORRELATED
-from ..covariance.working import working
 from ..errors import GlimmError
 from ..inference.comparable import Criteria, compared
 from ..inference.covariance import Inference
@@ -130,7 +129,7 @@ def other_parameters(record: Record) -> list[tuple[str, float]]:
     given = zip(record.family.parameters, record.family.fixed, strict=False)
     out += [(f"{record.family.name} {name} (given)", value) for name, value in given if value is not None]
     if isinstance(record, GeeRecord):
-        names = working(record.corr).names()
+        names = record.corr_names
         out += [(f"working correlation {name}", float(a)) for name, a in zip(names, record.alpha, strict=True)]
     pearson = isinstance(record, GeeRecord) or (isinstance(record, GlmRecord) and not record.family.scale_known)
     if pearson and record.family.name != "gaussian":

@@ -9,7 +9,6 @@ import math
 from typing import final
 
 from ..covariance.correlated import CORRELATED
-from ..covariance.working import working
 from ..data.records import Factor
 from ..diagnostics.findings import Finding
 from ..inference.covariance import Inference
@@ -172,7 +171,7 @@ def other_parameters(record: Record) -> Table | Lines | None:
     if isinstance(record, MixedRecord):
         return random_effects(record)
     if isinstance(record, GeeRecord):
-        names = working(record.corr).names()
+        names = record.corr_names
         values = [f"{name} = {figures(float(a))}" for name, a in zip(names, record.alpha, strict=True)]
         correlation = f"{record.corr}, {', '.join(values) if values else 'no parameter'}"
         return Lines(((("working correlation", correlation),), (("dispersion", figures(record.scale)),)))

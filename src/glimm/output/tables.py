@@ -14,9 +14,9 @@ import numpy as np
 
 from ..covariance.correlated import CORRELATED
 from ..covariance.layout import theta_names as theta_names_of
-from ..covariance.working import working
 from ..data.columns import level_name
 from ..data.frames import table
+from ..design.clusters import occasions
 from ..errors import GlimmWarning
 from ..inference.covariance import Inference
 from ..inference.random import correlation_at, covariances
@@ -278,10 +278,11 @@ def working_corr(record: GeeRecord) -> pd.DataFrame:
     import pandas as pd
 
     clusters = next(iter(record.design.clusters.values()))
-    largest = int(np.argmax(clusters.sizes))
-    rows = clusters.order[clusters.starts[largest] : clusters.starts[largest + 1]]
-    times = np.arange(1.0, len(rows) + 1.0) if clusters.time is None else clusters.time[rows]
-    matrix = working(record.corr).matrix(record.alpha, times)
+    at = occasions(clusters, record.moments)
+    largest = int(np.argmax(at.sizes))
+    rows = slice(at.starts[largest], at.starts[largest + 1])
+    times = at.at[rows]
+    matrix = record.working.matrix(record.alpha, times if at.inner is None else at.inner[rows], at)
     labels = [int(t) if float(t).is_integer() else float(t) for t in times]
     return pd.DataFrame(matrix, index=labels, columns=labels)
 

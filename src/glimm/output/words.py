@@ -19,11 +19,7 @@ from ..text import counted, extremes, listed
 RULES = {
     "standard": "standard (sums divided by rows - p and pairs - p)",
     "geepack": "geepack (sums divided by rows and pairs)",
-}
-PATTERNS = {
-    "independence": "working independence",
-    "exchangeable": "the same working correlation for every pair of rows",
-    "ar1": "a working correlation that falls with their distance in time",
+    "gee": "gee (by position in the cluster, averaged over clusters)",
 }
 
 MOST_SLOPES = 6
@@ -266,7 +262,7 @@ def within_cluster(record: Record, label: str) -> str:
         return "independent"
     if isinstance(record, GeeRecord):
         allowed = "allow any dependence" if "robust" in label else "trust it"
-        return f"{PATTERNS.get(record.corr, record.corr)}; the standard errors {allowed}"
+        return f"{record.working.about}; the standard errors {allowed}"
     several = sum(len(term.names) for term in record.design.mean.random) > 1
     return "share normal random effects; independent given them" if several else "share a normal random effect; independent given it"
 

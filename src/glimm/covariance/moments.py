@@ -1,0 +1,144 @@
+"""Moment rules of a GEE: phi and correlations from sums of Pearson residuals e over pairs of rows of a cluster.
+
+standard: phi = sum e^2 / (N - p), alpha = sum e_j e_k / (phi (pairs - p)) (SAS/STAT, PROC GENMOD, "Working Correlation Matrix").
+geepack: divisors N and pairs (Yan and Fine 2004, Stat. Med. 23, 859-874).
+gee: by position in the cluster, averaged over clusters first (R package gee; Liang and Zeger 1986, section 3.3).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from ..errors import GlimmError
+from ..kernels import NO_PAIRS, PairSums, lag_sums, pair_sums, wave_sums
+from ..kernels.matrix import Floats, Ints
+from .occasions import Occasions
+
+RULES: Final = ("standard", "geepack", "gee")
+NOTHING_PAIRED: Final = "no cluster has two rows: the correlation is not estimated and taken as 0"
+
+
+@dataclass(frozen=True, slots=True)
+class Residuals:
+    """Pearson residuals (n,) of whole clusters, in order, and where their rows are."""
+
+    pearson: Floats
+    at: Occasions
+    threads: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """What a moment rule needs of the residuals: added up over batches.
+
+    n : rows; largest : largest |e|; pairs : sums that all need; own : those of the structure
+    """
+
+    n: int = 0
+    largest: float = 0.0
+    pairs: PairSums = NO_PAIRS
+    own: Floats | None = None
+
+    def add(self, r: Residuals, own: Floats | None) -> Sums:
+        """With one more batch, whose own sums were added already."""
+        here = float(np.abs(r.pearson).max(initial=0.0))
+        largest = self.largest if here <= self.largest else here
+        pairs = pair_sums(r.pearson, r.at.starts, r.at.time, r.threads, self.pairs)
+        return replace(self, n=self.n + len(r.pearson), largest=largest, pairs=pairs, own=own)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Which rule, and p for its divisors."""
+
+    name: str
+    p: int
+
+    def dispersion(self, s: Sums) -> float:
+        """phi = sum e^2 / (N - p), or / N by geepack's rule."""
+        return s.pairs.squares / (s.n if self.name == "geepack" or s.n <= self.p else s.n - self.p)
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """Dispersion and correlation parameters of one residual vector.
+
+    note : what could not be done as asked, for a warning; how : which way was taken, where there is a choice
+    """
+
+    phi: float
+    alpha: Floats
+    note: str = ""
+    how: str = ""
+
+
+def ratios(totals: Floats, pairs: Floats, phi: float, rule: Rule, names: tuple[str, ...]) -> tuple[Floats, str]:
+    """(alpha, note): totals / (phi (pairs - p)), without p where there are no more than p pairs, 0 where there is none.
+
+    totals, pairs : (q,)
+    """
+    divisor = pairs.astype(np.float64)
+    few = np.zeros(len(pairs), dtype=bool)
+    if rule.name != "geepack":
+        few = (pairs > 0) & (pairs <= rule.p)
+        divisor = np.where(few, pairs, pairs - rule.p)
+    alpha = np.divide(totals, phi * divisor, out=np.zeros(len(pairs)), where=pairs > 0)
+    notes = []
+    if len(pairs) and not pairs.any():
+        return alpha, NOTHING_PAIRED
+    if few.any():
+        what = f"{_some(names, few)}: " if len(pairs) > 1 else ""
+        number = int(pairs[few].min())
+        notes.append(
+            f"{what}only {number} pair{'s' if number > 1 else ''} of rows for {rule.p} coefficients: the correlation's divisor "
+            f"is not reduced by {rule.p}"
+        )
+    if not pairs.all():
+        notes.append(f"no pair of rows for {_some(names, pairs == 0)}: taken as 0")
+    return alpha, "; ".join(notes)
+
+
+def _some(names: tuple[str, ...], which: Floats | np.ndarray) -> str:
+    at = np.flatnonzero(which)
+    shown = ", ".join(names[i] for i in at[:3])
+    return f"{shown} and {len(at) - 3} more" if len(at) > 3 else shown
+
+
+def lag_products(r: Residuals, lags: int, rule: Rule, before: Floats | None) -> Floats:
+    """(2, lags + 1) sums above counts by distance; by gee's rule [0] holds sum_i n_i^-1 sum e^2 above the number of clusters."""
+    if rule.name != "gee":
+        return lag_sums(r.pearson, r.at.starts, r.at.time, lags, before)
+    out = np.zeros((2, lags + 1)) if before is None else before.copy()
+    sizes = _long_enough(r, lags)
+    cluster = np.repeat(np.arange(len(sizes)), sizes)
+    out[0, 0] += float(np.sum(r.pearson**2 / sizes[cluster]))
+    out[1, :] += len(sizes)
+    for lag in range(1, lags + 1):
+        same = cluster[lag:] == cluster[:-lag]
+        out[0, lag] += float(np.sum((r.pearson[lag:] * r.pearson[:-lag] / (sizes[cluster[lag:]] - lag))[same]))
+    return out
+
+
+def wave_products(r: Residuals, rule: Rule, before: Floats | None) -> Floats:
+    """(2 T, T) sums above counts by pair of waves; by gee's rule of positions, [0, 0] as in `lag_products`."""
+    if rule.name != "gee":
+        return wave_sums(r.pearson, r.at.starts, r.at.wave, len(r.at.scope.times), before)
+    sizes = _long_enough(r, 1)
+    t = r.at.scope.largest
+    out = wave_sums(r.pearson, r.at.starts, r.at.wave, t, before)
+    out[0, 0] += float(np.sum(r.pearson**2 / np.repeat(sizes, sizes)))
+    out[t:] = (0.0 if before is None else before[t, 0]) + len(sizes)
+    return out
+
+
+def _long_enough(r: Residuals, lags: int) -> Ints:
+    sizes = r.at.sizes
+    if len(sizes) and sizes.min() <= lags:
+        raise GlimmError(
+            f"moments='gee' needs more than {lags} rows in every cluster, and the smallest has {int(sizes.min())}: "
+            "use moments='standard', which takes all pairs there are"
+        )
+    return sizes
