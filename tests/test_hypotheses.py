@@ -319,6 +319,11 @@ def test_not_nested():
     }.items():
         with pytest.raises(GlimmError, match=words):
             fit.compare_score_test(small)
+    given = [glimm.FixedCorr(np.full((4, 4), a) + (1.0 - a) * np.eye(4)) for a in (0.3, 0.4)]
+    fixed = [glimm.gee(f, frame, groups="id", corr=c, family="binomial") for f in ("resp ~ age", "resp ~ 1") for c in given]
+    assert fixed[0].compare_score_test(fixed[2]).df == 1
+    with pytest.raises(GlimmError, match="not the same matrix"):
+        fixed[0].compare_score_test(fixed[3])
     with pytest.raises(GlimmError, match=r"takes a fit of glimm\.gee, not GlmFit"):
         fit.compare_score_test(glimm.glm("resp ~ age", frame, family="binomial"))
 

@@ -43,7 +43,7 @@ def fit_restricted(record: GeeRecord, contrasts: Floats) -> GeeRecord:
         scale=np.where(size > 0.0, size, 1.0),
     )
     name = next(iter(design.clusters))
-    found = fit_gee(replace(design, parts={**design.parts, "mean": narrow}), record.family, name, record.corr, record.moments, Control())
+    found = fit_gee(replace(design, parts={**design.parts, "mean": narrow}), record.family, name, record.working, record.moments, Control())
     return replace(record, vector=a @ free @ found.vector, eta=found.eta, alpha=found.alpha, scale=found.scale, solution=found.solution)
 
 

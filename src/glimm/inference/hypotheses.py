@@ -73,7 +73,8 @@ def wald(inference: Inference, hypothesis: Hypothesis) -> HypothesisTest:
 
 def denominator(inference: Inference) -> float | None:
     """The F denominator of several contrasts together; None for chi-squared."""
-    return None if inference.df is None else float(inference.df)
+    common = getattr(inference, "common_df", inference.df)
+    return None if common is None else float(common)
 
 
 def quadratic_form(distance: Floats, cov: Floats) -> tuple[float, int]:

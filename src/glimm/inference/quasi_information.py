@@ -15,11 +15,11 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from ..covariance.working import working
+from ..covariance.working import Independence
+from ..design.coordinates import to_working
 from ..errors import GlimmError, suggest
 from ..estimators.control import Control
-from ..estimators.gee import fit_gee, gee_psi
-from ..estimators.residuals import pearson_residuals
+from ..estimators.gee import Equations, fit_gee, gee_psi
 from ..family import Family
 from ..family.own import Functions
 from ..kernels import Rows, mean, positive_definite, variance
@@ -73,8 +73,7 @@ def qic(record: GeeRecord, variant: str = "sas", phi0: float | None = None) -> Q
     Raises GlimmError for another variant, and for a phi0 that is no positive number or not wanted.
     """
     _check(variant, phi0)
-    part, clusters = record.design.mean, next(iter(record.design.clusters.values()))
-    p, k = part.matrix.p, len(clusters.levels)
+    p, k = record.design.mean.matrix.p, len(record.clusters.levels)
     reference = _independence(record) if variant == "geepack" or (variant == "common" and phi0 is None) else record
     trace_scale = {"sas": 1.0, "pan": record.scale, "geepack": reference.scale}.get(variant, reference.scale if phi0 is None else phi0)
     q_scale = 1.0 if variant == "geepack" else trace_scale
@@ -122,10 +121,9 @@ def _check(variant: Any, phi0: Any) -> None:
 
 def _independence(record: GeeRecord) -> GeeRecord:
     """The same equations with rows of a cluster taken as independent."""
-    if record.corr == "independence":
+    if isinstance(record.working, Independence):
         return record
-    name = next(iter(record.design.clusters))
-    return fit_gee(record.design, record.family, name, "independence", record.moments, Control())
+    return fit_gee(record.design, record.family, next(iter(record.design.clusters)), Independence(), record.moments, Control())
 
 
 def quasi_criteria(record: GeeRecord) -> dict[str, float]:
@@ -178,39 +176,28 @@ def gaussian_pseudo_likelihood(record: GeeRecord) -> tuple[float, str]:
     v = variance(record.family.kernel, mu, gee_psi(record.family)) / (1.0 if design.size is None else design.size)
     if not (np.all(v > 0.0) and record.scale > 0.0):
         return math.nan, "a fitted mean leaves no variance"
-    quadratic, log_det = _normal_terms(record, mu)
+    quadratic, log_det = _normal_terms(record)
     if not (math.isfinite(quadratic) and math.isfinite(log_det)):
         return math.nan, "the working correlation is not positive definite"
     return -0.5 * (quadratic / record.scale + design.n * math.log(record.scale) + float(np.log(v).sum()) + log_det), ""
 
 
-def _normal_terms(record: GeeRecord, mu: Floats) -> tuple[float, float]:
+def _normal_terms(record: GeeRecord) -> tuple[float, float]:
     """(sum e'R^-1 e, sum log|R|) over clusters."""
     design = record.design
-    clusters, structure = next(iter(design.clusters.values())), working(record.corr)
-    e = pearson_residuals(design, record.family, mu, gee_psi(record.family))[clusters.order]
-    times = None if clusters.time is None else clusters.time[clusters.order]
-    quadratic, log_det = 0.0, 0.0
-    roots: dict[bytes, tuple[Floats, float] | None] = {}
-    for a, b in zip(clusters.starts[:-1], clusters.starts[1:], strict=True):
-        at = np.arange(1.0, b - a + 1.0) if times is None else times[a:b]
-        key = at.tobytes()
-        if key not in roots:
-            matrix = structure.matrix(record.alpha, at)
-            sign, value = np.linalg.slogdet(matrix)
-            roots[key] = (np.asarray(np.linalg.inv(matrix)), float(value)) if sign > 0 and np.linalg.eigvalsh(matrix)[0] > 0.0 else None
-        known = roots[key]
-        if known is None:
-            return math.nan, math.nan
-        quadratic += float(e[a:b] @ known[0] @ e[a:b])
-        log_det += known[1]
-    return quadratic, log_det
+    equations = Equations(design, record.family, record.clusters, record.working, record.moments, 1)
+    try:
+        done = equations.at(to_working(design.mean, record.vector), record.alpha, determinants=True)
+    except np.linalg.LinAlgError:
+        return math.nan, math.nan
+    return done.quadratic, done.log_det
 
 
 def quasi_likelihood(record: GeeRecord) -> float:
     """Q at the fitted means, dispersion 1."""
     mu = mean(record.design.mean.link.kernel, record.eta)[0]
-    q = quasi(record.family, record.design.y, mu)
+    with np.errstate(all="ignore"):  # infinite or NaN where a fitted mean is at its limit
+        q = quasi(record.family, record.design.y, mu)
     return float(q.sum() if record.design.size is None else (record.design.size * q).sum())
 
 

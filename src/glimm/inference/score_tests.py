@@ -97,12 +97,15 @@ def compare_score(large: GeeRecord, small: GeeRecord, vcov: object) -> Hypothesi
     """
     what = "compare_score_test"
     basis, restrictions = nested(large, small, what)
-    mine, theirs = (next(iter(r.design.clusters.values())) for r in (large, small))
+    mine, theirs = large.clusters, small.clusters
     if not (np.array_equal(mine.order, theirs.order) and np.array_equal(mine.starts, theirs.starts)):
         raise GlimmError(f"{what}: the fits have different clusters or times: groups= and time= must be the same")
     for name, one, other in (("corr", large.corr, small.corr), ("moments", large.moments, small.moments)):
         if one != other:
             raise GlimmError(f"{what}: {name} is {one!r} here and {other!r} in the small fit: fit both with the same {name}")
+    given = [getattr(r.working, "given", None) for r in (large, small)]
+    if not (given[0] is given[1] or (isinstance(given[0], np.ndarray) and np.array_equal(given[0], given[1]))):
+        raise GlimmError(f"{what}: corr is {large.corr!r} in both fits, but not the same matrix: fit both with the same corr")
     part = small.design.mean
     work = basis @ np.linalg.solve(to_named(part), small.vector)
     vector = to_named(large.design.mean) @ work

@@ -20,7 +20,7 @@ from ..data.terms import Scoped
 from ..kernels.matrix import Floats
 
 ESTIMABLE = 1e-7
-MOST_CELLS = 20_000
+MOST_CELLS = 3_000
 
 
 @dataclass(frozen=True, slots=True)
