@@ -73,34 +73,28 @@ def qic(record: GeeRecord, variant: str = "sas", phi0: float | None = None) -> Q
     Raises GlimmError for another variant, and for a phi0 that is no positive number or not wanted.
     """
     _check(variant, phi0)
+    if record.solution.code == "separated":
+        return _named([math.nan] * 9, variant, ["the fit is separated, so its quasi-likelihood has no maximum"])
+    notes = [] if record.solution.code != "not_converged" else ["the fit did not converge"]
     p, k = record.design.mean.matrix.p, len(record.clusters.levels)
     reference = _independence(record) if variant == "geepack" or (variant == "common" and phi0 is None) else record
-    trace_scale = {"sas": 1.0, "pan": record.scale, "geepack": reference.scale}.get(variant, reference.scale if phi0 is None else phi0)
-    q_scale = 1.0 if variant == "geepack" else trace_scale
+    scale = {"sas": 1.0, "pan": record.scale}.get(variant, reference.scale if phi0 is None else phi0)
     robust = gee_covariance(record, "robust")[0]
-    information = independence_information(reference if variant == "geepack" else record)
-    notes = []
     if not np.isfinite(robust).all():
         notes.append("the robust covariance has no value")
-    q = -2.0 * quasi_likelihood(record) / q_scale
-    trace = float(np.sum(information * robust)) / trace_scale
-    rjc, dbar = rotnitzky_jewell(record, robust)
+    q = -2.0 * quasi_likelihood(record) / (1.0 if variant == "geepack" else scale)
+    trace = float(np.sum(independence_information(reference if variant == "geepack" else record) * robust)) / scale
     gp, why = gaussian_pseudo_likelihood(record)
     if why:
         notes.append(f"gp, agpc, sgpc: {why}")
-    whole = -2.0 * gp + record.design.n * math.log(2.0 * math.pi)
-    q_all, k_all = len(record.alpha) + 1, p + len(record.alpha)
-    small = math.nan
-    if k > k_all + 1:
-        small = q + 2.0 * trace + 2.0 * k_all * (k_all + 1) / (k - k_all - 1)
+    whole, parameters = -2.0 * gp + record.design.n * math.log(2.0 * math.pi), p + len(record.alpha)
+    small, left = math.nan, k - parameters - 1
+    if left > 0:
+        small = q + 2.0 * trace + 2.0 * parameters * (parameters + 1) / left
     else:
-        notes.append(f"qicc: needs more than {k_all + 1} clusters, here are {k}")
-    agpc, sgpc = whole + 2.0 * (p + q_all), whole + math.log(k) * (p + q_all)
-    if record.solution.code in ("separated", "not_converged"):
-        notes.append(f"the fit has no finite solution ({record.solution.code})")
-        if record.solution.code == "separated":
-            return _named([math.nan] * 9, variant, notes)
-    values = (q + 2.0 * trace, q + 2.0 * p, trace, rjc, dbar, gp, agpc, sgpc, small)
+        notes.append(f"qicc: needs more than {parameters + 1} clusters, here are {k}")
+    likelihoods = (gp, whole + 2.0 * (parameters + 1), whole + math.log(k) * (parameters + 1))
+    values = (q + 2.0 * trace, q + 2.0 * p, trace, *rotnitzky_jewell(record, robust), *likelihoods, small)
     return _named([float(value) if math.isfinite(value) else math.nan for value in values], variant, notes)
 
 
@@ -145,7 +139,10 @@ def compared_qic(records: Sequence[GeeRecord]) -> tuple[list[Qic], float | None]
             return [], None
     if first.family.scale_known:
         return [qic(record) for record in records], None
-    scale = _independence(max(records, key=lambda r: r.design.mean.matrix.p)).scale
+    try:
+        scale = _independence(max(records, key=lambda r: r.design.mean.matrix.p)).scale
+    except GlimmError:  # the independence fit of this model does not exist
+        return [], None
     return [qic(record, "common", scale) for record in records], scale
 
 
@@ -154,7 +151,7 @@ def independence_information(record: GeeRecord) -> Floats:
     design, part = record.design, record.design.mean
     mu, slope, _, _ = mean(part.link.kernel, record.eta)
     v = variance(record.family.kernel, mu, gee_psi(record.family))
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(all="ignore"):
         weights = np.where(v > 0.0, slope**2 / v, 0.0) * (1.0 if design.size is None else design.size)
     return Rows(part.matrix, part.center, part.scale, size=weights).gram()
 

@@ -6,6 +6,7 @@ Source: Rotnitzky and Jewell (1990), Biometrika 77, 485-497; Boos (1992), Am. St
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -30,9 +31,11 @@ def score_test(record: GeeRecord, contrasts: Floats, vcov: object, text: tuple[s
     """
     try:
         under = fit_restricted(record, contrasts)
+        return score_at(under, contrasts @ to_named(record.design.mean), vcov, text)
     except GlimmError as error:
         return without("score", None, text, f"{RULE}: the restricted model has no fit ({error})")
-    return score_at(under, contrasts @ to_named(record.design.mean), vcov, text)
+    except np.linalg.LinAlgError:
+        return without("score", None, text, f"{RULE}: the equations of the restricted model are singular")
 
 
 def score_at(under: GeeRecord, contrasts: Floats, vcov: object, text: tuple[str, ...]) -> HypothesisTest:
@@ -103,7 +106,7 @@ def compare_score(large: GeeRecord, small: GeeRecord, vcov: object) -> Hypothesi
     for name, one, other in (("corr", large.corr, small.corr), ("moments", large.moments, small.moments)):
         if one != other:
             raise GlimmError(f"{what}: {name} is {one!r} here and {other!r} in the small fit: fit both with the same {name}")
-    given = [getattr(r.working, "given", None) for r in (large, small)]
+    given: list[Any] = [getattr(r.working, "given", None) for r in (large, small)]
     if not (given[0] is given[1] or (isinstance(given[0], np.ndarray) and np.array_equal(given[0], given[1]))):
         raise GlimmError(f"{what}: corr is {large.corr!r} in both fits, but not the same matrix: fit both with the same corr")
     part = small.design.mean
