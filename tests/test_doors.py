@@ -138,7 +138,7 @@ def test_small_may_be_of_numpy(data):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"vcov": np.eye(2)}, "vcov must be 'robust' or 'model'"),
+        ({"vcov": np.eye(2)}, "vcov must be one of robust, model, .*not ndarray"),
         ({"corr": None}, "corr must be the name"),
         ({"corr": np.eye(5)}, "corr must be the name.*not ndarray"),
         ({"corr": ["ar1"]}, "corr must be the name"),

@@ -371,3 +371,25 @@ def test_tables_come_in_the_callers_kind():
     polars = pytest.importorskip("polars")
     fit = glimm.glm("y ~ a", polars.from_pandas(factorial()))
     assert isinstance(fit.wald_test_terms(), polars.DataFrame)
+
+
+@pytest.mark.parametrize("df", ["k_minus_p", "pan_wall", "fay_graubard"])
+def test_small_sample_denominators(df):
+    """One contrast: the square of its t, with the same p-value; several: K - p."""
+    frame = data("MASS_epil")
+    fit = glimm.gee("y ~ lbase * trt + V4", frame, groups="subject", family="poisson", vcov={"type": "mancl_derouen", "df": df})
+    table = fit.wald_test_terms().set_index("term")
+    assert fit.wald_test("V4 = 0").statistic == pytest.approx(fit.tvalues["V4"] ** 2, rel=1e-9)
+    assert fit.wald_test("V4 = 0").p_value == pytest.approx(fit.pvalues["V4"], rel=1e-9)
+    assert table.loc["V4", "p_value"] == pytest.approx(fit.pvalues["V4"], rel=1e-9)
+    test = fit.wald_test(["lbase", "V4"])
+    assert (test.distribution, test.df, test.df_denominator) == ("F", 2, 59 - 5)
+
+
+def test_score_test_of_odds_ratios():
+    """The restricted model fitted again is the smaller fit."""
+    frame = data("geepack_ohio")
+    formulas = ("resp ~ age * smoke", "resp ~ age + smoke")
+    large, small = (glimm.gee(f, frame, groups="id", family="binomial", corr="odds_ratio") for f in formulas)
+    one, two = large.score_test_terms().iloc[-1], large.compare_score_test(small)
+    assert one["statistic"] == pytest.approx(two.statistic, rel=1e-7)

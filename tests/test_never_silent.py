@@ -59,7 +59,6 @@ ALLOWED = {
     ("diagnostics/clusters.py", "decomposed", "except GlimmError"): "a wider model that cannot be fitted gives no finding",
     ("diagnostics/clusters.py", "level_numbers", "except (TypeError, ValueError)"): READS,
     ("diagnostics/deletion.py", "_deletion", "errstate"): "no dfbetas where there is no standard error: NaN",
-    ("diagnostics/left_out.py", "fitted", "except GlimmError"): "tried again from the usual start, then raised",
     ("diagnostics/left_out.py", "refits", "except GlimmError"): "NaN, and a warning names the units and says why",
     ("diagnostics/left_out.py", "refits", "except np.linalg.LinAlgError"): "the same",
     (
@@ -92,6 +91,14 @@ ALLOWED = {
     ("family/own.py", "check", "errstate"): NUMBERS,
     ("family/resolve.py", "_called", "except ValueError"): SAYS,
     ("inference/criteria.py", "residuals", "errstate"): "a working residual is infinite where the mean has no slope",
+    ("estimators/again.py", "fit_near", "except GlimmError"): "tried again from the usual start, then raised",
+    ("inference/degrees_of_freedom.py", "of", "errstate"): "no degrees of freedom where there is no error: NaN",
+    ("inference/degrees_of_freedom.py", "_some", "errstate"): "the same",
+    (
+        "inference/small_sample.py",
+        "refits",
+        "except (GlimmError, np.linalg.LinAlgError)",
+    ): "a cluster without which there is no fit is named",
     ("inference/simulate.py", "drawn", "except ValueError"): SAYS,
     ("inference/simulate.py", "generator", "except (TypeError, ValueError)"): SAYS,
     ("interop/marginaleffects.py", "adapter", "except ImportError"): SAYS,

@@ -241,3 +241,12 @@ def test_pseudo_likelihood_of_every_structure(corr):
     k = len(fit.params) + len(fit.corr_params)
     assert fit.qic().agpc == pytest.approx(-2.0 * total + 2.0 * (k + 1), rel=1e-9)
     assert fit.qic().gp == pytest.approx(total + 0.5 * design.n * math.log(2.0 * math.pi), rel=1e-9)
+
+
+def test_printed_by_sas_for_odds_ratios():
+    """The same data by alternating logistic regressions, a log odds ratio per pair of visits: QIC 511.86."""
+    frame = data("geepack_respiratory").assign(cluster=lambda d: d["center"] * 1000 + d["id"])
+    formula = "outcome ~ I(treat == 'A') + I(center == 2) + I(sex == 'F') + age + baseline"
+    fit = glimm.gee(formula, frame, groups="cluster", time="visit", corr="odds_ratio(pairs)", family="binomial")
+    assert fit.qic().qic == pytest.approx(511.8589424, rel=1e-8)
+    assert fit.qic("common", phi0=1.0).qic == fit.qic().qic

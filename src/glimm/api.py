@@ -6,7 +6,7 @@ glm: rows independent. glmm: conditional on the cluster. gee: average over the p
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,9 +16,12 @@ import numpy as np
 from .arguments import checked_control, checked_points, clusters_of, make_spec, mixed_clusters_of, refuse_later
 from .covariance.choose import working
 from .covariance.moments import RULES
+from .covariance.odds_ratios import OddsRatios, odds_ratios
+from .design.beside import BesideColumns
 from .design.build import build_design
 from .design.records import Design
-from .errors import GlimmError, GlimmWarning, NotYetError
+from .errors import GlimmError, GlimmWarning
+from .estimators.association import fit_association
 from .estimators.control import Control
 from .estimators.gee import fit_gee
 from .estimators.glm import fit_glm, require_rows
@@ -26,6 +29,7 @@ from .estimators.glmm import fit_glmm
 from .estimators.lmm import fit_lmm
 from .fit import Fit, GeeFit, GlmFit, GlmmFit
 from .inference.covariance import check_robust, mixed_clusters
+from .inference.small_sample import asked_of, check_few
 from .output.reproduce import keep
 
 if TYPE_CHECKING:
@@ -170,9 +174,13 @@ def gee(
     groups : column name or array (n,) of clusters, in any order of rows; time : occasions inside a cluster (default: row order)
     groups="school/class" are classes in schools: schools are independent, corr="nested" has a correlation inside classes and one across
     corr : the working correlation: "independence", "exchangeable", "ar1" (any spacing of times), "ar(m)", "stationary(m)" (m-dependent),
-        "nonstationary(m)", "unstructured", "nested", glimm.FixedCorr(matrix), glimm.CustomCorr(...)
-    moments : "standard" (as SAS and SPSS), "geepack" or "gee", how phi and the correlations are estimated
-    vcov : "robust" or "model"; the rest as in glm
+        "nonstationary(m)", "unstructured", "nested", glimm.FixedCorr(matrix), glimm.CustomCorr(...); for 0/1 responses
+        odds ratios instead, "odds_ratio", "odds_ratio(pairs)", "odds_ratio(nested)", glimm.OddsRatio(...)
+    moments : "standard" (as SAS), "geepack" or "gee", how phi and the correlations are estimated; the rest as in glm
+    vcov : "robust" (sandwich), "model" (trusts corr), or for few clusters "mancl_derouen", "kauermann_carroll", "fay_graubard", "morel"
+        (Morel-Bokossa-Neerchal), "df" (K / (K - p)), "jackknife" (one step), "full_jackknife" (refits), with a t reference of K - p
+        degrees of freedom for K clusters and p coefficients; {"type": "fay_graubard", "df": "fay_graubard"} names another: "normal"
+        (default of the first two), "k_minus_p", "pan_wall", "fay_graubard"
 
     An estimated correlation that is no correlation matrix for some cluster is drawn towards independence until its smallest eigenvalue
     is 0.1, with a warning; the robust errors stay valid.
@@ -186,11 +194,8 @@ def gee(
     """
     given = dict(locals())
     refuse_later("gee", dropout=dropout)
-    if not isinstance(vcov, str | Mapping):
-        raise GlimmError(f"vcov must be 'robust' or 'model' for a GEE, not {type(vcov).__name__}")
-    if vcov not in ("robust", "model"):
-        raise NotYetError(f"vcov={vcov!r} is not there for GEE yet: use 'robust' or 'model'")
-    structure = working(corr)  # an unknown name is refused before any data are read
+    asked = asked_of(vcov)
+    structure = odds_ratios(corr) or working(corr)  # an unknown name is refused before any data are read
     if not (isinstance(moments, str) and moments in RULES):
         what = repr(moments) if isinstance(moments, str) else type(moments).__name__
         raise GlimmError(f"moments must be 'standard', 'geepack' or 'gee', not {what}")
@@ -201,9 +206,17 @@ def gee(
     name = next(iter(design.clusters))
     if design.clusters[name].inner is not None and "nested" not in structure.name:
         raise GlimmError(f"groups={groups!r} are clusters in clusters, for corr='nested': name the outer one only, groups={name!r}")
-    if vcov == "robust":
+    check_few(design, asked)
+    if asked.kind != "model":
         _warn_few(design, (name,))
-    return _announced(GeeFit(replace(fit_gee(design, spec.family, name, structure, moments, control), call=keep(gee, given)), vcov))
+    if isinstance(structure, OddsRatios):
+        record = fit_association(design, spec.family, name, structure, control, BesideColumns(data, design.rows))
+    else:
+        record = fit_gee(design, spec.family, name, structure, moments, control)
+    fit = _announced(GeeFit(replace(record, call=keep(gee, given)), vcov))
+    if asked.kind not in ("robust", "model"):
+        _ = fit.inference  # what stands in the way of a correction is said here, not when it is asked for
+    return fit
 
 
 def compare(*fits: Fit, effect: Any = None, contrast: str = "difference", values: Any = None) -> Comparison:

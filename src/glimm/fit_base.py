@@ -176,7 +176,7 @@ class Fit(Bridges, Checks, Outside, Tests):
         return tables.by_row(self.record, criteria.residuals(self.record, kind), f"resid_{kind}")
 
     def tidy(self, *, level: float = 0.95) -> Any:
-        """One row per term: term, estimate, std_error, statistic, p_value, conf_low, conf_high."""
+        """One row per term: term, estimate, std_error, statistic, p_value, conf_low, conf_high; df where each has its own (GEE)."""
         return tables.deliver(self.record, tables.tidy(self.inference, level))
 
     def glance(self) -> Any:
@@ -213,7 +213,8 @@ class Fit(Bridges, Checks, Outside, Tests):
         fit's own, the name of a column of newdata or one number per row; needed where the fit was given arrays, refused without newdata.
         interval : a frame estimate, std_error, conf_low, conf_high at `level`, about
         "confidence" - the mean itself. Of a known cluster (target "conditional") with the uncertainty of its effect, given the variances of
-        the effects; of an unknown one with the variance of a new cluster's; "marginal" with the uncertainty of those variances.
+        the effects; of an unknown one with the variance of a new cluster's; "marginal" with the uncertainty of those variances. Of a
+        GEE with each row's own degrees of freedom, where vcov= asks for such.
         "cluster" - the mean of another cluster, h(eta -+ q sqrt(v + se^2)), v the variance of its effects: mixed models, target "marginal"
         (then the default) or "typical", which differ in the estimate. std_error is the standard deviation of clusters' means.
         "prediction" - the response of one more row: of a new cluster ("marginal"), of one with effects zero ("typical"), of this one

@@ -6,6 +6,7 @@ import warnings
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
+from .design.coordinates import to_named
 from .errors import GlimmError, GlimmWarning
 from .inference import quasi_information, term_tests
 from .inference.covariance import Inference
@@ -49,7 +50,8 @@ class Tests(ABC):
         """
         names = self.inference.names
         terms = term_tests.columns_of_terms(self.record, names)
-        return wald(self.inference, read(hypothesis, value, names, terms, self.record.design.mean.dropped))
+        part = self.record.design.mean
+        return wald(self.inference, read(hypothesis, value, names, terms, part.dropped), to_named(part))
 
     def wald_test_terms(self, type: int = 3) -> Any:
         """Wald tests of every term, a row each: term, statistic, df, df_denominator, p_value, note.

@@ -127,7 +127,10 @@ def _unknown(parser: argparse.ArgumentParser, rest: list[str]) -> NoReturn:
 def _add_fit(commands: Any) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = _command(commands, "fit", "Fit one model and print its summary.", _FIT)
     _add_model(parser)
-    parser.add_argument("--vcov", metavar="V", help="standard errors: model, HC0 to HC3 (GLM); robust, model (GEE)")
+    small = "mancl_derouen, kauermann_carroll, fay_graubard, morel, df, jackknife, full_jackknife"
+    parser.add_argument(
+        "--vcov", metavar="V", help=f"standard errors: model, HC0 to HC3 (GLM); robust, model, for few clusters {small} (GEE)"
+    )
     parser.add_argument("--cluster", metavar="COLUMN", action="append", help="cluster-robust standard errors; twice for two-way (GLM)")
     parser.add_argument("--small", action="store_const", const=True, help="with --cluster: the small-sample factor")
     parser.add_argument("--gee", action="store_true", help="fit by generalised estimating equations; needs --groups")
@@ -218,8 +221,13 @@ def _add_clustered(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--points", type=_points, metavar="K", help="quadrature points of a mixed model: auto (default), 1 is Laplace")
     parser.add_argument("--groups", metavar="COLUMN", help="the clusters")
     parser.add_argument("--time", metavar="COLUMN", help="occasions inside a cluster, for the GEE")
-    parser.add_argument("--corr", metavar="NAME", help="the GEE's working correlation: independence, exchangeable (default), ar1")
-    parser.add_argument("--moments", metavar="NAME", help="the GEE's moment rule: standard (default), geepack")
+    parser.add_argument(
+        "--corr",
+        metavar="NAME",
+        help="the GEE's working correlation: independence, exchangeable (default), ar1, 'ar(2)', 'stationary(2)', 'nonstationary(2)', "
+        "unstructured, nested (with --groups school/class), odds_ratio",
+    )
+    parser.add_argument("--moments", metavar="NAME", help="the GEE's moment rule: standard (default), geepack, gee")
 
 
 def _add_effect(parser: argparse.ArgumentParser) -> None:

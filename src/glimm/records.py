@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .covariance.layout import Shape
+from .covariance.odds_ratios import OddsRatios
 from .covariance.working import Working
 from .design.clusters import occasions
 from .design.records import Clusters, Design
@@ -117,7 +118,8 @@ class GeeRecord:
     """A fitted GEE.
 
     bread : (p, p) inverse of sum X~'R^-1X~, working columns, no dispersion
-    working : the working correlation; alpha : (q,) its parameters, as they were used; moments : the rule that estimated them
+    working : the working correlation, or odds ratios; alpha : (q,) its parameters, as they were used
+    moments : the rule that estimated them
     """
 
     design: Design
@@ -126,7 +128,7 @@ class GeeRecord:
     blocks: Mapping[str, slice]
     bread: Floats
     eta: Floats
-    working: Working
+    working: Working | OddsRatios
     alpha: Floats
     moments: str
     scale: float

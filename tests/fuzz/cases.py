@@ -36,7 +36,7 @@ TERMS = ("1", "{a}", "{a}", "{a} + {b}", "{a} + {b}", "{a} * {b}", "{a} + {b} + 
 VCOV = {
     "glm": ("model",) * 4 + ("HC0", "HC1", "HC2", "HC3", "g", "gh", "small"),
     "glmm": ("model",) * 5 + ("g", "h"),
-    "gee": ("robust", "robust", "model"),
+    "gee": ("robust", "robust", "model", "mancl_derouen", "fay_graubard", "jackknife"),
 }
 TWISTS = {
     "columns": COLUMNS,

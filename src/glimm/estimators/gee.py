@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..covariance.moments import Moments, Residuals, Rule, Sums
+from ..covariance.odds_ratios import OddsRatios
 from ..covariance.working import Working
 from ..design.clusters import occasions
 from ..design.coordinates import to_named, to_working
@@ -24,6 +25,7 @@ from ..kernels.gee import INDEPENDENCE
 from ..kernels.matrix import Floats
 from ..records import GeeRecord, Solution, SolutionCode
 from ..version import VERSION
+from .association import AssociationEquations, fit_association
 from .control import Control
 from .irls import mean_rows
 from .joint import begin
@@ -238,10 +240,25 @@ def _inside(equations: Equations, natural: Rows, beta: Floats, step: Floats) -> 
     return None
 
 
+def equations_of(record: GeeRecord, design: Design, groups: str, threads: int = 1) -> Equations | AssociationEquations:
+    """The equations of a record, of its design or another one with the same columns; groups : key of its clusters."""
+    if isinstance(record.working, OddsRatios):
+        return AssociationEquations(design, record.family, design.clusters[groups], record.working, threads)
+    return Equations(design, record.family, design.clusters[groups], record.working, record.moments, threads)
+
+
+def refit_gee(record: GeeRecord, design: Design, control: Control) -> GeeRecord:
+    """The same model of another design."""
+    groups = next(iter(design.clusters))
+    if isinstance(record.working, OddsRatios):
+        return fit_association(design, record.family, groups, record.working, control)
+    return fit_gee(design, record.family, groups, record.working, record.moments, control)
+
+
 def pieces(record: GeeRecord, groups: str, curvatures: bool = False, threads: int = 1) -> Iterator[tuple[Floats | None, Floats]]:
     """Blocks of per-cluster (curvature (K, p, p) or None, score (K, p)) on the working columns, dispersion left out."""
     design = record.design
-    equations = Equations(design, record.family, design.clusters[groups], record.working, record.moments, threads)
+    equations = equations_of(record, design, groups, threads)
     out = equations.at(to_working(design.mean, record.vector), record.alpha, scores=True, curvatures=curvatures)
     assert out.scores is not None
     yield out.curvatures, out.scores

@@ -14,7 +14,7 @@ from ..errors import GlimmError
 from ..kernels.matrix import Block, Floats, Matrix
 from ..records import GeeRecord
 from .control import Control
-from .gee import fit_gee
+from .gee import refit_gee
 
 FREE = 1e-10
 
@@ -23,7 +23,7 @@ def fit_restricted(record: GeeRecord, contrasts: Floats) -> GeeRecord:
     """The record whose vector, correlations and dispersion meet the restrictions; its bread stays the one of the unrestricted fit.
 
     contrasts : (r, p) L on the coefficients as named
-    Raises GlimmError where no coefficient is left, and as `fit_gee` does.
+    Raises GlimmError where no coefficient is left, and as the door does.
     """
     design, part = record.design, record.design.mean
     a = to_named(part)
@@ -42,8 +42,7 @@ def fit_restricted(record: GeeRecord, contrasts: Floats) -> GeeRecord:
         center=np.zeros(len(blocks)),
         scale=np.where(size > 0.0, size, 1.0),
     )
-    name = next(iter(design.clusters))
-    found = fit_gee(replace(design, parts={**design.parts, "mean": narrow}), record.family, name, record.working, record.moments, Control())
+    found = refit_gee(record, replace(design, parts={**design.parts, "mean": narrow}), Control())
     return replace(record, vector=a @ free @ found.vector, eta=found.eta, alpha=found.alpha, scale=found.scale, solution=found.solution)
 
 

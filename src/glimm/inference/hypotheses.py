@@ -57,12 +57,17 @@ class HypothesisTest:
         return "\n".join([words, *(f"  {row}" for row in self.hypothesis), *([f"note: {self.note}"] if self.note else [])])
 
 
-def wald(inference: Inference, hypothesis: Hypothesis) -> HypothesisTest:
-    """The Wald test of a hypothesis with the covariance of `inference`."""
+def wald(inference: Inference, hypothesis: Hypothesis, to_named: Floats) -> HypothesisTest:
+    """The Wald test of a hypothesis with the covariance of `inference`; to_named : (p, p) A, coefficients = A times working ones.
+
+    A single contrast has the degrees of freedom of its own, where there are such.
+    """
     used = np.flatnonzero(hypothesis.matrix.any(axis=0))
     left, params = hypothesis.matrix[:, used], inference.params[used]
     cov = inference.cov[np.ix_(used, used)]
     df = denominator(inference)
+    if len(left) == 1 and inference.degrees is not None:
+        df = float(inference.degrees.of(hypothesis.matrix @ to_named)[0])
     if not (np.isfinite(cov).all() and np.isfinite(params).all()):
         lost = [inference.names[j] for j in used if not math.isfinite(inference.cov[j, j])]
         return without("wald", df, hypothesis.text, f"no standard error of {', '.join(lost) or 'these coefficients'}")
@@ -73,8 +78,7 @@ def wald(inference: Inference, hypothesis: Hypothesis) -> HypothesisTest:
 
 def denominator(inference: Inference) -> float | None:
     """The F denominator of several contrasts together; None for chi-squared."""
-    common = getattr(inference, "common_df", inference.df)
-    return None if common is None else float(common)
+    return inference.common_df
 
 
 def quadratic_form(distance: Floats, cov: Floats) -> tuple[float, int]:

@@ -15,18 +15,19 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from ..covariance.odds_ratios import OddsRatios
 from ..covariance.working import Independence
 from ..design.coordinates import to_working
 from ..errors import GlimmError, suggest
 from ..estimators.control import Control
-from ..estimators.gee import Equations, fit_gee, gee_psi
+from ..estimators.gee import equations_of, fit_gee, gee_psi
 from ..family import Family
 from ..family.own import Functions
 from ..kernels import Rows, mean, positive_definite, variance
 from ..kernels.matrix import Floats
 from ..records import GeeRecord
 from .comparable import same, same_functions
-from .covariance import gee_covariance
+from .small_sample import errors_of
 
 VARIANTS: Final = MappingProxyType(
     {
@@ -79,7 +80,7 @@ def qic(record: GeeRecord, variant: str = "sas", phi0: float | None = None) -> Q
     p, k = record.design.mean.matrix.p, len(record.clusters.levels)
     reference = _independence(record) if variant == "geepack" or (variant == "common" and phi0 is None) else record
     scale = {"sas": 1.0, "pan": record.scale}.get(variant, reference.scale if phi0 is None else phi0)
-    robust = gee_covariance(record, "robust")[0]
+    robust = errors_of(record, "robust").work
     if not np.isfinite(robust).all():
         notes.append("the robust covariance has no value")
     q = -2.0 * quasi_likelihood(record) / (1.0 if variant == "geepack" else scale)
@@ -93,7 +94,8 @@ def qic(record: GeeRecord, variant: str = "sas", phi0: float | None = None) -> Q
         small = q + 2.0 * trace + 2.0 * parameters * (parameters + 1) / left
     else:
         notes.append(f"qicc: needs more than {parameters + 1} clusters, here are {k}")
-    likelihoods = (gp, whole + 2.0 * (parameters + 1), whole + math.log(k) * (parameters + 1))
+    counted = parameters + int(not isinstance(record.working, OddsRatios))  # a dispersion, which odds ratios do not have
+    likelihoods = (gp, whole + 2.0 * counted, whole + math.log(k) * counted)
     values = (q + 2.0 * trace, q + 2.0 * p, trace, *rotnitzky_jewell(record, robust), *likelihoods, small)
     return _named([float(value) if math.isfinite(value) else math.nan for value in values], variant, notes)
 
@@ -182,7 +184,7 @@ def gaussian_pseudo_likelihood(record: GeeRecord) -> tuple[float, str]:
 def _normal_terms(record: GeeRecord) -> tuple[float, float]:
     """(sum e'R^-1 e, sum log|R|) over clusters."""
     design = record.design
-    equations = Equations(design, record.family, record.clusters, record.working, record.moments, 1)
+    equations = equations_of(record, design, record.clusters.name)
     try:
         done = equations.at(to_working(design.mean, record.vector), record.alpha, determinants=True)
     except np.linalg.LinAlgError:

@@ -19,6 +19,7 @@ from ..kernels.matrix import Floats
 from ..records import GeeRecord, Record
 from .comparable import same
 from .hypotheses import HypothesisTest, finished, quadratic_form, without
+from .small_sample import asked_of
 
 NESTED = 1e-7
 RULE = "no score test"
@@ -51,7 +52,7 @@ def score_at(under: GeeRecord, contrasts: Floats, vcov: object, text: tuple[str,
     if not np.isfinite(inverse).all():
         return without("score", None, text, f"{RULE}: the curvature at the restricted estimates is singular")
     moved = contrasts @ inverse
-    meat = under.scale * bread if vcov == "model" else squares
+    meat = under.scale * bread if asked_of(vcov).kind == "model" else squares
     statistic, rank = quadratic_form(moved @ total, moved @ meat @ moved.T)
     note = "" if under.solution.code in ("converged", "boundary") else f"the restricted fit: {under.solution.message}"
     return finished("score", statistic, rank, len(contrasts), None, text, note)
@@ -106,6 +107,8 @@ def compare_score(large: GeeRecord, small: GeeRecord, vcov: object) -> Hypothesi
     for name, one, other in (("corr", large.corr, small.corr), ("moments", large.moments, small.moments)):
         if one != other:
             raise GlimmError(f"{what}: {name} is {one!r} here and {other!r} in the small fit: fit both with the same {name}")
+    if large.corr_names != small.corr_names:
+        raise GlimmError(f"{what}: the fits have different correlation parameters: fit both with the same corr")
     given: list[Any] = [getattr(r.working, "given", None) for r in (large, small)]
     if not (given[0] is given[1] or (isinstance(given[0], np.ndarray) and np.array_equal(given[0], given[1]))):
         raise GlimmError(f"{what}: corr is {large.corr!r} in both fits, but not the same matrix: fit both with the same corr")

@@ -42,7 +42,7 @@ def wald_terms(record: Record, inference: Inference, type: Any) -> dict[str, lis
                 matrix[:, k] = term.matrix[:, j]
         test = without("wald", denominator(inference), (), "")
         if len(matrix):
-            test = wald(inference, Hypothesis(matrix, np.zeros(len(matrix)), ()))
+            test = wald(inference, Hypothesis(matrix, np.zeros(len(matrix)), ()), to_named(record.design.mean))
         out.append((term, test))
     return _columns(out, True)
 
@@ -77,4 +77,4 @@ def compare_wald(large: Record, small: Record, inference: Inference) -> Hypothes
     """The Wald test, with the large fit's covariance, of the restrictions that make it the small model."""
     _, restrictions = nested(large, small, "compare_wald_test")
     matrix: Floats = np.asarray(np.linalg.solve(to_named(large.design.mean).T, restrictions.T).T)
-    return wald(inference, Hypothesis(matrix, np.zeros(len(matrix)), in_terms(large, small)))
+    return wald(inference, Hypothesis(matrix, np.zeros(len(matrix)), in_terms(large, small)), to_named(large.design.mean))

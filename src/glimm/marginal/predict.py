@@ -102,7 +102,7 @@ def predict(record: Record, inference: Inference, new: NewRows, scale: str, targ
     untold = 0 if new.told is None else int(np.sum(new.complete & ~new.told))
     if interval is None:
         return Prediction(estimate, unknown=unknown, unmet=unmet, untold=untold)
-    q = quantile(level, inference.df)
+    q = quantile(level, row_df(record, inference, new))
     if interval == "confidence" and by_sd is not None and isinstance(record, MixedRecord):
         limits = of_average(record, joint_covariance(record, inference), new, (estimate, by_eta, by_sd), q)
     else:
@@ -118,6 +118,14 @@ def predict(record: Record, inference: Inference, new: NewRows, scale: str, targ
     return Prediction(estimate, se, low, high, unknown, unmet, untold)
 
 
+def row_df(record: Record, inference: Inference, new: NewRows) -> float | Floats | None:
+    """Degrees of freedom of the linear predictor's estimate: of each row's own contrast, where they differ between contrasts."""
+    if inference.degrees is None:
+        return inference.df
+    part = record.design.mean
+    return inference.df_of((new.matrix.dense() - part.center) / part.scale)
+
+
 def eta_variance(record: Record, inference: Inference, new: NewRows, target: str) -> Floats:
     """(n,) variance of the linear predictor's estimate; with target "conditional" the cluster's effect is part of it."""
     if isinstance(record, MixedRecord) and target == "conditional":
@@ -129,14 +137,14 @@ def eta_variance(record: Record, inference: Inference, new: NewRows, target: str
     return np.asarray(np.maximum(found, 0.0))
 
 
-def of_mean(link: Link, scale: str, eta: Floats, by_eta: Floats, se: Floats, q: float) -> Limits:
+def of_mean(link: Link, scale: str, eta: Floats, by_eta: Floats, se: Floats, q: float | Floats) -> Limits:
     """The interval of eta, carried to the mean."""
     if scale == "link" or link.name == "identity":
         return Limits(se, eta - q * se, eta + q * se)
     return Limits(np.abs(by_eta) * se, *carried(link, eta, q * se))
 
 
-def of_average(record: MixedRecord, cov: Floats, new: NewRows, found: tuple[Floats, Floats, Floats], q: float) -> Limits:
+def of_average(record: MixedRecord, cov: Floats, new: NewRows, found: tuple[Floats, Floats, Floats], q: float | Floats) -> Limits:
     """The interval of g(mean over clusters), carried back, by its derivatives in beta and in theta.
 
     cov : (P, P) of (working beta, theta, psi); found : the mean, its derivatives in eta and in the spread

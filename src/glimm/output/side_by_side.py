@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import final
 
 from ..covariance.correlated import CORRELATED
+from ..covariance.odds_ratios import OddsRatios
 from ..errors import GlimmError
 from ..inference.comparable import Criteria, compared
 from ..inference.covariance import Inference
@@ -129,8 +130,11 @@ def other_parameters(record: Record) -> list[tuple[str, float]]:
     given = zip(record.family.parameters, record.family.fixed, strict=False)
     out += [(f"{record.family.name} {name} (given)", value) for name, value in given if value is not None]
     if isinstance(record, GeeRecord):
-        names = record.corr_names
-        out += [(f"working correlation {name}", float(a)) for name, a in zip(names, record.alpha, strict=True)]
+        odds = isinstance(record.working, OddsRatios)
+        names = record.corr_names if odds else [f"working correlation {name}" for name in record.corr_names]
+        out += [(name, float(a)) for name, a in zip(names, record.alpha, strict=True)]
+        if odds:
+            return out
     pearson = isinstance(record, GeeRecord) or (isinstance(record, GlmRecord) and not record.family.scale_known)
     if pearson and record.family.name != "gaussian":
         out.append(("dispersion", record.scale))

@@ -14,10 +14,12 @@ import numpy as np
 
 from ..covariance.correlated import CORRELATED
 from ..covariance.layout import theta_names as theta_names_of
+from ..covariance.odds_ratios import OddsRatios
 from ..data.columns import level_name
 from ..data.frames import table
 from ..design.clusters import occasions
 from ..errors import GlimmWarning
+from ..estimators.association import cluster_correlation
 from ..inference.covariance import Inference
 from ..inference.random import correlation_at, covariances
 from ..inference.wald import interval, p_values
@@ -95,11 +97,12 @@ def limits(inference: Inference, level: float) -> pd.DataFrame:
 
 
 def tidy(inference: Inference, level: float) -> pd.DataFrame:
-    """One row per term: term, estimate, std_error, statistic, p_value, conf_low, conf_high."""
+    """One row per term: term, estimate, std_error, statistic, p_value, conf_low, conf_high; df where that differs between terms."""
     import pandas as pd
 
     statistic = inference.statistic
     low, high = interval(inference, level)
+    own = {} if inference.degrees is None else {"df": inference.df}
     return pd.DataFrame(
         {
             "term": list(inference.names),
@@ -109,6 +112,7 @@ def tidy(inference: Inference, level: float) -> pd.DataFrame:
             "p_value": p_values(statistic, inference.df),
             "conf_low": low,
             "conf_high": high,
+            **own,
         }
     )
 
@@ -282,7 +286,10 @@ def working_corr(record: GeeRecord) -> pd.DataFrame:
     largest = int(np.argmax(at.sizes))
     rows = slice(at.starts[largest], at.starts[largest + 1])
     times = at.at[rows]
-    matrix = record.working.matrix(record.alpha, times if at.inner is None else at.inner[rows], at)
+    if isinstance(record.working, OddsRatios):
+        matrix = cluster_correlation(record, largest)
+    else:
+        matrix = record.working.matrix(record.alpha, times if at.inner is None else at.inner[rows], at)
     labels = [int(t) if float(t).is_integer() else float(t) for t in times]
     return pd.DataFrame(matrix, index=labels, columns=labels)
 

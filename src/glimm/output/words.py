@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..covariance.odds_ratios import OddsRatios
 from ..data.records import Missing
 from ..design.records import RandomTerm
 from ..inference.covariance import Inference
@@ -199,6 +200,8 @@ def method(record: Record) -> str:
             return f"maximum likelihood (ML) of coefficients and {listed(list(record.family.estimated))} together, by Newton's method"
         return "maximum likelihood (ML) by Fisher scoring"
     if isinstance(record, GeeRecord):
+        if isinstance(record.working, OddsRatios):
+            return f"alternating logistic regressions (GEE with odds ratios): {record.working.about}"
         rule = RULES.get(record.moments, record.moments)
         return f"generalised estimating equations (GEE), {record.corr} working correlation, moment rule: {rule}"
     if record.linear:
@@ -213,7 +216,7 @@ def short_method(record: Record) -> str:
     if isinstance(record, GlmRecord):
         return "ML"
     if isinstance(record, GeeRecord):
-        return f"GEE, {record.corr}, {record.moments} moments"
+        return f"GEE, {record.corr}" + ("" if isinstance(record.working, OddsRatios) else f", {record.moments} moments")
     if record.linear:
         return "REML" if record.reml else "ML"
     return "ML, Laplace" if record.points == 1 else f"ML, adaptive Gauss-Hermite, {record.points} points"
@@ -296,6 +299,14 @@ def cluster_words(group: Grouping) -> str:
     if group.sizes.min() == group.sizes.max():
         return f"{clusters} of {counted(int(group.sizes[0]), 'row')} each"
     return f"{clusters}, {extremes(group.sizes)}"
+
+
+def reference(inference: Inference, own: bool = True) -> str:
+    """The distribution that statistics are referred to; own : each with its own degrees of freedom, where they differ."""
+    if inference.degrees is not None and own:
+        return f"t reference with {inference.degrees.about} degrees of freedom"
+    df = inference.common_df
+    return "normal reference" if df is None else f"t reference with {df:g} degrees of freedom"
 
 
 def se_kind(label: str) -> str:
