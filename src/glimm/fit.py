@@ -13,6 +13,7 @@ from .estimators.conditional import conditional_variances
 from .estimators.lmm import LinearProblem
 from .estimators.refit import refit
 from .fit_base import LATER, Fit
+from .fit_tests import GeeTests
 from .inference.association import association_parameters
 from .inference.bootstrap import bootstrap
 from .inference.laplace import LaplaceError, laplace_error
@@ -138,7 +139,7 @@ class GlmmFit(Fit):
 
 
 @final
-class GeeFit(Fit):
+class GeeFit(GeeTests, Fit):
     """A fitted GEE."""
 
     record: GeeRecord

@@ -13,9 +13,11 @@ from .errors import GlimmError
 from .fit_bridges import Bridges
 from .fit_checks import Checks
 from .fit_outside import Outside
+from .fit_tests import Tests
 from .inference import criteria
 from .inference.covariance import Inference, infer
 from .inference.parameters import family_parameters
+from .inference.quasi_information import quasi_criteria
 from .inference.simulate import simulate
 from .inference.variance_explained import components, icc, mean_without_predictors, r2
 from .inference.wald import p_values
@@ -36,14 +38,13 @@ if TYPE_CHECKING:
 
 LATER: Final = MappingProxyType(
     {
-        "qic": "compare working correlations by the robust standard errors, bse",
         "to_dict": "pickle the fit",
     }
 )
 """Names of later releases, and what to do until then; asking for one is an AttributeError, so that hasattr is False."""
 
 
-class Fit(Bridges, Checks, Outside):
+class Fit(Bridges, Checks, Outside, Tests):
     """What every fit answers. Frames come in the caller's kind; Series are pandas, indexed by term.
 
     record : the frozen record behind it
@@ -180,7 +181,7 @@ class Fit(Bridges, Checks, Outside):
 
     def glance(self) -> Any:
         """One row about the whole fit."""
-        numbers = {} if isinstance(self.record, GeeRecord) else criteria.criteria(self.record)
+        numbers = quasi_criteria(self.record) if isinstance(self.record, GeeRecord) else criteria.criteria(self.record)
         return tables.deliver(self.record, tables.glance(self.record, numbers))
 
     def augment(self) -> Any:
