@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from ..covariance.moments import Moments, Residuals, Rule, Sums
+from ..covariance.moments import Moments, Residuals, Rule, Sums, collect
 from ..covariance.odds_ratios import OddsRatios
 from ..covariance.working import Working
 from ..design.clusters import occasions
 from ..design.coordinates import to_named, to_working
 from ..design.records import Clusters, Design
-from ..errors import GlimmError, NotYetError
+from ..errors import GlimmError
 from ..family import Family
 from ..family.own import Functions
 from ..kernels import GeePass, Rows, Whitening, gee_pass, inverse_or_nan, mean, positive_definite, solve, variance
@@ -45,14 +45,10 @@ def fit_gee(design: Design, family: Family, groups: str, structure: Working, mom
     """Fit a GEE.
 
     groups : key of design.clusters; structure : the working correlation; moments : "standard", "geepack" or "gee"
-    Returns the record; raises GlimmError for occasions that the structure cannot have, NotYetError for geepack's moments with weights.
+    Returns the record; raises GlimmError for occasions that the structure cannot have.
     """
     part, clusters = design.mean, design.clusters[groups]
     gee_psi(family)
-    if moments == "geepack" and design.size is not None:
-        raise NotYetError(
-            "moments='geepack' with weights or trials is not in this release (geepack weights its moments in its own way): use 'standard'"
-        )
     natural = mean_rows(design, control.n_threads)
     scoring, _ = begin(design, family, part.link, control, natural, None)
     mu = mean(part.link.kernel, natural.eta(scoring.beta))[0]
@@ -124,6 +120,7 @@ class Equations:
         self.occasions = occasions(clusters, moments)
         self.rows = Rows(part.matrix, part.center, part.scale, design.y, design.size, part.offset, order=clusters.order, threads=threads)
         self.rule = Rule(moments, self.rows.p)
+        self.size = None if design.size is None else design.size[clusters.order]
         self.names = structure.names(self.occasions)
         self._white: tuple[bytes, Whitening] | None = None
 
@@ -152,9 +149,8 @@ class Equations:
 
     def moments_of(self, done: GeePass) -> Moments:
         """phi and alpha of a pass's residuals; raises GlimmError if there are none to speak of."""
-        residuals = Residuals(done.pearson, self.occasions, self.rows.threads)
-        sums = Sums()
-        sums = sums.add(residuals, self.structure.own_sums(residuals, self.rule, sums.own))
+        residuals = Residuals(done.pearson, self.occasions, self.rows.threads, self.size)
+        sums = collect(self.structure.own_sums, residuals, self.rule, Sums())
         if not sums.largest < HUGE:
             raise GlimmError(
                 f"a Pearson residual is {sums.largest:.3g}, so that no dispersion can be estimated: fitted means are next to impossible "
