@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..kernels.matrix import Floats
+from ..kernels.matrix import Bools, Floats
 from ..records import GeeRecord
 from ..text import counted, figures, listed
 from .findings import Finding
@@ -26,7 +26,7 @@ def correlation(sight: Sight) -> Iterator[Finding]:
     assert isinstance(record, GeeRecord)
     limit = record.solution.evidence or {}
     infeasible = "least_eigenvalue" in limit
-    if not infeasible and (not sight.usable or record.corr in ("independence", "unstructured") and not sight.binary):
+    if not infeasible and (not sight.usable or (record.corr in ("independence", "unstructured") and not sight.binary)):
         return
     found = pairs_of(record, MOST)
     if not len(found.i):
@@ -58,7 +58,7 @@ def not_feasible(found: Pairs) -> Finding:
         f"The estimated {record.corr} correlation, {said}{more}, belongs to no correlation matrix for these clusters (smallest eigenvalue "
         f"{figures(least, 3)}). It was drawn towards independence by the factor {figures(factor, 3)}: {used}{more} "
         f"{'are' if len(estimated) > 1 else 'is'} used. {why(record, lags)}",
-        "Coefficients and robust standard errors stay valid, as they do for any working correlation, but are less precise than with one that "
+        "Coefficients and robust standard errors stay valid, as for any working correlation, but are less precise than with one that "
         "fits, and may change with the factor. Model-based errors are wrong.",
         f'Use a structure that fits the residuals (fit.residual_corr() shows them): corr="{instead}" comes closest here; '
         'corr="independence" needs none.',
@@ -75,11 +75,13 @@ def why(record: GeeRecord, lags: Correlations | None) -> str:
         if beyond.any():
             mean = float(np.average(lags.empirical[beyond], weights=lags.pairs[beyond]))
             return (
-                f"It says that rows more than {limit} apart do not correlate; their residuals correlate by {figures(mean, 2)}, and no "
-                "correlation that is high for neighbours can be 0 beyond."
+                f"It says that rows more than {limit} apart do not correlate; their residuals correlate by {figures(mean, 2)}, and none "
+                "that is so high for neighbours can be 0 beyond."
             )
     if limit is None and lags is not None and len(record.alpha) > 1:
-        return "Correlations that are estimated pair by pair, from other clusters each, need not fit together: clusters are few or end early."
+        return (
+            "Correlations that are estimated pair by pair, from other clusters each, need not fit together: clusters are few or end early."
+        )
     return "The moments of these residuals do not fit the structure."
 
 
@@ -95,21 +97,21 @@ def contradicted(found: Pairs) -> Iterator[Finding]:
     """Distances at which residuals correlate clearly otherwise than the working correlation says."""
     record, lags = found.record, found.of_lags()
     difference = lags.empirical - lags.working
-    z = np.divide(difference, lags.error, out=np.zeros(len(difference)), where=(lags.error > 0.0) & (lags.pairs >= PAIRS))
+    z = np.divide(difference, lags.error, out=np.zeros(len(difference)), where=known(lags))
     far = np.flatnonzero((np.abs(z) > CERTAIN) & (np.abs(difference) > DIFFERS))
     if not len(far):
         return
     far = far[np.argsort(-np.abs(difference[far]))][:SHOWN]
     far.sort()
-    said = [f"{apart(lags, g)}: {figures(float(lags.empirical[g]), 2)}, working {figures(float(lags.working[g]), 2)}" for g in far]
+    said = [f"{apart(lags, int(g))}: {figures(float(lags.empirical[g]), 2)}, working {figures(float(lags.working[g]), 2)}" for g in far]
     worst = int(far[np.argmax(np.abs(difference[far]))])
     instead = better(found, lags)
     yield Finding(
         "correlation_contradicted",
         "note",
         f"Residuals of {record.clusters.name} do not correlate as {record.corr} says ({'; '.join(said)}).",
-        "Coefficients and robust standard errors stay valid; they are less precise than with a correlation that fits. Model-based errors and "
-        "criteria that use the working correlation are not to be used.",
+        "Coefficients and robust standard errors stay valid, but are less precise than with a correlation that fits. Model-based errors "
+        "and criteria that use the working correlation are not to be used.",
         f'Use corr="{instead}"; fit.plot_corr() shows both.' if instead else "fit.plot_corr() shows both; fit another structure beside it.",
         {
             "distance": [float(lags.lag[g]) for g in far],
@@ -126,7 +128,7 @@ def apart(lags: Correlations, g: int) -> str:
     """A distance in words.
 
     >>> one = np.ones(1)
-    >>> apart(Correlations("lag", one, 2.5 * one, one, one, one, one, one), 0)
+    >>> apart(Correlations("lag", one, 2.5 * one, one, one, one, one, one, one), 0)
     '1 to 2.5 apart'
     """
     low, high = f"{lags.first[g]:.4g}", f"{lags.second[g]:.4g}"
@@ -134,7 +136,7 @@ def apart(lags: Correlations, g: int) -> str:
 
 
 def better(found: Pairs, lags: Correlations) -> str:
-    """A structure whose best fit to the correlations by distance leaves no difference that would be named; else by pair of occasions."""
+    """A structure whose best fit to the correlations by distance leaves nothing to name; else by pair of occasions, or one much nearer."""
     w, d = lags.pairs.astype(np.float64), lags.lag
     curves = np.linspace(0.0, 0.999, 1000)[:, None] ** d[None, :]
     power = curves[int(np.argmin(((curves - lags.empirical) ** 2) @ w))]
@@ -144,13 +146,19 @@ def better(found: Pairs, lags: Correlations) -> str:
     name = min(left, key=lambda one: left[one])
     if not _named(lags, ways[name]).any():
         return name
+    now = float(w @ (lags.empirical - lags.working) ** 2)
     times, clusters = len(found.at.times), len(found.at.sizes)
-    return "unstructured" if times <= 12 and clusters >= 5 * times * (times - 1) // 2 else ""
+    return "unstructured" if times <= 12 and clusters >= 5 * times * (times - 1) // 2 else name if left[name] < 0.5 * now else ""
 
 
-def _named(lags: Correlations, curve: Floats) -> np.ndarray:
+def _named(lags: Correlations, curve: Floats) -> Bools:
     difference = np.abs(lags.empirical - curve)
-    return (difference > DIFFERS) & (difference > CERTAIN * lags.error) & (lags.pairs >= PAIRS)
+    return (difference > DIFFERS) & (difference > CERTAIN * lags.error) & known(lags)
+
+
+def known(lags: Correlations) -> Bools:
+    """(g,) whether pairs and clusters are enough for a standard error."""
+    return (lags.error > 0.0) & (lags.pairs >= PAIRS) & (lags.effective >= CLUSTERS)
 
 
 def outside(sight: Sight, found: Pairs) -> Iterator[Finding]:
@@ -172,10 +180,10 @@ def outside(sight: Sight, found: Pairs) -> Iterator[Finding]:
         "note",
         f"For {100.0 * share:.0f} % of {counted(len(beyond), 'pair')} of rows the working correlation is one that two responses of 0 and 1 "
         f"with these means cannot have; at worst {figures(float(found.working[worst]), 2)} where the bound is {figures(bound, 2)}.",
-        "None for coefficients with robust standard errors, which a working correlation only makes more precise. Model-based errors are those "
-        "of no distribution.",
+        "None for coefficients with robust standard errors, which a working correlation only makes more precise. Model-based errors are "
+        "those of no distribution.",
         "Nothing for robust errors. A correlation that varies with the occasions, "
-        'corr="unstructured", or a mixed model, glimm.glmm, keeps to what is possible.'
+        'corr="unstructured", is often nearer to what is possible; a mixed model, glimm.glmm, keeps to it.'
         if found.record.corr != "unstructured" and found.at.inner is None
         else "Nothing for robust errors; a mixed model, glimm.glmm, keeps to what is possible.",
         {"share": share, "pairs": len(beyond), "working": float(found.working[worst]), "bound": bound},

@@ -38,7 +38,7 @@ class Deletion:
     """Influence of K units on p coefficients and m further parameters.
 
     by : "row", or what the units are levels of; units : (K,) row numbers or levels; rows : (K,) rows in each; terms : (p,) names
-    cooks : (K,); dfbetas : (K, p); others : (m,) names; changes : (K, m) of them; leverage : (K,) of rows or other units of a GLM, of clusters of a GEE
+    cooks : (K,); dfbetas : (K, p); others : (m,) names; changes : (K, m) of them; leverage : (K,) of a GLM's units, a GEE's clusters
     single : the units are rows; lost : units without which there is no such model, NaN in all columns, each with the reason
     """
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..records import GeeRecord, GlmRecord
+from ..records import GeeRecord
 from ..text import counted, figures, listed
 from .findings import Finding
 from .sight import Sight
@@ -104,8 +104,8 @@ def leverage(sight: Sight) -> Iterator[Finding]:
     many = f" and {len(high) - SHOWN} more" if len(high) > SHOWN else ""
     if sight.robust:
         consequence = (
-            f"The coefficient of {names[a]} is nearly what cluster {clusters.levels[j]} alone says. Its residuals are small because the fit "
-            "follows it, so robust standard errors are too small."
+            f"The coefficient of {names[a]} is nearly what cluster {clusters.levels[j]} alone says. Its residuals are small because the "
+            "fit follows it, so robust standard errors are too small."
         )
         remedy = 'take errors that allow for it, vcov="mancl_derouen" or "kauermann_carroll"; '
     else:

@@ -68,7 +68,7 @@ def leverages(record: Record, units: Units) -> Floats | None:
         return None
     x = working_matrix(record.design)
     h = row_terms(record)[1] * np.einsum("ij,jk,ik->i", x, record.bread, x, optimize=True)
-    return h if units.single else np.bincount(units.codes, h, minlength=len(units.levels))
+    return np.asarray(h if units.single else np.bincount(units.codes, h, minlength=len(units.levels)))
 
 
 def _trouble(solution: Solution) -> str:

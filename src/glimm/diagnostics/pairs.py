@@ -33,6 +33,7 @@ class Correlations:
 
     first, second : (g,) times of a pair of occasions, or the shortest and longest distance; lag : (g,) mean distances, 0 and 1 of "inner"
     pairs : (g,) numbers; empirical, error : (g,) correlations and their standard errors between clusters; working : (g,) mean working ones
+    effective : (g,) how many clusters of one size the clusters count as, (sum m)^2 / sum m^2 of their pairs m
     """
 
     kind: str
@@ -43,17 +44,21 @@ class Correlations:
     empirical: Floats
     error: Floats
     working: Floats
+    effective: Floats
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pairs of rows of a GEE's clusters, in cluster order: rows i and j, the cluster of each; `whole` where these are all pairs."""
+    """Pairs of rows of a GEE's clusters, in cluster order: rows i and j, the cluster of each; `whole` where these are all.
+
+    weight : (m,) how many pairs each stands for"""
 
     record: GeeRecord
     at: Occasions
     i: Ints
     j: Ints
     cluster: Ints
+    weight: Floats
     whole: bool
     working: Floats = field(repr=False)
 
@@ -100,53 +105,62 @@ class Pairs:
         return self._of("inner", codes, found.astype(np.float64), found.astype(np.float64))
 
     def _of(self, kind: str, codes: Ints, first: Floats, second: Floats, lag: Floats | None = None) -> Correlations:
-        e, groups, clusters = self.residuals, len(first), len(self.at.sizes)
+        e, groups, clusters, w = self.residuals, len(first), len(self.at.sizes), self.weight
         products = e[self.i] * e[self.j]
-        pairs = np.bincount(codes, minlength=groups)
-        totals = np.bincount(codes, products, minlength=groups)
-        squares = float(e @ e)
-        phi = squares / (len(e) if self.rule.name == "geepack" or len(e) <= self.rule.p else len(e) - self.rule.p)
-        empirical, _ = ratios(totals, pairs, phi, self.rule, tuple(map(str, range(groups))))
-        plain = phi * (len(e) - self.rule.p if self.rule.name == "standard" and len(e) > self.rule.p else len(e)) / len(e)
+        pairs: Ints = np.bincount(codes, minlength=groups)
+        weights, totals = summed(codes, w, groups), summed(codes, w * products, groups)
+        n, p = len(e), self.rule.p if self.rule.name == "standard" else 0
+        plain = float(e @ e) / n
+        phi = plain * n / (n - p if n > p else n)
+        empirical, _ = ratios(totals, weights, phi, self.rule, tuple(map(str, range(groups))))
         own = np.zeros(clusters)
         filled = self.at.sizes > 0
         own[filled] = np.add.reduceat(e * e, self.at.starts[:-1][filled]) - plain * self.at.sizes[filled]
-        error = np.empty(groups)
+        error, effective = np.empty(groups), np.empty(groups)
         order = np.argsort(codes, kind="stable")
         ends = np.concatenate([[0], np.cumsum(pairs)])
         for g in range(groups):
             of = order[ends[g] : ends[g + 1]]
-            r = totals[g] / (plain * pairs[g])
-            part = np.bincount(self.cluster[of], products[of] - r * plain, minlength=clusters) / (plain * pairs[g])
-            part -= r * own / (plain * len(e))
+            r = totals[g] / (plain * weights[g])
+            part = summed(self.cluster[of], w[of] * (products[of] / plain - r), clusters) / weights[g] - r * own / (plain * n)
             error[g] = np.sqrt(float(part @ part))
-        mean = np.bincount(codes, self.working, minlength=groups) / np.maximum(pairs, 1)
-        between = np.abs(second - first) if lag is None else np.bincount(codes, lag, minlength=groups) / np.maximum(pairs, 1)
-        return Correlations(kind, first, second, first if kind == "inner" else between, pairs, empirical, error, mean)
+            share = summed(self.cluster[of], w[of], clusters) / weights[g]
+            effective[g] = 1.0 / float(share @ share)
+        mean = summed(codes, w * self.working, groups) / weights
+        between = np.abs(second - first) if lag is None else summed(codes, w * lag, groups) / weights
+        return Correlations(kind, first, second, first if kind == "inner" else between, pairs, empirical, error, mean, effective)
+
+
+def summed(codes: Ints, values: Floats, count: int) -> Floats:
+    """(count,) sums of values by code."""
+    return np.asarray(np.bincount(codes, values, minlength=count), dtype=np.float64)
 
 
 def pairs_of(record: GeeRecord, most: int = MOST_PAIRS) -> Pairs:
-    """The pairs of a fit: all, or of large clusters those up to 30 rows apart and some further ones, of clusters evenly drawn."""
+    """The pairs of a fit; of very many a sample, of large clusters rows up to 30 apart and some distances beyond, which count for all."""
     at = occasions(record.clusters, record.moments)
     n, sizes = int(at.starts[-1]), at.sizes
     cluster = np.repeat(np.arange(len(sizes)), sizes)
     every = int(np.sum(sizes * (sizes - 1) // 2))
-    offsets = np.arange(1, at.largest)
-    whole = every <= most
-    if not whole and at.largest > NEAR:
-        far = np.geomspace(NEAR, at.largest - 1, NEAR).astype(np.int64)
-        offsets = np.unique(np.concatenate([np.arange(1, NEAR), far]))
-    count = sum(int(np.maximum(sizes - d, 0).sum()) for d in offsets.tolist())
-    step = max(1, -(-count // most))
-    rows = np.arange(n) if step == 1 else np.flatnonzero(cluster % step == 0)
-    i, j = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
-    for d in offsets.tolist():
+    offsets, stands = np.arange(1, at.largest), np.ones(max(at.largest - 1, 0))
+    rows, whole = np.arange(n), every <= most
+    if not whole:
+        if at.largest > NEAR:
+            far = np.geomspace(NEAR, at.largest - 1, NEAR).astype(np.int64)
+            offsets = np.unique(np.concatenate([np.arange(1, NEAR), far]))
+            stands = np.diff(np.append(offsets, at.largest)).astype(np.float64)
+        counts = np.array([int(np.maximum(sizes - d, 0).sum()) for d in offsets.tolist()])
+        if counts.sum() > most:
+            rows = np.flatnonzero(np.random.default_rng(0).random(n) < most / counts.sum())
+    i, j, weight = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)], [np.zeros(0)]
+    for d, stand in zip(offsets.tolist(), stands.tolist(), strict=True):
         first = rows[rows < n - d]
         first = first[cluster[first] == cluster[first + d]]
         i.append(first)
         j.append(first + d)
-    first, second = np.concatenate(i), np.concatenate(j)
-    return Pairs(record, at, first, second, cluster[first], whole and step == 1, working_of(record, at, first, second))
+        weight.append(np.full(len(first), stand))
+    one, other = np.concatenate(i), np.concatenate(j)
+    return Pairs(record, at, one, other, cluster[one], np.concatenate(weight), whole, working_of(record, at, one, other))
 
 
 def working_of(record: GeeRecord, at: Occasions, i: Ints, j: Ints) -> Floats:
@@ -163,9 +177,7 @@ def working_of(record: GeeRecord, at: Occasions, i: Ints, j: Ints) -> Floats:
     if len(found) > DISTANCES and not at.whole:
         found = np.unique(np.quantile(distance, (np.arange(DISTANCES) + 0.5) / DISTANCES))
         codes = np.searchsorted(0.5 * (found[1:] + found[:-1]), distance)
-    values = [
-        working.matrix(alpha, np.concatenate([[0.0], found[a : a + CHUNK]]), at)[0, 1:] for a in range(0, len(found), CHUNK)
-    ]
+    values = [working.matrix(alpha, np.concatenate([[0.0], found[a : a + CHUNK]]), at)[0, 1:] for a in range(0, len(found), CHUNK)]
     return np.asarray(np.concatenate(values)[codes])
 
 
