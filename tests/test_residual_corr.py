@@ -273,3 +273,30 @@ def test_correlations_that_are_right_are_not_contradicted():
             e = rng.normal(size=(60, 6)) @ np.linalg.cholesky(r).T
             fit = glimm.gee("y ~ x", {"g": g, "t": t, "x": x, "y": x + e.ravel()}, groups="g", time="t", corr=corr)
             assert not [code for code in fit.check().codes if code.startswith("correlation")]
+
+
+def test_it_is_a_warning_where_standard_errors_rest_on_it():
+    assert ohio(corr="ar1").check()["correlation_contradicted"].severity == "note"
+    assert ohio(corr="ar1", vcov="model").check()["correlation_contradicted"].severity == "warning"
+
+
+@pytest.mark.parametrize("moments", ["standard", "gee"])
+@pytest.mark.parametrize("corr", ["unstructured", "nonstationary(1)", "ar(2)", "fixed"])
+def test_rows_of_a_column_can_be_left_out_whatever_occasions_stay(corr, moments):
+    data = glimm.load_dataset("ohio").query("id % 7 == 0")
+    chosen = glimm.FixedCorr(np.full((4, 4), 0.3) + 0.7 * np.eye(4)) if corr == "fixed" else corr
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", glimm.GlimmWarning)
+        fit = glimm.gee("resp ~ age", data, groups="id", corr=chosen, moments=moments)
+        held, rows = fit.influence("age"), fit.influence("row")
+    assert np.isfinite(held["cooks_distance"]).all()
+    whole = pairs_of(fit.record).at
+    r = fit.record.working.matrix(fit.record.alpha, np.arange(1.0, 5.0), whole)
+    rest = data[data["age"] != 0].assign(visit=lambda d: d["age"] + 3)
+    known = glimm.FixedCorr(r[np.ix_([0, 1, 3], [0, 1, 3])])
+    again = glimm.gee("resp ~ age", rest, groups="id", time="visit", corr=known)
+    moved = (fit.params - again.params) / fit.bse
+    np.testing.assert_allclose(held.set_index("age").loc[0].filter(like="dfbetas_"), moved, rtol=1e-7)
+    rest = data.drop(data.index[5]).assign(visit=lambda d: d["age"] + 3)
+    again = glimm.gee("resp ~ age", rest, groups="id", time="visit", corr=glimm.FixedCorr(r))
+    np.testing.assert_allclose(rows.iloc[5].filter(like="dfbetas_").astype(float), (fit.params - again.params) / fit.bse, rtol=1e-7)

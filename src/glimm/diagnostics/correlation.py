@@ -36,7 +36,7 @@ def correlation(sight: Sight) -> Iterator[Finding]:
     if not sight.usable:
         return
     if not infeasible and record.corr not in ("independence", "unstructured", "nested") and len(record.clusters.levels) >= CLUSTERS:
-        yield from contradicted(found)
+        yield from contradicted(found, isinstance(sight.vcov, str) and sight.vcov == "model")
     if sight.binary and record.corr != "independence":
         yield from outside(sight, found)
 
@@ -93,8 +93,8 @@ def closest(lags: Correlations) -> str:
     return "ar1" if float((((curves - r) ** 2) @ w).min()) < constant else "exchangeable"
 
 
-def contradicted(found: Pairs) -> Iterator[Finding]:
-    """Distances at which residuals correlate clearly otherwise than the working correlation says."""
+def contradicted(found: Pairs, trusted: bool) -> Iterator[Finding]:
+    """Distances at which residuals correlate clearly otherwise than the working correlation says; trusted : standard errors rest on it."""
     record, lags = found.record, found.of_lags()
     difference = lags.empirical - lags.working
     z = np.divide(difference, lags.error, out=np.zeros(len(difference)), where=known(lags))
@@ -108,10 +108,10 @@ def contradicted(found: Pairs) -> Iterator[Finding]:
     instead = better(found, lags)
     yield Finding(
         "correlation_contradicted",
-        "note",
+        "warning" if trusted else "note",
         f"Residuals of {record.clusters.name} do not correlate as {record.corr} says ({'; '.join(said)}).",
         "Coefficients and robust standard errors stay valid, but are less precise than with a correlation that fits. Model-based errors "
-        "and criteria that use the working correlation are not to be used.",
+        "are wrong.",
         f'Use corr="{instead}"; fit.plot_corr() shows both.' if instead else "fit.plot_corr() shows both; fit another structure beside it.",
         {
             "distance": [float(lags.lag[g]) for g in far],

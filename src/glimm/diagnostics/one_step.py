@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ..covariance.layout import Curve, Shapes, total
-from ..design.clusters import contains, row_codes
+from ..design.clusters import contains, occasions, row_codes
 from ..design.coordinates import to_working
 from ..design.records import Design
 from ..design.take import take_rows
@@ -75,10 +75,11 @@ def gee_step(record: GeeRecord, units: Units) -> Moved:
     """The estimating equations of the clusters that a unit touches, with and without it; alpha as estimated."""
     name = next(iter(record.design.clusters))
     beta = to_working(record.design.mean, record.vector)
+    scope = occasions(record.clusters, record.moments)
 
     def pieces(design: Design) -> tuple[Floats, Floats, Codes]:
         clusters = design.clusters[name]
-        equations = Equations(design, record.family, clusters, record.working, record.moments, 1)
+        equations = Equations(design, record.family, clusters, record.working, record.moments, 1, scope)
         found = equations.at(beta, record.alpha, scores=True, curvatures=True)
         assert found.scores is not None
         assert found.curvatures is not None

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..covariance.moments import Moments, Residuals, Rule, Sums
+from ..covariance.occasions import Occasions
 from ..covariance.working import Working
 from ..design.clusters import occasions
 from ..design.coordinates import to_named, to_working
@@ -114,12 +115,24 @@ class Reached:
 
 
 class Equations:
-    """The estimating equations of one design: a pass at (beta, alpha), and the moments of its residuals."""
+    """The estimating equations of one design: a pass at (beta, alpha), and the moments of its residuals.
 
-    def __init__(self, design: Design, family: Family, clusters: Clusters, structure: Working, moments: str, threads: int) -> None:
+    scope : the occasions that alpha is for, where the design has some of its rows
+    """
+
+    def __init__(
+        self,
+        design: Design,
+        family: Family,
+        clusters: Clusters,
+        structure: Working,
+        moments: str,
+        threads: int,
+        scope: Occasions | None = None,
+    ) -> None:
         part = design.mean
         self.design, self.family, self.structure = design, family, structure
-        self.occasions = occasions(clusters, moments)
+        self.occasions = occasions(clusters, moments, scope)
         self.rows = Rows(part.matrix, part.center, part.scale, design.y, design.size, part.offset, order=clusters.order, threads=threads)
         self.rule = Rule(moments, self.rows.p)
         self.names = structure.names(self.occasions)
