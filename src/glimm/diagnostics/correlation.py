@@ -112,7 +112,7 @@ def contradicted(found: Pairs, trusted: bool) -> Iterator[Finding]:
         f"Residuals of {record.clusters.name} do not correlate as {record.corr} says ({'; '.join(said)}).",
         "Coefficients and robust standard errors stay valid, but are less precise than with a correlation that fits. Model-based errors "
         "are wrong.",
-        f'Use corr="{instead}"; fit.plot_corr() shows both.' if instead else "fit.plot_corr() shows both; fit another structure beside it.",
+        f'Use corr="{instead}"; fit.plot_corr() shows both.' if instead else "Fit another structure beside it; fit.plot_corr() shows both.",
         {
             "distance": [float(lags.lag[g]) for g in far],
             "empirical": [float(lags.empirical[g]) for g in far],
