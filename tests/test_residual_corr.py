@@ -1,5 +1,6 @@
 """Correlations of residuals and leverages of clusters of a GEE: against loops over pairs, dense algebra, refits and printed values."""
 
+import itertools
 import warnings
 
 import numpy as np
@@ -300,3 +301,19 @@ def test_rows_of_a_column_can_be_left_out_whatever_occasions_stay(corr, moments)
     rest = data.drop(data.index[5]).assign(visit=lambda d: d["age"] + 3)
     again = glimm.gee("resp ~ age", rest, groups="id", time="visit", corr=glimm.FixedCorr(r))
     np.testing.assert_allclose(rows.iloc[5].filter(like="dfbetas_").astype(float), (fit.params - again.params) / fit.bse, rtol=1e-7)
+
+
+def test_odds_ratios_imply_the_correlations_beside():
+    fit = ohio(corr="odds_ratio")
+    table = fit.residual_corr()
+    data = glimm.load_dataset("ohio")
+    mu, psi = np.asarray(fit.fittedvalues), np.exp(fit.corr_params.iloc[0])
+    working = {}
+    for _, rows in data.reset_index(drop=True).groupby("id"):
+        for i, j in itertools.combinations(range(4), 2):
+            a, b = mu[rows.index[i]], mu[rows.index[j]]
+            s = 1.0 + (a + b) * (psi - 1.0)
+            both = (s - np.sqrt(s * s - 4.0 * psi * (psi - 1.0) * a * b)) / (2.0 * (psi - 1.0))
+            working.setdefault((i + 1, j + 1), []).append((both - a * b) / np.sqrt(a * (1 - a) * b * (1 - b)))
+    np.testing.assert_allclose(table["working"], [np.mean(working[k]) for k in sorted(working)], rtol=1e-8)
+    assert fit.plot_corr().alt

@@ -240,7 +240,9 @@ class CustomCorr:
         from scipy.optimize import least_squares
 
         root = np.sqrt(pairs)
-        best = least_squares(lambda a: root * (self.matrix(a, times, at)[j, k] - mean), self.start, xtol=1e-15, ftol=1e-15, gtol=1e-15)
+        best = least_squares(
+            lambda a: root * (self.matrix(a, times, at)[j, k] - mean), self.start, jac="3-point", xtol=1e-15, ftol=1e-15, gtol=1e-15
+        )
         return Moments(phi, self._checked(best.x))
 
     def whitening(self, alpha: Floats, at: Occasions) -> Whitening:

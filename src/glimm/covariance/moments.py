@@ -7,6 +7,7 @@ gee: by position in the cluster, averaged over clusters first (R package gee; Li
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -23,21 +24,22 @@ NOTHING_PAIRED: Final = "no cluster has two rows: the correlation is not estimat
 
 @dataclass(frozen=True, slots=True)
 class Residuals:
-    """Pearson residuals (n,) of whole clusters, in order, and where their rows are."""
+    """Pearson residuals (n,) of whole clusters, in order, and where their rows are; size : (n,) weights times trials, None for ones."""
 
     pearson: Floats
     at: Occasions
     threads: int = 1
+    size: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Sums:
     """What a moment rule needs of the residuals: added up over batches.
 
-    n : rows; largest : largest |e|; pairs : sums that all need; own : those of the structure
+    n : rows, or the sum of their weights; largest : largest |e|; pairs : sums that all need; own : those of the structure
     """
 
-    n: int = 0
+    n: float = 0
     largest: float = 0.0
     pairs: PairSums = NO_PAIRS
     own: Floats | None = None
@@ -60,6 +62,31 @@ class Rule:
     def dispersion(self, s: Sums) -> float:
         """phi = sum e^2 / (N - p), or / N by geepack's rule."""
         return s.pairs.squares / (s.n if self.name == "geepack" or s.n <= self.p else s.n - self.p)
+
+
+def collect(own_sums: Callable[[Residuals, Rule, Floats | None], Floats | None], r: Residuals, rule: Rule, before: Sums) -> Sums:
+    """The sums with one more batch; geepack's rule counts a row by its weight w and a pair by w_j w_k, with residuals without weights."""
+    if rule.name != "geepack" or r.size is None:
+        return before.add(r, own_sums(r, rule, before.own))
+    products = replace(r, pearson=np.sqrt(r.size) * r.pearson)
+    weights = replace(r, pearson=r.size)
+    plain, a, b = (Sums().add(x, None) for x in (r, products, weights))
+    pairs = PairSums(plain.pairs.squares, a.pairs.pairs, b.pairs.pairs, a.pairs.next, b.pairs.next)
+    own, counts = own_sums(products, rule, None), own_sums(weights, rule, None)
+    if own is not None and counts is not None:
+        own = _counted(own, counts)
+    return Sums(float(r.size.sum()), plain.largest, pairs, own)
+
+
+def _counted(own: Floats, counts: Floats) -> Floats:
+    """Sums above counts, the counts being sums of products of weights; three rows are distances, products and counts of pairs."""
+    out = own.copy()
+    if own.ndim == 2 and len(own) == 3:
+        out[2] = counts[1]
+    else:
+        half = len(own) // 2
+        out[half:] = counts[:half]
+    return out
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,14 +151,15 @@ def lag_products(r: Residuals, lags: int, rule: Rule, before: Floats | None) -> 
 
 
 def wave_products(r: Residuals, rule: Rule, before: Floats | None) -> Floats:
-    """(2 T, T) sums above counts by pair of waves; by gee's rule of positions, [0, 0] as in `lag_products`."""
+    """(2 T, T) sums above counts by pair of waves; by gee's rule, [0, 0] as in `lag_products`, other counts are clusters of two rows."""
     if rule.name != "gee":
         return wave_sums(r.pearson, r.at.starts, r.at.wave, len(r.at.scope.times), before)
-    sizes = _long_enough(r, 1)
-    t = r.at.scope.largest
+    sizes, t = r.at.sizes[r.at.sizes > 0], r.at.scope.largest
     out = wave_sums(r.pearson, r.at.starts, r.at.wave, t, before)
     out[0, 0] += _squares(r.pearson, sizes)
-    out[t:] = (0.0 if before is None else before[t, 0]) + len(sizes)
+    paired, all_of_them = (0.0, 0.0) if before is None else (before[t, -1], before[t, 0])
+    out[t:] = paired + np.count_nonzero(sizes > 1)
+    out[t, 0] = all_of_them + len(sizes)
     return out
 
 

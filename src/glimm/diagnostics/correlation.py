@@ -35,7 +35,8 @@ def correlation(sight: Sight) -> Iterator[Finding]:
         yield not_feasible(found)
     if not sight.usable:
         return
-    if not infeasible and record.corr not in ("independence", "unstructured", "nested") and len(record.clusters.levels) >= CLUSTERS:
+    told = record.corr in ("independence", "unstructured", "odds_ratio(pairs)") or found.at.inner is not None
+    if not infeasible and not told and len(record.clusters.levels) >= CLUSTERS:
         yield from contradicted(found, isinstance(sight.vcov, str) and sight.vcov == "model")
     if sight.binary and record.corr != "independence":
         yield from outside(sight, found)
@@ -137,6 +138,9 @@ def apart(lags: Correlations, g: int) -> str:
 
 def better(found: Pairs, lags: Correlations) -> str:
     """A structure whose best fit to the correlations by distance leaves nothing to name; else by pair of occasions, or one much nearer."""
+    times, clusters = len(found.at.times), len(found.at.sizes)
+    if found.record.corr.startswith("odds_ratio"):
+        return "odds_ratio(pairs)" if times <= 12 else ""
     w, d = lags.pairs.astype(np.float64), lags.lag
     curves = np.linspace(0.0, 0.999, 1000)[:, None] ** d[None, :]
     power = curves[int(np.argmin(((curves - lags.empirical) ** 2) @ w))]
@@ -147,7 +151,6 @@ def better(found: Pairs, lags: Correlations) -> str:
     if not _named(lags, ways[name]).any():
         return name
     now = float(w @ (lags.empirical - lags.working) ** 2)
-    times, clusters = len(found.at.times), len(found.at.sizes)
     return "unstructured" if times <= 12 and clusters >= 5 * times * (times - 1) // 2 else name if left[name] < 0.5 * now else ""
 
 

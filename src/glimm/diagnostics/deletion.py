@@ -108,7 +108,7 @@ def _timed(record: GeeRecord, units: Units, method: str) -> GeeRecord:
     name, clusters = next(iter(record.design.clusters.items()))
     by_position = record.moments == "gee" and method == "one_step"
     if (
-        record.corr in ("independence", "exchangeable")
+        record.corr in ("independence", "exchangeable", "odds_ratio")
         or (clusters.time is not None and not by_position)
         or clusters.inner is not None
         or contains(units.codes, row_codes(clusters))

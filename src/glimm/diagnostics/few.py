@@ -12,13 +12,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ..inference.small_sample import FEW, REMEDY
 from ..records import GeeRecord
 from ..text import counted, figures, listed
 from .findings import Finding
 from .sight import Sight
 from .simpler import ticked
 
-ROBUST = 40
 EFFECTIVE = 8.0
 LEVERAGE, SHOWN = 0.5, 3
 
@@ -30,9 +30,11 @@ def few(sight: Sight) -> Iterator[Finding]:
     assert sight.clusters is not None
     fewest = min(sight.record.design.clusters.values(), key=lambda c: len(c.levels), default=sight.clusters)
     count, p = len(fewest.levels), sight.record.design.mean.matrix.p
+    if sight.kind not in ("robust", "clustered") and count > p:
+        return
     evidence: dict[str, object] = {"clusters": count, "coefficients": p}
     said, effective = f"{fewest.name} has {count} clusters for {counted(p, 'coefficient')}", float(count)
-    if count >= ROBUST:
+    if count >= FEW:
         found = weighty(sight)
         if found is None:
             return
@@ -41,12 +43,15 @@ def few(sight: Sight) -> Iterator[Finding]:
         evidence |= more
     if count <= p:
         consequence = "With as many coefficients as clusters these errors are zero in some direction."
-    elif count < ROBUST:
-        consequence = f"With fewer than {ROBUST} clusters robust standard errors are too small, and p-values with them."
+    elif count < FEW:
+        consequence = f"With fewer than {FEW} clusters robust standard errors are too small, and p-values with them."
     else:
         consequence = "Where so few clusters count, robust standard errors are too small, and p-values with them."
     if sight.terms:
         instead = "Use the errors of the model, vcov='model'."
+    elif isinstance(sight.record, GeeRecord) and count > p:
+        corrected = REMEDY if count < FEW else 'vcov={"type": "fay_graubard", "df": "fay_graubard"}'
+        instead = f"Use standard errors that allow for few clusters: glimm.gee(..., {corrected})."
     else:
         term = f"(1 | {ticked(fewest.name)})"
         instead = (
@@ -102,17 +107,19 @@ def leverage(sight: Sight) -> Iterator[Finding]:
     a = int(np.argmax(sight.shares[j]))
     shown = [f"{clusters.levels[i]} ({figures(float(found[i]), 2)})" for i in high[:SHOWN]]
     many = f" and {len(high) - SHOWN} more" if len(high) > SHOWN else ""
-    if sight.robust:
+    trusting = sight.kind not in ("robust", "clustered")
+    if not trusting:
         consequence = (
             f"The coefficient of {names[a]} is nearly what cluster {clusters.levels[j]} alone says. Its residuals are small because the "
             "fit follows it, so robust standard errors are too small."
         )
-        remedy = 'take errors that allow for it, vcov="mancl_derouen" or "kauermann_carroll"; '
+        door = "" if isinstance(record, GeeRecord) else 'glimm.gee with corr="independence" and '
+        remedy = f'take errors that allow for it, {door}vcov="mancl_derouen" or "kauermann_carroll"; '
     else:
         consequence, remedy = f"The coefficient of {names[a]} is nearly what cluster {clusters.levels[j]} alone says.", ""
     yield Finding(
         "cluster_leverage",
-        "warning" if sight.robust else "note",
+        "note" if trusting else "warning",
         f"{counted(len(high), 'cluster')} of {clusters.name} {'has' if len(high) == 1 else 'have'} a leverage above {LEVERAGE}: "
         f"{listed(shown)}{many}; the mean of {len(clusters.levels)} clusters is {figures(p / len(clusters.levels), 2)}. Cluster "
         f"{clusters.levels[j]} gives {100.0 * sight.shares[j, a]:.0f} % of what is known of {names[a]}.",

@@ -15,11 +15,16 @@ import numpy as np
 from ..covariance.by_wave import MOST_WAVES
 from ..covariance.moments import Rule, ratios
 from ..covariance.occasions import Occasions
+from ..covariance.odds_ratios import OddsRatios, gammas
 from ..design.clusters import occasions
 from ..design.coordinates import to_working
 from ..errors import GlimmError
+from ..estimators.association import AssociationEquations
 from ..estimators.control import Control
 from ..estimators.gee import Equations
+from ..estimators.residuals import pearson_residuals
+from ..inference.criteria import fitted, own_psi
+from ..kernels.association import odds_cells
 from ..kernels.matrix import Floats, Ints
 from ..records import GeeRecord
 
@@ -66,6 +71,8 @@ class Pairs:
     def residuals(self) -> Floats:
         """(n,) as the moments have them."""
         record, p = self.record, self.record.blocks["mean"].stop
+        if isinstance(record.working, OddsRatios):
+            return pearson_residuals(record.design, record.family, fitted(record), own_psi(record))[record.clusters.order]
         equations = Equations(record.design, record.family, record.clusters, record.working, record.moments, Control().n_threads)
         beta = to_working(record.design.mean, record.vector[:p])
         return equations.at(beta, record.alpha if not len(record.alpha) else np.zeros(len(record.alpha))).pearson
@@ -168,6 +175,8 @@ def working_of(record: GeeRecord, at: Occasions, i: Ints, j: Ints) -> Floats:
     alpha, working = record.alpha, record.working
     if not len(i):
         return np.zeros(0)
+    if isinstance(working, OddsRatios):
+        return of_odds_ratios(record, at, i, j)
     if at.inner is not None:
         return np.asarray(working.matrix(alpha, np.array([0.0, 0.0, 1.0]), at)[0, np.where(at.inner[i] == at.inner[j], 1, 2)])
     if len(at.times) <= MOST_WAVES:
@@ -179,6 +188,20 @@ def working_of(record: GeeRecord, at: Occasions, i: Ints, j: Ints) -> Floats:
         codes = np.searchsorted(0.5 * (found[1:] + found[:-1]), distance)
     values = [working.matrix(alpha, np.concatenate([[0.0], found[a : a + CHUNK]]), at)[0, 1:] for a in range(0, len(found), CHUNK)]
     return np.asarray(np.concatenate(values)[codes])
+
+
+def of_odds_ratios(record: GeeRecord, at: Occasions, i: Ints, j: Ints) -> Floats:
+    """(m,) cov / sqrt(v_j v_k) at the fitted means and the odds ratio of the pair."""
+    assert isinstance(record.working, OddsRatios)
+    equations = AssociationEquations(record.design, record.family, record.clusters, record.working, 1)
+    counts = at.sizes * (at.sizes - 1) // 2
+    gamma = gammas(equations.pairs, record.alpha, int(counts.sum()))
+    cluster = np.searchsorted(at.starts, i, side="right") - 1
+    a, b, m = i - at.starts[cluster], j - at.starts[cluster], at.sizes[cluster]
+    place = (np.cumsum(counts) - counts)[cluster] + a * m - a * (a + 1) // 2 + b - a - 1
+    mu = fitted(record)[record.clusters.order]
+    v = mu * (1.0 - mu)
+    return np.asarray(odds_cells(mu[i], mu[j], gamma[place])[:, 4] / np.sqrt(v[i] * v[j]))
 
 
 def correlations(record: GeeRecord, by: str | None = None) -> Correlations:

@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from ..covariance.moments import Moments, Residuals, Rule, Sums
+from ..covariance.moments import Moments, Residuals, Rule, Sums, collect
 from ..covariance.occasions import Occasions
+from ..covariance.odds_ratios import OddsRatios
 from ..covariance.working import Working
 from ..design.clusters import occasions
 from ..design.coordinates import to_named, to_working
 from ..design.records import Clusters, Design
-from ..errors import GlimmError, NotYetError
+from ..errors import GlimmError
 from ..family import Family
 from ..family.own import Functions
 from ..kernels import GeePass, Rows, Whitening, gee_pass, inverse_or_nan, mean, positive_definite, solve, variance
@@ -25,6 +26,7 @@ from ..kernels.gee import INDEPENDENCE
 from ..kernels.matrix import Floats
 from ..records import GeeRecord, Solution, SolutionCode
 from ..version import VERSION
+from .association import AssociationEquations, fit_association
 from .control import Control
 from .irls import mean_rows
 from .joint import begin
@@ -44,14 +46,10 @@ def fit_gee(design: Design, family: Family, groups: str, structure: Working, mom
     """Fit a GEE.
 
     groups : key of design.clusters; structure : the working correlation; moments : "standard", "geepack" or "gee"
-    Returns the record; raises GlimmError for occasions that the structure cannot have, NotYetError for geepack's moments with weights.
+    Returns the record; raises GlimmError for occasions that the structure cannot have.
     """
     part, clusters = design.mean, design.clusters[groups]
     gee_psi(family)
-    if moments == "geepack" and design.size is not None:
-        raise NotYetError(
-            "moments='geepack' with weights or trials is not in this release (geepack weights its moments in its own way): use 'standard'"
-        )
     natural = mean_rows(design, control.n_threads)
     scoring, _ = begin(design, family, part.link, control, natural, None)
     mu = mean(part.link.kernel, natural.eta(scoring.beta))[0]
@@ -135,6 +133,7 @@ class Equations:
         self.occasions = occasions(clusters, moments, scope)
         self.rows = Rows(part.matrix, part.center, part.scale, design.y, design.size, part.offset, order=clusters.order, threads=threads)
         self.rule = Rule(moments, self.rows.p)
+        self.size = None if design.size is None else design.size[clusters.order]
         self.names = structure.names(self.occasions)
         self._white: tuple[bytes, Whitening] | None = None
 
@@ -163,9 +162,8 @@ class Equations:
 
     def moments_of(self, done: GeePass) -> Moments:
         """phi and alpha of a pass's residuals; raises GlimmError if there are none to speak of."""
-        residuals = Residuals(done.pearson, self.occasions, self.rows.threads)
-        sums = Sums()
-        sums = sums.add(residuals, self.structure.own_sums(residuals, self.rule, sums.own))
+        residuals = Residuals(done.pearson, self.occasions, self.rows.threads, self.size)
+        sums = collect(self.structure.own_sums, residuals, self.rule, Sums())
         if not sums.largest < HUGE:
             raise GlimmError(
                 f"a Pearson residual is {sums.largest:.3g}, so that no dispersion can be estimated: fitted means are next to impossible "
@@ -211,7 +209,7 @@ class Feasible:
 
 def _iterate(equations: Equations, natural: Rows, r: Reached, control: Control) -> Reached:
     """Fisher steps for beta between moment estimates of alpha, which stays 0 for the first two."""
-    floor, freed = FLOOR, False
+    floor, freed, still = FLOOR, False, True
     for iteration in range(2 * control.max_iter + PASSES_AT_ZERO):
         done = equations.at(r.beta, r.alpha)
         found = equations.moments_of(done)
@@ -229,7 +227,8 @@ def _iterate(equations: Equations, natural: Rows, r: Reached, control: Control) 
                 limit, floor = equations.feasible(found.alpha, ROOM), ROOM
             alpha = limit.alpha
             moved = float(np.abs(alpha - r.alpha).max(initial=0.0))
-        small = change < TOLERANCE**2 * len(beta) or (change < CONVERGED and change > 0.25 * before)  # the latter: rounding noise
+        noise = still and change < CONVERGED and change > 0.25 * before  # not where beta and alpha move in turn
+        small, still = change < TOLERANCE**2 * len(beta) or noise, moved < TOLERANCE
         r = Reached(beta, alpha, change, r.passes + 1, small and moved < TOLERANCE, floor)
         if r.settled and floor == ROOM and not freed and equations.feasible(found.alpha, FLOOR).estimated is None:
             floor, freed = FLOOR, True  # only on the way was it no correlation matrix
@@ -251,10 +250,27 @@ def _inside(equations: Equations, natural: Rows, beta: Floats, step: Floats) -> 
     return None
 
 
+def equations_of(
+    record: GeeRecord, design: Design, groups: str, threads: int = 1, scope: Occasions | None = None
+) -> Equations | AssociationEquations:
+    """The equations of a record, of its design or another one with the same columns; groups : key of its clusters; scope : as there."""
+    if isinstance(record.working, OddsRatios):
+        return AssociationEquations(design, record.family, design.clusters[groups], record.working, threads)
+    return Equations(design, record.family, design.clusters[groups], record.working, record.moments, threads, scope)
+
+
+def refit_gee(record: GeeRecord, design: Design, control: Control) -> GeeRecord:
+    """The same model of another design."""
+    groups = next(iter(design.clusters))
+    if isinstance(record.working, OddsRatios):
+        return fit_association(design, record.family, groups, record.working, control)
+    return fit_gee(design, record.family, groups, record.working, record.moments, control)
+
+
 def pieces(record: GeeRecord, groups: str, curvatures: bool = False, threads: int = 1) -> Iterator[tuple[Floats | None, Floats]]:
     """Blocks of per-cluster (curvature (K, p, p) or None, score (K, p)) on the working columns, dispersion left out."""
     design = record.design
-    equations = Equations(design, record.family, design.clusters[groups], record.working, record.moments, threads)
+    equations = equations_of(record, design, groups, threads)
     out = equations.at(to_working(design.mean, record.vector), record.alpha, scores=True, curvatures=curvatures)
     assert out.scores is not None
     yield out.curvatures, out.scores
