@@ -40,7 +40,7 @@ VCOV = {
 }
 CORR = (
     "exchangeable", "exchangeable", "ar1", "independence", "unstructured", "ar(2)", "stationary(1)", "stationary(2)", "nonstationary(1)",
-    "nested", "fixed", "custom",
+    "nested", "fixed", "custom", "odds_ratio", "odds_ratio(pairs)",
 )  # fmt: skip
 TWISTS = {
     "columns": COLUMNS,

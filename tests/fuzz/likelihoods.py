@@ -7,6 +7,7 @@ import numpy as np
 from scipy import special, stats
 
 from glimm.design.clusters import occasions
+from glimm.estimators.association import cluster_correlation
 
 
 def mean_of(link, eta):
@@ -154,7 +155,8 @@ def gee_residual(record, groups, variance):
     for j in range(len(clusters.levels)):
         within = slice(clusters.starts[j], clusters.starts[j + 1])
         rows = clusters.order[within]
-        r = correlation(record, places[within], at)
+        odds = record.corr.startswith("odds_ratio")
+        r = cluster_correlation(record, j) if odds else correlation(record, places[within], at)
         inside = np.linalg.solve(r, d[rows])
         score += inside.T @ e[rows]
         bread += d[rows].T @ inside

@@ -145,7 +145,7 @@ def lag_products(r: Residuals, lags: int, rule: Rule, before: Floats | None) -> 
     out[1, :] += len(sizes)
     for lag in range(1, lags + 1):
         same = cluster[lag:] == cluster[:-lag]
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             out[0, lag] += float(np.sum((r.pearson[lag:] * r.pearson[:-lag] / (sizes[cluster[lag:]] - lag))[same]))
     return out
 

@@ -200,8 +200,9 @@ def of_odds_ratios(record: GeeRecord, at: Occasions, i: Ints, j: Ints) -> Floats
     a, b, m = i - at.starts[cluster], j - at.starts[cluster], at.sizes[cluster]
     place = (np.cumsum(counts) - counts)[cluster] + a * m - a * (a + 1) // 2 + b - a - 1
     mu = fitted(record)[record.clusters.order]
-    v = mu * (1.0 - mu)
-    return np.asarray(odds_cells(mu[i], mu[j], gamma[place])[:, 4] / np.sqrt(v[i] * v[j]))
+    scale = np.sqrt(mu * (1.0 - mu))
+    scale = scale[i] * scale[j]
+    return np.divide(odds_cells(mu[i], mu[j], gamma[place])[:, 4], scale, out=np.zeros(len(i)), where=scale > 0.0)
 
 
 def correlations(record: GeeRecord, by: str | None = None) -> Correlations:
