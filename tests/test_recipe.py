@@ -1,4 +1,4 @@
-"""The covariance structure that CONTRIBUTING.md adds, run from there: its fits against a dense multivariate normal."""
+"""The structures that CONTRIBUTING.md adds, run from there: fits against a dense multivariate normal, and dense estimating equations."""
 
 import re
 from pathlib import Path
@@ -8,6 +8,7 @@ import pytest
 from scipy import optimize, stats
 
 import glimm
+from glimm.covariance.choose import PLAIN
 from glimm.covariance.correlated import CORRELATED
 
 PAGE = Path(__file__).parents[1] / "CONTRIBUTING.md"
@@ -15,10 +16,14 @@ K, LEVELS = 5, 60
 LAG = np.abs(np.subtract.outer(np.arange(K), np.arange(K)))
 
 
+def blocks(title):
+    section = PAGE.read_text(encoding="utf-8").partition(f"## {title}\n")[2].partition("\n## ")[0]
+    return re.findall(r"```python\n(.*?)```", section, re.S)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def recipe():
-    section = PAGE.read_text(encoding="utf-8").partition("## Add a covariance structure")[2].partition("\n## ")[0]
-    (code,) = re.findall(r"```python\n(.*?)```", section, re.S)
+    (code,) = blocks("Add a covariance structure")
     assert code.count("\n") < 60
     before = dict(CORRELATED)
     exec(compile(code, str(PAGE), "exec"), {})
@@ -92,3 +97,50 @@ def constant():
     """Effects that do not change: more correlation than neighbours can have."""
     frame, effects = data(0.4), np.random.default_rng(2).normal(size=LEVELS)
     return {**frame, "y": frame["x"] + effects[frame["g"]] + 0.3 * np.sin(np.arange(len(frame["g"])) * 7.0)}
+
+
+@pytest.fixture(scope="module")
+def working():
+    yours, ours = blocks("Add a working correlation")
+    before, names = dict(PLAIN), {}
+    exec(compile(yours, str(PAGE), "exec"), names)
+    exec(compile(ours, str(PAGE), "exec"), {})
+    yield names["own"]
+    PLAIN.clear()
+    PLAIN.update(before)
+
+
+def incomplete():
+    rng = np.random.default_rng(9)
+    g, t = np.repeat(np.arange(150), 5), np.tile(np.arange(1.0, 6.0), 150)
+    lag, x = np.abs(np.subtract.outer(np.arange(5), np.arange(5))), rng.normal(size=750)
+    e = rng.normal(size=(150, 5)) @ np.linalg.cholesky(np.where(lag == 0, 1.0, np.where(lag == 1, 0.5, 0.3))).T
+    kept = rng.random(750) < 0.8
+    return {"g": g[kept], "t": t[kept], "x": x[kept], "y": (1.0 + 0.5 * x + e.ravel())[kept]}
+
+
+@pytest.mark.parametrize("moments", ["standard", "geepack"])
+def test_the_working_correlation_of_the_recipe(working, moments):
+    frame = incomplete()
+    fit = glimm.gee("y ~ x", frame, groups="g", time="t", corr="neighbours", moments=moments)
+    assert fit.corr_params.index.tolist() == ["alpha_next", "alpha_far"]
+    x, e = np.stack([np.ones(len(frame["x"])), frame["x"]], axis=1), np.asarray(fit.resid("pearson"))
+    p = 2 if moments == "standard" else 0
+    phi = e @ e / (len(e) - p)
+    score, sums, pairs = np.zeros(2), np.zeros(2), np.zeros(2)
+    for level in np.unique(frame["g"]):
+        rows = np.flatnonzero(frame["g"] == level)
+        apart = np.abs(np.subtract.outer(frame["t"][rows], frame["t"][rows]))
+        r = np.where(apart == 0, 1.0, np.where(apart == 1, fit.corr_params.iloc[0], fit.corr_params.iloc[1]))
+        score += x[rows].T @ np.linalg.solve(r, e[rows])
+        for k, which in enumerate((apart == 1, apart > 1)):
+            sums[k] += np.outer(e[rows], e[rows])[which].sum() / 2
+            pairs[k] += which.sum() / 2
+    np.testing.assert_allclose(score, 0.0, atol=1e-7)
+    np.testing.assert_allclose(fit.corr_params, sums / phi / (pairs - p), rtol=1e-8)
+    assert np.isfinite(fit.influence("row")["cooks_distance"]).all()
+    if moments == "geepack":
+        same = glimm.gee("y ~ x", frame, groups="g", time="t", corr=working, moments=moments)
+        np.testing.assert_allclose(same.params, fit.params, rtol=1e-7)
+        np.testing.assert_allclose(same.corr_params, fit.corr_params, rtol=1e-6)
+        assert same.corr_params.index.tolist() == ["next", "far"]

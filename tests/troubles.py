@@ -229,6 +229,36 @@ def gaps_without_time():
     return glimm.gee("y ~ x", d.assign(y=d.u + d.x + d.e), groups="g", corr="ar1")
 
 
+def one_cluster_decides():
+    """A predictor that is 0 but in a single cluster and hardly elsewhere."""
+    rng, d = clustered(33, 80, 4)
+    dose = np.where(d.g == 7, 5.0, 0.15 * rng.normal(size=80)[d.g])
+    y = 1.0 + 0.3 * d.x + 0.2 * dose + d.u + d.e
+    return glimm.gee("y ~ x + dose", d.assign(y=y, dose=dose), groups="g")
+
+
+def correlated_further_than_said():
+    """The same correlation for all distances, taken for one of neighbours only."""
+    _, d = clustered(34, 120, 6)
+    return glimm.gee("y ~ x", d.assign(y=d.x + 1.5 * d.u + d.e), groups="g", corr="stationary(1)")
+
+
+def falling_with_distance():
+    """AR(1) residuals fitted as exchangeable."""
+    _, d = clustered(35, 200, 8)
+    e = d.e.to_numpy().reshape(200, 8).copy()
+    for k in range(1, 8):
+        e[:, k] = 0.75 * e[:, k - 1] + np.sqrt(1.0 - 0.75**2) * e[:, k]
+    return glimm.gee("y ~ x", d.assign(y=d.x + e.ravel()), groups="g", time="t")
+
+
+def rare_and_common_alike():
+    """A working correlation of .5 between responses whose means are far apart."""
+    rng, d = clustered(36, 300, 4)
+    y = (logistic(2.2 - 1.6 * d.t + 3.0 * d.u) > rng.random(len(d))).astype(int)
+    return glimm.gee("y ~ t", d.assign(y=y), groups="g", corr=glimm.FixedCorr(0.5 * np.eye(4) + 0.5), family="binomial")
+
+
 def uneven_times():
     _, d = clustered(28)
     return glimm.gee("y ~ x", d.assign(y=d.u + d.x + d.e, t=np.array([0, 1, 2, 3, 6, 12, 24, 48])[d.t]), groups="g", time="t", corr="ar1")
@@ -330,6 +360,10 @@ TROUBLES = {
     "confounded GEE": Trouble(confounded_gee, "within_between", "warning"),
     "a cluster apart": Trouble(a_cluster_apart, "outlying_clusters", "warning"),
     "gaps without time": Trouble(gaps_without_time, "rows_taken_as_neighbours", "warning"),
+    "one cluster decides": Trouble(one_cluster_decides, "cluster_leverage", "warning", ("few_clusters",)),
+    "correlated further than said": Trouble(correlated_further_than_said, "correlation_not_feasible", "warning"),
+    "falling with distance": Trouble(falling_with_distance, "correlation_contradicted", "note"),
+    "rare and common alike": Trouble(rare_and_common_alike, "correlation_outside_bounds", "note"),
     "uneven times": Trouble(uneven_times, "time_gaps", "note"),
     "uneven occasions": Trouble(uneven_occasions, "occasions_not_equally_spaced", "warning"),
     "too much spread": Trouble(too_much_spread, "overdispersed", "warning"),

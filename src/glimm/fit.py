@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
+from .diagnostics.pairs import correlations
 from .errors import GlimmWarning
 from .estimators.conditional import conditional_variances
 from .estimators.lmm import LinearProblem
@@ -20,10 +21,13 @@ from .inference.laplace import LaplaceError, laplace_error
 from .kernels.matrix import Floats
 from .output import tables
 from .output.estimates import Estimates
+from .plots.correlation import correlation_picture
 from .records import GeeRecord, GlmRecord, MixedRecord
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from .plots.draw import Picture
 
 __all__ = ["LATER", "Fit", "GeeFit", "GlmFit", "GlmmFit"]
 
@@ -157,6 +161,37 @@ class GeeFit(GeeTests, Fit):
     def working_corr(self) -> pd.DataFrame:
         """The working correlation of the largest cluster, with its times (1, 2, ... if no time was given) on both sides."""
         return tables.working_corr(self.record)
+
+    def residual_corr(self, by: str | None = None) -> Any:
+        """Correlations of the residuals of two rows of a cluster, beside the working correlation of the same pairs.
+
+        by : "occasions", each pair of times (1, 2, ... if no time was given); "lag", by distance, neighbouring distances together where
+        there are more than 20. Default: occasions where there are at most 12. Rows of corr="nested" are of the same inner cluster or not.
+
+        Returns a frame: first and second (times), or lag (mean distance) with the shortest and longest, or pair; pairs, their number;
+        empirical = sum e_j e_k / (phi (pairs - p)), the divisor of the fit's moments; std_error, between clusters; working, the mean over
+        the same pairs. Of more than 4 million pairs a sample is taken. Raises GlimmError where no cluster has two rows.
+
+        >>> import glimm
+        >>> fit = glimm.gee("resp ~ age", glimm.load_dataset("ohio"), groups="id", corr="ar1", family="binomial")
+        >>> fit.residual_corr("lag")[["lag", "pairs", "empirical", "working"]].round(2).values.tolist()
+        [[1.0, 1611.0, 0.4, 0.4], [2.0, 1074.0, 0.32, 0.16], [3.0, 537.0, 0.3, 0.06]]
+        """
+        return tables.residual_corr(self.record, correlations(self.record, by))
+
+    def plot_corr(self, *, title: str | None = None) -> Picture:
+        """The picture of `residual_corr`: residual correlation by distance with 95 % limits, the working correlation as a line.
+
+        Beside it, where there are at most 12 occasions, each pair of them: residuals below the diagonal, the working correlation above.
+        Returns a matplotlib Figure that a notebook shows; save it with .savefig(path). Raises GlimmError where no cluster has two rows, and
+        ImportError where matplotlib is missing.
+
+        >>> import glimm
+        >>> fit = glimm.gee("resp ~ age", glimm.load_dataset("ohio"), groups="id", corr="ar1", family="binomial")
+        >>> len(fit.plot_corr().axes)
+        2
+        """
+        return correlation_picture(self.record, title)
 
     @property
     def parts(self) -> dict[str, Estimates]:

@@ -75,18 +75,23 @@ class Checks(ABC):
         of a gaussian GLM with identity link, and for the coefficients of an LMM given theta; parameters of a working correlation stay.
         threads, progress : as in `glimm.Control`
 
-        Returns the unit, rows in it, cooks_distance = (b - b_u)' V^-1 (b - b_u) / p, leverage (rows of a GLM), for each term
-        dfbetas_<term> = (b - b_u) / se, and of a mixed model change_<name> = parameter with the unit minus without it (theta; sigma, or
-        the family's own). b_u is without the unit; V and se are the fit's own, of the vcov asked for at the door. The most influential
-        units: `table.nlargest(5, "cooks_distance")`. Units without which there is no such model are NaN, with a warning that names them.
+        Returns the unit, rows in it, cooks_distance = (b - b_u)' V^-1 (b - b_u) / p, leverage (units of a GLM, clusters of a GEE), for
+        each term dfbetas_<term> = (b - b_u) / se, and of a mixed model change_<name> = parameter with the unit minus without it (theta;
+        sigma, or the family's own). b_u is without the unit; V and se are the fit's own, of the vcov asked for at the door. The most
+        influential units: `table.nlargest(5, "cooks_distance")`. Units without which there is no such model are NaN, with a warning that
+        names them. The leverage of cluster i is tr(H_i M), H_i = X_i'R_i^-1 X_i with rows of X scaled by the variance, M = (sum H_i)^-1:
+        p over all; above 0.5 one cluster decides. One step without it is b - b_u = (M^-1 - H_i)^-1 U_i, U_i its score: SAS's DFBETAC;
+        dfbetas and Cook's distance are SAS's with vcov="model".
         Raises GlimmError for another `by` or `method`.
         Source: Pregibon (1981), Ann. Stat. 9, 705-724; Preisser and Qaqish (1996), Biometrika 83, 551-562.
 
         >>> import glimm
         >>> fit = glimm.gee("resp ~ age * smoke", glimm.load_dataset("ohio"), groups="id", family="binomial")
         >>> table = fit.influence()
-        >>> list(table.columns)[:4]
-        ['id', 'rows', 'cooks_distance', 'dfbetas_Intercept']
+        >>> list(table.columns)[:5]
+        ['id', 'rows', 'cooks_distance', 'leverage', 'dfbetas_Intercept']
+        >>> round(float(table["leverage"].sum()), 6)
+        4.0
         """
         found = deletion.influence(self.record, self.inference, by, method, threads, progress)
         return tables.from_columns(self.record, found.columns())

@@ -38,6 +38,10 @@ VCOV = {
     "glmm": ("model",) * 5 + ("g", "h"),
     "gee": ("robust", "robust", "model", "mancl_derouen", "fay_graubard", "jackknife"),
 }
+CORR = (
+    "exchangeable", "exchangeable", "ar1", "independence", "unstructured", "ar(2)", "stationary(1)", "stationary(2)", "nonstationary(1)",
+    "nested", "fixed", "custom", "odds_ratio", "odds_ratio(pairs)",
+)  # fmt: skip
 TWISTS = {
     "columns": COLUMNS,
     "terms": ("{a}:{b}", "C({a})", "I({a} ** 2)", "log({a})", "0 + {a}", "{a} * {b} * {c}"),
@@ -91,8 +95,8 @@ def recipes(draw, doors=("glm", "glmm", "gee")):
         "bars": one_of(BARS),
         "points": one_of(("auto", "auto", 1, 1, 3, 7)),
         "reml": None,
-        "corr": one_of(("exchangeable", "exchangeable", "ar1", "independence")),
-        "moments": one_of(("standard",) * 4 + ("geepack",)),
+        "corr": one_of(CORR),
+        "moments": one_of(("standard",) * 4 + ("geepack", "gee")),
         "time": one_of((None, "order")),
     }
     for aspect in random.sample(sorted(TWISTS), one_of((0, 0, 1, 1, 2, 2, 3, 4))):
@@ -215,11 +219,20 @@ def make(r):
         formula += " + " + r["bars"].format(a="a", b="b")
         arguments |= {"points": r["points"], "reml": r["reml"]}
     if r["door"] == "gee":
-        arguments |= {"groups": "g", "corr": r["corr"], "moments": r["moments"]}
+        arguments |= {"groups": "g/v" if r["corr"] == "nested" else "g", "corr": correlation(r["corr"]), "moments": r["moments"]}
         if r["time"] is not None:
             data["when"] = times(r["time"], rng, codes)
             arguments["time"] = "when"
     return r["door"], formula, framed(r["frame"], with_gaps(r["gaps"], rng, pd.DataFrame(data))), arguments
+
+
+def correlation(name):
+    """What corr= is given."""
+    if name == "fixed":
+        return glimm.FixedCorr(0.3 * np.ones((60, 60)) + 0.7 * np.eye(60), times=range(60))
+    if name == "custom":
+        return glimm.CustomCorr(lambda a, t: np.abs(np.tanh(a[0])) ** np.abs(np.subtract.outer(t, t)), start=[0.4], names=["rho"])
+    return name
 
 
 def other_response(kind, rng, y, trials, x, y01):

@@ -6,6 +6,9 @@ from __future__ import annotations
 import numpy as np
 from scipy import special, stats
 
+from glimm.design.clusters import occasions
+from glimm.estimators.association import cluster_correlation
+
 
 def mean_of(link, eta):
     """h(eta)."""
@@ -147,22 +150,27 @@ def gee_residual(record, groups, variance):
     d, e = scaled * (slope * root)[:, None], (design.y - mu) * root
     p = x.shape[1]
     score, bread = np.zeros(p), np.zeros((p, p))
+    at = occasions(clusters, record.moments)
+    places = at.at if at.inner is None else at.inner
     for j in range(len(clusters.levels)):
-        rows = clusters.order[clusters.starts[j] : clusters.starts[j + 1]]
-        m = len(rows)
-        at = np.arange(m) if clusters.time is None else clusters.time[rows]
-        gap = np.abs(np.subtract.outer(at, at))
-        a = record.alpha[0] if len(record.alpha) else 0.0
-        r = (
-            np.eye(m)
-            if record.corr == "independence" or m == 1
-            else np.where(gap == 0, 1.0, a)
-            if record.corr == "exchangeable"
-            else a**gap
-        )
-        if record.corr == "exchangeable":
-            r = np.full((m, m), a) + (1 - a) * np.eye(m)
+        within = slice(clusters.starts[j], clusters.starts[j + 1])
+        rows = clusters.order[within]
+        odds = record.corr.startswith("odds_ratio")
+        r = cluster_correlation(record, j) if odds else correlation(record, places[within], at)
         inside = np.linalg.solve(r, d[rows])
         score += inside.T @ e[rows]
         bread += d[rows].T @ inside
     return float(score @ np.linalg.solve(bread, score)) / record.scale
+
+
+def correlation(record, places, at):
+    """R of one cluster; other structures than the three closed forms by their matrix, which no kernel uses."""
+    m = len(places)
+    if record.corr == "independence" or m == 1:
+        return np.eye(m)
+    a = record.alpha[0] if len(record.alpha) else 0.0
+    if record.corr == "exchangeable":
+        return np.full((m, m), a) + (1 - a) * np.eye(m)
+    if record.corr == "ar1":
+        return a ** np.abs(np.subtract.outer(places, places))
+    return record.working.matrix(record.alpha, places, at)

@@ -235,6 +235,8 @@ def questions(fit, recipe, data):
         asked |= {"predict marginal": lambda: fit.predict(target="marginal", interval="confidence")}
     if door == "gee":
         asked |= {"corr_params": lambda: fit.corr_params, "working_corr": fit.working_corr}
+        asked |= {"residual_corr": fit.residual_corr, "residual_tests": lambda: fit.residual_tests(n=40)}
+        asked["influence of rows"] = lambda: fit.influence("row")
     for name, call in asked.items():
         answer, said = quietly(f"{name} ({fit.record.solution.code})", call)
         if name in ("predict", "resid response", "resid pearson", "resid deviance", "ranef") and answer is not None and fit.converged:

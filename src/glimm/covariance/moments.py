@@ -141,11 +141,12 @@ def lag_products(r: Residuals, lags: int, rule: Rule, before: Floats | None) -> 
     out = np.zeros((2, lags + 1)) if before is None else before.copy()
     sizes = _long_enough(r, lags)
     cluster = np.repeat(np.arange(len(sizes)), sizes)
-    out[0, 0] += float(np.sum(r.pearson**2 / sizes[cluster]))
+    out[0, 0] += _squares(r.pearson, sizes)
     out[1, :] += len(sizes)
     for lag in range(1, lags + 1):
         same = cluster[lag:] == cluster[:-lag]
-        out[0, lag] += float(np.sum((r.pearson[lag:] * r.pearson[:-lag] / (sizes[cluster[lag:]] - lag))[same]))
+        with np.errstate(over="ignore", invalid="ignore"):
+            out[0, lag] += float(np.sum((r.pearson[lag:] * r.pearson[:-lag] / (sizes[cluster[lag:]] - lag))[same]))
     return out
 
 
@@ -155,11 +156,17 @@ def wave_products(r: Residuals, rule: Rule, before: Floats | None) -> Floats:
         return wave_sums(r.pearson, r.at.starts, r.at.wave, len(r.at.scope.times), before)
     sizes, t = r.at.sizes[r.at.sizes > 0], r.at.scope.largest
     out = wave_sums(r.pearson, r.at.starts, r.at.wave, t, before)
-    out[0, 0] += float(np.sum(r.pearson**2 / np.repeat(sizes, sizes)))
+    out[0, 0] += _squares(r.pearson, sizes)
     paired, all_of_them = (0.0, 0.0) if before is None else (before[t, -1], before[t, 0])
     out[t:] = paired + np.count_nonzero(sizes > 1)
     out[t, 0] = all_of_them + len(sizes)
     return out
+
+
+def _squares(pearson: Floats, sizes: Ints) -> float:
+    """sum_i n_i^-1 sum e^2; infinite where that overflows, which the largest residual tells."""
+    with np.errstate(over="ignore"):
+        return float(np.sum(pearson**2 / np.repeat(sizes, sizes)))
 
 
 def _long_enough(r: Residuals, lags: int) -> Ints:

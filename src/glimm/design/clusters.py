@@ -77,11 +77,11 @@ def _stable_order(values: NDArray[Any]) -> Ints:
     return order
 
 
-def occasions(clusters: Clusters, moments: str = "standard") -> Occasions:
-    """Where the rows of the clusters are, for a working correlation; by position in the cluster under moments="gee"."""
+def occasions(clusters: Clusters, moments: str = "standard", scope: Occasions | None = None) -> Occasions:
+    """Where the rows of the clusters are, for a working correlation; by position in the cluster under moments="gee". scope : of all."""
     order = clusters.order
     time = None if clusters.time is None or moments == "gee" else clusters.time[order]
-    return Occasions(clusters.starts, time, None if clusters.inner is None else clusters.inner[order])
+    return Occasions(clusters.starts, time, None if clusters.inner is None else clusters.inner[order], scope)
 
 
 def make_clusters(

@@ -142,7 +142,7 @@ def _upper_tail(t: Test, df: int) -> float:
     error = float(np.std(t.null)) / (2.0 * np.sqrt(max(t.statistic, 1.0)))
     if not error > 0.0:
         return 1.0
-    return float(stdtr(df, (np.sqrt(max(t.expected, 0.0)) - np.sqrt(t.statistic)) / error))
+    return float(stdtr(df, (np.sqrt(max(t.expected, 0.0)) - np.sqrt(max(t.statistic, 0.0))) / error))
 
 
 def _normal_scores() -> Floats:

@@ -25,7 +25,8 @@ from ..kernels.matrix import Block, Floats, Matrix
 from ..records import GeeRecord, GlmRecord
 from ..text import counted, figures, listed
 from . import measure
-from .few import few
+from .correlation import correlation
+from .few import few, leverage
 from .findings import Finding
 from .sight import MOST_CELLS, Sight
 
@@ -48,6 +49,9 @@ def clusters(sight: Sight) -> Iterator[Finding]:
         yield from sizes(sight)
         yield from within_between(sight)
         yield from outlying(sight)
+        yield from leverage(sight)
+    if isinstance(sight.record, GeeRecord):
+        yield from correlation(sight)
 
 
 def sizes(sight: Sight) -> Iterator[Finding]:

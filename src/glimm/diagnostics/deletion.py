@@ -38,7 +38,7 @@ class Deletion:
     """Influence of K units on p coefficients and m further parameters.
 
     by : "row", or what the units are levels of; units : (K,) row numbers or levels; rows : (K,) rows in each; terms : (p,) names
-    cooks : (K,); dfbetas : (K, p); others : (m,) names; changes : (K, m) of them; leverage : (K,) of rows of a GLM
+    cooks : (K,); dfbetas : (K, p); others : (m,) names; changes : (K, m) of them; leverage : (K,) of a GLM's units, a GEE's clusters
     single : the units are rows; lost : units without which there is no such model, NaN in all columns, each with the reason
     """
 
@@ -78,7 +78,7 @@ def influence(
         raise GlimmError(f"influence: {units.name!r} has a single level in the rows used: nothing would be left without it")
     control = Control(threads=threads)
     if isinstance(record, GeeRecord):
-        record = _timed(record, units)
+        record = _timed(record, units, method)
     own: dict[str, Clusters] = dict(record.design.clusters) if isinstance(record, GeeRecord) else {}
     lost = lost_units(record.design, units, own, control.n_threads)
     with Progress("influence", len(units.levels), progress) as bar:
@@ -103,16 +103,19 @@ def _one_step(record: Record, units: Units, bar: Progress) -> Moved:
     return linear_step(record, units, bar) if record.linear else mixed_step(record, units, bar)
 
 
-def _timed(record: GeeRecord, units: Units) -> GeeRecord:
-    """Rows of a cluster keep their places in time when one of them is left out."""
+def _timed(record: GeeRecord, units: Units, method: str) -> GeeRecord:
+    """Rows of a cluster keep their places in time when one of them is left out; those of R's gee, which refits by position, in one step."""
     name, clusters = next(iter(record.design.clusters.items()))
+    by_position = record.moments == "gee" and method == "one_step"
     if (
         record.corr in ("independence", "exchangeable", "odds_ratio")
-        or clusters.time is not None
+        or (clusters.time is not None and not by_position)
         or clusters.inner is not None
         or contains(units.codes, row_codes(clusters))
     ):
         return record
+    if by_position:
+        record = replace(record, moments="standard")
     time = np.empty(record.design.n)
     time[clusters.order] = np.arange(record.design.n) - np.repeat(clusters.starts[:-1], clusters.sizes) + 1.0
     return replace(record, design=replace(record.design, clusters={**record.design.clusters, name: replace(clusters, time=time)}))

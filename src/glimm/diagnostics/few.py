@@ -1,7 +1,9 @@
-"""Too few clusters for standard errors that are sums over clusters, or too few that inform a coefficient.
+"""Too few clusters for standard errors that are sums over clusters, or too few that inform a coefficient, or one that decides.
 
 Effective number for coefficient a: 1 / sum_j h_j^2, h_j = (M A_j)_aa, A_j the curvature of cluster j, M = (sum_j A_j)^-1.
-Source: Carter, Schnepel and Steigerwald (2017), Rev. Econ. Stat. 99, 698-709 (an effective number of clusters).
+Leverage of cluster j: tr(M A_j), p over all clusters.
+Source: Carter, Schnepel and Steigerwald (2017), Rev. Econ. Stat. 99, 698-709 (an effective number of clusters); Preisser and Qaqish
+(1996), Biometrika 83, 551-562 (leverage).
 """
 
 from __future__ import annotations
@@ -10,18 +12,15 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..estimators import gee as gee_estimator
-from ..estimators.glm import row_terms
 from ..inference.small_sample import FEW, REMEDY
-from ..kernels import positive_definite
-from ..kernels.matrix import Floats
-from ..records import GeeRecord, GlmRecord
-from ..text import counted, figures
+from ..records import GeeRecord
+from ..text import counted, figures, listed
 from .findings import Finding
-from .sight import MOST_CELLS, Sight
+from .sight import Sight
 from .simpler import ticked
 
 EFFECTIVE = 8.0
+LEVERAGE, SHOWN = 0.5, 3
 
 
 def few(sight: Sight) -> Iterator[Finding]:
@@ -75,7 +74,7 @@ def weighty(sight: Sight) -> tuple[str, dict[str, float | str]] | None:
     record, clusters = sight.record, sight.clusters
     if clusters is None or len(record.design.clusters) != 1 or not sight.usable:
         return None
-    shares = shares_of(sight)
+    shares = sight.shares
     if shares is None:
         return None
     effective = 1.0 / np.maximum(np.sum(shares**2, axis=0), 1e-300)
@@ -92,20 +91,46 @@ def weighty(sight: Sight) -> tuple[str, dict[str, float | str]] | None:
     return said, {"effective": float(effective[a]), "term": name, "largest_share": float(shares[j, a])}
 
 
-def shares_of(sight: Sight) -> Floats | None:
-    """(K, p) share of each cluster in the information on each coefficient; None where that is not at hand or dear."""
+def leverage(sight: Sight) -> Iterator[Finding]:
+    """Clusters of a GEE, or of a GLM with clustered errors, that decide by themselves."""
     record, clusters = sight.record, sight.clusters
     assert clusters is not None
-    part = record.design.mean
-    if isinstance(record, GlmRecord) and record.design.n * part.matrix.p <= MOST_CELLS // 4:
-        x, w = (part.matrix.dense() - part.center) / part.scale, row_terms(record)[1]
-        gram = (x * w[:, None]).T @ x
-        if not positive_definite(gram):
-            return None
-        rows = (x @ np.linalg.inv(gram)) * x * w[:, None]
-        return np.stack([np.bincount(sight.codes, column, minlength=len(clusters.levels)) for column in rows.T], axis=1)
-    if isinstance(record, GeeRecord) and len(clusters.levels) * part.matrix.p**2 <= MOST_CELLS // 4:
-        curvature = np.concatenate([a for a, _ in gee_estimator.pieces(record, clusters.name, True) if a is not None])
-        total = curvature.sum(axis=0)
-        return np.einsum("ab,jba->ja", np.linalg.inv(total), curvature) if positive_definite(total) else None
-    return None
+    p = record.design.mean.matrix.p
+    if len(record.design.clusters) != 1 or len(clusters.levels) <= 2 * p or sight.shares is None:
+        return
+    found = sight.shares.sum(axis=1)
+    high = np.flatnonzero(found > LEVERAGE)
+    if not len(high):
+        return
+    high = high[np.argsort(-found[high])]
+    j, names = int(high[0]), record.design.mean.names
+    a = int(np.argmax(sight.shares[j]))
+    shown = [f"{clusters.levels[i]} ({figures(float(found[i]), 2)})" for i in high[:SHOWN]]
+    many = f" and {len(high) - SHOWN} more" if len(high) > SHOWN else ""
+    trusting = sight.kind not in ("robust", "clustered")
+    if not trusting:
+        consequence = (
+            f"The coefficient of {names[a]} is nearly what cluster {clusters.levels[j]} alone says. Its residuals are small because the "
+            "fit follows it, so robust standard errors are too small."
+        )
+        door = "" if isinstance(record, GeeRecord) else 'glimm.gee with corr="independence" and '
+        remedy = f'take errors that allow for it, {door}vcov="mancl_derouen" or "kauermann_carroll"; '
+    else:
+        consequence, remedy = f"The coefficient of {names[a]} is nearly what cluster {clusters.levels[j]} alone says.", ""
+    yield Finding(
+        "cluster_leverage",
+        "note" if trusting else "warning",
+        f"{counted(len(high), 'cluster')} of {clusters.name} {'has' if len(high) == 1 else 'have'} a leverage above {LEVERAGE}: "
+        f"{listed(shown)}{many}; the mean of {len(clusters.levels)} clusters is {figures(p / len(clusters.levels), 2)}. Cluster "
+        f"{clusters.levels[j]} gives {100.0 * sight.shares[j, a]:.0f} % of what is known of {names[a]}.",
+        consequence,
+        f"Look at its predictors, which are far from those of others; {remedy}report the fit with and without it. "
+        f"fit.influence(by={clusters.name!r}) gives leverages and what each cluster does to the estimates.",
+        {
+            "levels": [str(clusters.levels[i]) for i in high],
+            "leverage": [float(found[i]) for i in high],
+            "term": names[a],
+            "largest_share": float(sight.shares[j, a]),
+        },
+        float(min(found[j], 1.0)),
+    )

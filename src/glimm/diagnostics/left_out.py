@@ -26,7 +26,7 @@ from ..kernels import Rows, mean
 from ..kernels.matrix import Floats
 from ..progress import Progress
 from ..records import GeeRecord, GlmRecord, MixedRecord, Record
-from .one_step import Moved
+from .one_step import Moved, cluster_leverages
 from .one_step import estimates as working_vector
 from .units import Units, working_matrix
 
@@ -57,13 +57,18 @@ def refits(record: Record, units: Units, lost: dict[int, str], control: Control,
             said[u] = reason
         else:
             beta[u], others[u] = to_working(part, vector) - before, own
-    return Moved(beta, others, leverages(record) if units.single and isinstance(record, GlmRecord) else None, said)
+    return Moved(beta, others, leverages(record, units), said)
 
 
-def leverages(record: GlmRecord) -> Floats:
-    """(n,) h_i = w_i x_i'M x_i."""
+def leverages(record: Record, units: Units) -> Floats | None:
+    """(K,) h_i = w_i x_i'M x_i summed over the rows of each unit of a GLM; tr(H_i M) of clusters of a GEE; None for others."""
+    if isinstance(record, GeeRecord):
+        return cluster_leverages(record, units)
+    if not isinstance(record, GlmRecord):
+        return None
     x = working_matrix(record.design)
-    return np.asarray(row_terms(record)[1] * np.einsum("ij,jk,ik->i", x, record.bread, x, optimize=True))
+    h = row_terms(record)[1] * np.einsum("ij,jk,ik->i", x, record.bread, x, optimize=True)
+    return np.asarray(h if units.single else np.bincount(units.codes, h, minlength=len(units.levels)))
 
 
 class _Plain:

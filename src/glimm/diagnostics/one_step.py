@@ -13,11 +13,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ..covariance.layout import Curve, Shapes, total
-from ..design.clusters import row_codes
+from ..design.clusters import contains, occasions, row_codes
 from ..design.coordinates import to_working
 from ..design.records import Design
 from ..design.take import take_rows
 from ..errors import GlimmError, NotYetError
+from ..estimators import gee as gee_estimator
 from ..estimators import glm as glm_estimator
 from ..estimators.gee import equations_of
 from ..estimators.linear_engines import only
@@ -41,7 +42,7 @@ Pieces = Callable[[Design], tuple[Floats, Floats, Codes]]
 @dataclass(frozen=True, slots=True)
 class Moved:
     """beta : (K, p) working coefficients without the unit minus with it; others : (K, m) further parameters without it, as named
-    leverage : (K,) of rows of a GLM; lost : units that have none, and why."""
+    leverage : (K,) of rows of a GLM, and of clusters; lost : units that have none, and why."""
 
     beta: Floats
     others: Floats
@@ -67,23 +68,45 @@ def glm_step(record: GlmRecord, units: Units) -> Moved:
     score = summed(x, d1[:, None], units.order, units.starts)[:, :, 0]
     curvature = summed(x * w[:, None], x, units.order, units.starts)
     step, lost = solved(inverse_or_nan(record.bread)[None] - curvature, -score)
-    return Moved(step, nothing, None, lost)
+    return Moved(step, nothing, traces(record.bread, curvature), lost)
 
 
 def gee_step(record: GeeRecord, units: Units) -> Moved:
     """The estimating equations of the clusters that a unit touches, with and without it; alpha as estimated."""
     name = next(iter(record.design.clusters))
     beta = to_working(record.design.mean, record.vector)
+    scope = occasions(record.clusters, record.moments)
 
     def pieces(design: Design) -> tuple[Floats, Floats, Codes]:
         clusters = design.clusters[name]
-        found = equations_of(record, design, name).at(beta, record.alpha, scores=True, curvatures=True)
+        found = equations_of(record, design, name, scope=scope).at(beta, record.alpha, scores=True, curvatures=True)
         assert found.scores is not None
         assert found.curvatures is not None
         return found.scores, found.curvatures, row_codes(clusters).astype(np.int32)
 
     step, lost = rest_step(record.design, units, inverse_or_nan(record.bread), pieces)
-    return Moved(step, np.zeros((len(step), 0)), None, lost)
+    return Moved(step, np.zeros((len(step), 0)), cluster_leverages(record, units), lost)
+
+
+def traces(bread: Floats, curvature: Floats) -> Floats:
+    """(K,) tr(H_i M) of H_i (K, p, p)."""
+    return np.asarray(np.einsum("ij,kji->k", bread, curvature))
+
+
+def cluster_leverages(record: GeeRecord, units: Units) -> Floats | None:
+    """(K,) tr(H_i M) of units that are made of whole clusters, None for others; they add up to p."""
+    name = record.clusters.name
+    codes = row_codes(record.clusters)
+    if not contains(units.codes, codes):
+        return None
+    of = np.zeros(len(record.clusters.levels), dtype=np.int64)
+    of[codes] = units.codes
+    out, done = np.zeros(len(units.levels)), 0
+    for curvatures, scores in gee_estimator.pieces(record, name, curvatures=True):
+        assert curvatures is not None
+        out += np.bincount(of[done : done + len(scores)], traces(record.bread, curvatures), minlength=len(out))
+        done += len(scores)
+    return out
 
 
 def mixed_step(record: MixedRecord, units: Units, bar: Progress) -> Moved:

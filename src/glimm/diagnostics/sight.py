@@ -14,6 +14,7 @@ import numpy as np
 from ..design.clusters import gather, row_codes
 from ..design.records import Clusters, Design, RandomTerm
 from ..errors import GlimmError
+from ..estimators import gee as gee_estimator
 from ..estimators.conditional import conditional_variances
 from ..estimators.control import Control
 from ..estimators.glm import fit_glm, row_terms
@@ -121,6 +122,26 @@ class Sight:
         """(n,) the cluster of each row."""
         assert self.clusters is not None
         return row_codes(self.clusters).astype(np.int32)
+
+    @cached_property
+    def shares(self) -> Floats | None:
+        """(K, p) share of each cluster in the information on each coefficient; None where that is not at hand or dear."""
+        record, clusters = self.record, self.clusters
+        if clusters is None or not self.usable:
+            return None
+        part = record.design.mean
+        if isinstance(record, GlmRecord) and record.design.n * part.matrix.p <= MOST_CELLS // 4:
+            x, w = (part.matrix.dense() - part.center) / part.scale, row_terms(record)[1]
+            gram = (x * w[:, None]).T @ x
+            if not positive_definite(gram):
+                return None
+            rows = (x @ np.linalg.inv(gram)) * x * w[:, None]
+            return np.stack([np.bincount(self.codes, column, minlength=len(clusters.levels)) for column in rows.T], axis=1)
+        if isinstance(record, GeeRecord) and len(clusters.levels) * part.matrix.p**2 <= MOST_CELLS // 4:
+            curvature = np.concatenate([a for a, _ in gee_estimator.pieces(record, clusters.name, True) if a is not None])
+            total = curvature.sum(axis=0)
+            return np.einsum("ab,jba->ja", np.linalg.inv(total), curvature) if positive_definite(total) else None
+        return None
 
     @property
     def robust(self) -> bool:

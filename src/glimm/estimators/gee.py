@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..covariance.moments import Moments, Residuals, Rule, Sums, collect
+from ..covariance.occasions import Occasions
 from ..covariance.odds_ratios import OddsRatios
 from ..covariance.working import Working
 from ..design.clusters import occasions
@@ -112,12 +113,24 @@ class Reached:
 
 
 class Equations:
-    """The estimating equations of one design: a pass at (beta, alpha), and the moments of its residuals."""
+    """The estimating equations of one design: a pass at (beta, alpha), and the moments of its residuals.
 
-    def __init__(self, design: Design, family: Family, clusters: Clusters, structure: Working, moments: str, threads: int) -> None:
+    scope : the occasions that alpha is for, where the design has some of its rows
+    """
+
+    def __init__(
+        self,
+        design: Design,
+        family: Family,
+        clusters: Clusters,
+        structure: Working,
+        moments: str,
+        threads: int,
+        scope: Occasions | None = None,
+    ) -> None:
         part = design.mean
         self.design, self.family, self.structure = design, family, structure
-        self.occasions = occasions(clusters, moments)
+        self.occasions = occasions(clusters, moments, scope)
         self.rows = Rows(part.matrix, part.center, part.scale, design.y, design.size, part.offset, order=clusters.order, threads=threads)
         self.rule = Rule(moments, self.rows.p)
         self.size = None if design.size is None else design.size[clusters.order]
@@ -237,11 +250,13 @@ def _inside(equations: Equations, natural: Rows, beta: Floats, step: Floats) -> 
     return None
 
 
-def equations_of(record: GeeRecord, design: Design, groups: str, threads: int = 1) -> Equations | AssociationEquations:
-    """The equations of a record, of its design or another one with the same columns; groups : key of its clusters."""
+def equations_of(
+    record: GeeRecord, design: Design, groups: str, threads: int = 1, scope: Occasions | None = None
+) -> Equations | AssociationEquations:
+    """The equations of a record, of its design or another one with the same columns; groups : key of its clusters; scope : as there."""
     if isinstance(record.working, OddsRatios):
         return AssociationEquations(design, record.family, design.clusters[groups], record.working, threads)
-    return Equations(design, record.family, design.clusters[groups], record.working, record.moments, threads)
+    return Equations(design, record.family, design.clusters[groups], record.working, record.moments, threads, scope)
 
 
 def refit_gee(record: GeeRecord, design: Design, control: Control) -> GeeRecord:

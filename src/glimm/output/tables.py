@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..covariance.correlated import CORRELATED
 from ..covariance.layout import theta_names as theta_names_of
@@ -32,6 +33,7 @@ from ..records import AnyRecord, GeeRecord, LevelsRecord, MixedRecord, Record
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ..diagnostics.pairs import Correlations
     from .effects import Effects
 
 MOST_SHOWN = 8
@@ -348,6 +350,21 @@ def working_corr(record: GeeRecord) -> pd.DataFrame:
         matrix = record.working.matrix(record.alpha, times if at.inner is None else at.inner[rows], at)
     labels = [int(t) if float(t).is_integer() else float(t) for t in times]
     return pd.DataFrame(matrix, index=labels, columns=labels)
+
+
+def residual_corr(record: GeeRecord, c: Correlations) -> Any:
+    """Correlations of residuals: what the pairs are, pairs, empirical, std_error, working."""
+    if c.kind == "inner":
+        what = {"pair": np.where(c.lag == 0.0, "same inner cluster", "two inner clusters").astype(object)}
+    elif c.kind == "occasions":
+        what = {"first": _whole(c.first), "second": _whole(c.second)}
+    else:
+        what = {"lag": _whole(c.lag), "shortest": _whole(c.first), "longest": _whole(c.second)}
+    return from_columns(record, what | {"pairs": c.pairs, "empirical": c.empirical, "std_error": c.error, "working": c.working})
+
+
+def _whole(values: Floats) -> NDArray[Any]:
+    return values.astype(np.int64) if np.array_equal(values, np.floor(values)) else values
 
 
 def comparison(columns: Sequence[tuple[int, str, str, Inference, str]]) -> pd.DataFrame:

@@ -1,4 +1,5 @@
-"""The pictures of a report: one per predictor of a fit; for a comparison the population averages of all fits over the same rows.
+"""The pictures of a report: one per predictor of a fit, and the correlations of a GEE; for a comparison the population averages of
+all fits over the same rows.
 
 Each is SVG with its words; what cannot be drawn is named in a sentence.
 """
@@ -18,8 +19,9 @@ from ..errors import GlimmError
 from ..inference.covariance import Inference
 from ..kernels import mean
 from ..kernels.matrix import Floats, Ints
-from ..records import MixedRecord, Record
+from ..records import GeeRecord, MixedRecord, Record
 from .axis import Axis, make_axis
+from .correlation import correlation_picture
 from .curves import MOST_PROFILES, averaged, blocks, fixed
 from .picture import NEEDS, Wish, picture, require_matplotlib
 from .rows import Profiles, own_rows
@@ -52,13 +54,13 @@ class Averages:
 def of_fit(record: Record, inference: Inference) -> Pictures:
     """((SVG, description, call), ...) of the first predictors, and sentences about the others."""
     names = predictors_of(record.design)
-    if not names:
+    if not names and not isinstance(record, GeeRecord):
         return (), ("The model has no predictor to draw.",)
     try:
         require_matplotlib()
     except ImportError:
         return (), (f"No pictures: {NEEDS}.",)
-    made, notes = [], []
+    made, notes = [], [] if names else ["The model has no predictor to draw."]
     for name in names[:MOST]:
         try:
             figure = picture(record, inference, name, Wish())
@@ -68,6 +70,12 @@ def of_fit(record: Record, inference: Inference) -> Pictures:
         made.append((svg(figure), figure.alt, f"fit.plot({string(name)})"))
     if len(names) > MOST:
         notes.append(f"Not drawn for want of room: {', '.join(names[MOST:])}; fit.plot(...) draws them.")
+    if isinstance(record, GeeRecord):
+        try:
+            figure = correlation_picture(record, None)
+            made.append((svg(figure), figure.alt, "fit.plot_corr()"))
+        except GlimmError as error:
+            notes.append(f"Not drawn: {str(error).removeprefix('plot_corr: ')}.")
     return tuple(made), tuple(notes)
 
 
