@@ -16,8 +16,11 @@ import numpy as np
 from .arguments import checked_control, checked_points, clusters_of, make_spec, mixed_clusters_of, refuse_later
 from .covariance.choose import working
 from .covariance.moments import RULES
+from .covariance.working import EXTREMES
+from .data.parquet import is_files
 from .design.build import build_design
 from .design.records import Design
+from .design.stream import stream_design
 from .errors import GlimmError, GlimmWarning, NotYetError
 from .estimators.control import Control
 from .estimators.gee import fit_gee
@@ -167,6 +170,8 @@ def gee(
 ) -> GeeFit:
     """Fit by generalised estimating equations: coefficients are averages over the population, with robust standard errors.
 
+    data : as of glm; or the path of a parquet file, a folder of them or a list, which are read in batches of whole clusters and never held:
+        the rows of a cluster follow each other there
     groups : column name or array (n,) of clusters, in any order of rows; time : occasions inside a cluster (default: row order)
     groups="school/class" are classes in schools: schools are independent, corr="nested" has a correlation inside classes and one across
     corr : the working correlation: "independence", "exchangeable", "ar1" (any spacing of times), "ar(m)", "stationary(m)" (m-dependent),
@@ -196,14 +201,18 @@ def gee(
         raise GlimmError(f"moments must be 'standard', 'geepack' or 'gee', not {what}")
     control = checked_control(control)
     spec = make_spec("gee", formula, family, link, weights, offset, exposure, missing, groups=groups, time=time)
-    design = build_design(spec, data)
+    streamed = is_files(data)
+    design = stream_design(spec, data, structure.name not in EXTREMES, moments == "gee") if streamed else build_design(spec, data)
     require_rows(design)
     name = next(iter(design.clusters))
     if design.clusters[name].inner is not None and "nested" not in structure.name:
         raise GlimmError(f"groups={groups!r} are clusters in clusters, for corr='nested': name the outer one only, groups={name!r}")
     if vcov == "robust":
         _warn_few(design, (name,))
-    return _announced(GeeFit(replace(fit_gee(design, spec.family, name, structure, moments, control), call=keep(gee, given)), vcov))
+    fit = _announced(GeeFit(replace(fit_gee(design, spec.family, name, structure, moments, control), call=keep(gee, given)), vcov))
+    if streamed:
+        _ = fit.inference  # while the file is there
+    return fit
 
 
 def compare(*fits: Fit, effect: Any = None, contrast: str = "difference", values: Any = None) -> Comparison:

@@ -7,13 +7,16 @@ gee: by position in the cluster, averaged over clusters first (R package gee; Li
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
 
 from ..errors import GlimmError
 from ..kernels import NO_PAIRS, PairSums, lag_sums, pair_sums, wave_sums
+from ..kernels.gee import cluster_blocks
 from ..kernels.matrix import Floats, Ints
 from .occasions import Occasions
 
@@ -28,6 +31,14 @@ class Residuals:
     pearson: Floats
     at: Occasions
     threads: int = 1
+
+    def blocks(self) -> Iterator[Residuals]:
+        """The same in blocks of clusters, for sums whose bits do not depend on batches."""
+        starts, at = self.at.starts, self.at
+        for a, b in pairwise(cluster_blocks(starts)):
+            rows = slice(int(starts[a]), int(starts[b]))
+            time, inner = (None if v is None else v[rows] for v in (at.time, at.inner))
+            yield Residuals(self.pearson[rows], Occasions(starts[a : b + 1] - starts[a], time, inner, at.scope), self.threads)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +123,15 @@ def lag_products(r: Residuals, lags: int, rule: Rule, before: Floats | None) -> 
     if rule.name != "gee":
         return lag_sums(r.pearson, r.at.starts, r.at.time, lags, before)
     out = np.zeros((2, lags + 1)) if before is None else before.copy()
-    sizes = _long_enough(r, lags)
-    cluster = np.repeat(np.arange(len(sizes)), sizes)
-    out[0, 0] += float(np.sum(r.pearson**2 / sizes[cluster]))
-    out[1, :] += len(sizes)
-    for lag in range(1, lags + 1):
-        same = cluster[lag:] == cluster[:-lag]
-        out[0, lag] += float(np.sum((r.pearson[lag:] * r.pearson[:-lag] / (sizes[cluster[lag:]] - lag))[same]))
+    _long_enough(r, lags)
+    for b in r.blocks():
+        sizes = b.at.sizes
+        cluster = np.repeat(np.arange(len(sizes)), sizes)
+        out[0, 0] += float(np.sum(b.pearson**2 / sizes[cluster]))
+        out[1, :] += len(sizes)
+        for lag in range(1, lags + 1):
+            same = cluster[lag:] == cluster[:-lag]
+            out[0, lag] += float(np.sum((b.pearson[lag:] * b.pearson[:-lag] / (sizes[cluster[lag:]] - lag))[same]))
     return out
 
 
@@ -129,7 +142,8 @@ def wave_products(r: Residuals, rule: Rule, before: Floats | None) -> Floats:
     sizes = _long_enough(r, 1)
     t = r.at.scope.largest
     out = wave_sums(r.pearson, r.at.starts, r.at.wave, t, before)
-    out[0, 0] += float(np.sum(r.pearson**2 / np.repeat(sizes, sizes)))
+    for b in r.blocks():
+        out[0, 0] += float(np.sum(b.pearson**2 / np.repeat(b.at.sizes, b.at.sizes)))
     out[t:] = (0.0 if before is None else before[t, 0]) + len(sizes)
     return out
 
