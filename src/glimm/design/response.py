@@ -28,9 +28,13 @@ Made = tuple[Floats, Floats | None, Response]
 
 def response_variables(formula: Formula) -> tuple[str, ...]:
     """Columns that the response needs."""
+    return tuple(dict.fromkeys(name for part in parts_of_response(formula) for name in variables_in(part)))
+
+
+def parts_of_response(formula: Formula) -> tuple[str, ...]:
+    """The expressions of the left side, numbers left out."""
     parts = [formula.response] if formula.successes is None else [formula.successes, formula.trials, formula.failures]
-    names = [name for part in parts if part is not None and _literal(part) is None for name in variables_in(part)]
-    return tuple(dict.fromkeys(names))
+    return tuple(part for part in parts if part is not None and _literal(part) is None)
 
 
 def trials_variables(formula: Formula) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from ..data.columns import as_factor, level_array, recode, take
+from ..data.expressions import Expression, learn
 from ..data.factors import FactorSpec
 from ..data.formula import split, variables_in
 from ..data.frames import Frame
@@ -21,6 +22,7 @@ from ..data.matrices import Fixed, FixedSpec, build, predictors, replay
 from ..data.parquet import Files, Runs, joined, needed, open_files, taken
 from ..data.records import Formula, Missing, Response, Variable
 from ..data.terms import parse_terms, plain_factor
+from ..data.text import plain_name
 from ..errors import GlimmError
 from ..kernels.gee import BLOCK_ROWS, cluster_blocks
 from ..kernels.matrix import Ints, Matrix
@@ -30,7 +32,7 @@ from .inputs import account, check_missing, read_inputs, together
 from .lots import Lot, cut, join
 from .rank import decide_over
 from .records import NO_ROWS, Clusters, Design, Inputs, Part, Spec
-from .response import check_varies, read_response, response_variables
+from .response import check_varies, parts_of_response, read_response, response_variables
 from .scope import Scope
 from .totals import Totals
 
@@ -167,7 +169,11 @@ class Stream:
         assert isinstance(fixed.spec, FixedSpec)
         self.fixed = fixed.spec
         for factor in (*self.fixed.factors.values(), *self.offsets):
-            _refuse_state(factor)
+            if factor.expression is not None:
+                _refuse_state(factor.expression)
+        for text in parts_of_response(self.formula):
+            if plain_name(text) is None and _coded(text.replace(" ", "")) is None:
+                _refuse_state(learn(text, inputs.variables, rows)[0])
         self.response = read_response(self.formula, self.spec.family, inputs.variables, rows)[2]
         return fixed, missing
 
@@ -318,19 +324,14 @@ def placed(first: int) -> Iterator[None]:
         raise type(error)(said) from error
 
 
-def _refuse_state(factor: FactorSpec) -> None:
-    """Raise GlimmError for a term whose columns depend on rows that a batch does not have."""
-    expression = factor.expression
-    if expression is None:
-        return
+def _refuse_state(expression: Expression) -> None:
+    """Raise GlimmError for an expression whose columns depend on rows that a batch does not have."""
     if expression.spans:
-        raise GlimmError(
-            f"{factor.text} makes a factor, whose levels in a whole file are not known beforehand: make it a column of the file"
-        )
+        raise GlimmError(f"{expression.text} makes a factor, whose levels in all of the file are not known: make it a column of the file")
     for learnt in (expression.reduced, expression.full):
         if learnt is not None and any(learnt.transform_state.values()):
             raise GlimmError(
-                f"{factor.text} looks at all rows of the data, which a fit from a file does not hold: make the column in the file, "
+                f"{expression.text} looks at all rows of the data, which a fit from a file does not hold: make the column in the file, "
                 "or fit in memory, data=glimm.read(path)"
             )
 

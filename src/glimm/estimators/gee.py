@@ -59,7 +59,7 @@ def fit_gee(design: Design, family: Family, groups: str, structure: Working, mom
     scoring, _ = scored(design, family, part.link, control, source.natural, None, source.parts)
     drifting = 0
     if not bounded(family, part.link):
-        drifting = endless(source.means(scoring.beta), design.totals.mean, family, scoring.last.information, scoring.last.score)
+        drifting = endless(source.means(scoring.beta), equations.totals.mean, family, scoring.last.information, scoring.last.score)
     reached = Reached(scoring.beta, np.zeros(len(equations.names)), np.inf, scoring.passes, False)
     if not drifting:
         reached = _iterate(equations, reached, control)
@@ -123,7 +123,7 @@ class Equations:
     def __init__(self, design: Design, family: Family, clusters: Clusters, structure: Working, moments: str, threads: int) -> None:
         self.design, self.family, self.structure, self.threads = design, family, structure, threads
         self.source = source_of(design, clusters, moments, threads)
-        self.occasions = self.source.scope
+        self.occasions, self.totals = self.source.scope, design.totals
         self.rule = Rule(moments, design.mean.matrix.p)
         self.names = structure.names(self.occasions)
 
@@ -171,8 +171,7 @@ class Equations:
                 f"a Pearson residual is {sums.largest:.3g}, so that no dispersion can be estimated: fitted means are next to impossible "
                 f"for link {self.design.mean.link.name!r}; look for extreme values of predictors and offset, or use another link"
             )
-        totals = self.design.totals
-        if sums.pairs.squares / sums.n <= EXACT * totals.square / totals.n:
+        if sums.pairs.squares / sums.n <= EXACT * self.totals.square / self.totals.n:
             raise GlimmError("the model fits every row exactly, so there are no residuals to estimate a correlation from: use glimm.glm")
         return self.structure.estimate(sums, self.rule, self.occasions)
 
