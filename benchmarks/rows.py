@@ -122,6 +122,11 @@ def logistic_serial(n: int) -> Any:
     return pd.DataFrame({"y": y.astype(np.int64), **columns, "g": g, "t": np.tile(np.arange(1, 11), clusters)})
 
 
+def logistic_serial_more(n: int) -> Any:
+    """The same of another number of rows, beside it."""
+    return logistic_serial(n)
+
+
 def crossed(n: int, first: int = 0, second: int = 0) -> Any:
     """Binary response y and Gaussian response z, random intercepts of two crossed factors a and b (n / 50 and n / 200 levels)."""
     import numpy as np
@@ -245,6 +250,7 @@ MAKERS: dict[str, Callable[[int], Any]] = {
         *(
             logistic,
             logistic_fewer,
+            logistic_serial_more,
             linear_groups,
             linear_slopes,
             logistic_groups,

@@ -127,6 +127,10 @@ TASKS = (
          corr="exchangeable", size=200_000, short=1_000),
     Task("E2", "GEE, 2e5 rows, 2e4 clusters, AR(1)", "gee", "logistic_serial", "y", "x1 + x2 + x3 + x4", clusters="g",
          corr="ar1", size=200_000, short=1_000, trusted=("statsmodels", "geepack")),  # geepack's moment is another: see README
+    Task("E3", "GEE, 2e5 rows, 2e4 clusters, 10 waves, unstructured", "gee", "logistic_serial", "y", "x1 + x2 + x3 + x4", clusters="g",
+         corr="unstructured", size=200_000, short=1_000),
+    Task("E4", "GEE, 2e6 rows, 2e5 clusters, exchangeable", "gee", "logistic_serial_more", "y", "x1 + x2 + x3 + x4", clusters="g",
+         corr="exchangeable", size=2_000_000, short=2_000, heavy=True, peers=("glimm", "geepack", "gee")),
     Task("A1", "average effect in a fitted logistic GLM, 1e5 rows, 10 numeric + 50 levels", "glm", "logistic_fewer", "y",
          " + ".join((*TEN, "f")), ask="effect x1", size=100_000, short=2_000, peers=("glimm", "marginaleffects"),
          trusted=("marginaleffects",)),

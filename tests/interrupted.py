@@ -136,7 +136,10 @@ def same_object():
 
 
 def from_outside():
+    """All imports before the signal: CPython dies of an interrupt inside exec of a string (a dataclass is made so), caught or not."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     run = crossed(2)
+    small_fits()
     try:
         print("ready", flush=True)
         while True:

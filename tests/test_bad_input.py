@@ -150,7 +150,6 @@ def test_arguments_of_later_releases(data):
         (lambda: glimm.glm("y ~ x", data, penalty="firth"), "penalty"),
         (lambda: glimm.glmm("y ~ x + (1 | g)", data, dispersion="~ x"), "dispersion"),
         (lambda: glimm.gee("y ~ x", data, groups="g", dropout="x"), "dropout"),
-        (lambda: glimm.gee("y ~ x", data, groups="g", vcov="mancl-derouen"), "vcov"),
     ]:
         with pytest.raises(glimm.NotYetError, match=words):
             call()

@@ -12,7 +12,7 @@ from scipy import special
 
 import glimm
 from glimm.design.take import take_rows
-from glimm.marginal.resample import refitted
+from glimm.estimators.again import fit_again
 from support import assert_relative
 
 
@@ -76,7 +76,7 @@ def fit_of(name):
 
 def again(name, rows, copy=None):
     record = fit_of(name).record
-    return record, refitted(record, take_rows(record.design, rows, copy))
+    return record, fit_again(record, take_rows(record.design, rows, copy))
 
 
 def assert_same_estimates(one, other, tolerance):
@@ -133,6 +133,6 @@ def test_some_clusters_are_the_fit_to_their_rows(name):
         calls |= {"glmm, slopes": ("s / trials ~ x + (1 + x | g)", {"family": "binomial", "points": 15})}
         formula, more = calls[name]
         want = glimm.glmm(formula, data.iloc[rows], **more).record
-    got = refitted(fit.record, take_rows(fit.record.design, rows))
+    got = fit_again(fit.record, take_rows(fit.record.design, rows))
     assert_same_estimates(want, got, 1e-5)
     assert want.llf == pytest.approx(got.llf, abs=2e-6)

@@ -16,14 +16,14 @@ from importlib import import_module
 from typing import Any
 
 PYTHON_PEERS = ("glimm", "statsmodels", "glum", "glmm", "gpboost", "mixedlm_rs", "mixedlm", "marginaleffects")
-R_PEERS = ("glm", "lme4", "glmmTMB", "geepack")
+R_PEERS = ("glm", "lme4", "glmmTMB", "geepack", "gee")
 
 # Which peers are asked for which kind of model.
 BY_KIND = {
     "glm": ("glimm", "statsmodels", "glum", "glmm", "glm"),
     "lmm": ("glimm", "statsmodels", "glmm", "gpboost", "mixedlm_rs", "mixedlm", "lme4", "glmmTMB"),
     "glmm": ("glimm", "glmm", "gpboost", "lme4", "glmmTMB"),
-    "gee": ("glimm", "statsmodels", "geepack"),
+    "gee": ("glimm", "statsmodels", "geepack", "gee"),
 }
 
 

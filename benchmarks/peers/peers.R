@@ -22,6 +22,12 @@ if ((task$refit || task$bootstrap > 0) && peer != "lme4") not_offered("no refit 
 fits <- list(
   glm = function() { m <- glm(model, family, rows); list(coef(summary(m)), logLik(m)) },
   geepack = function() { m <- geeglm(model, family, rows, id = cluster_id, corstr = task$corr); list(coef(summary(m)), NULL) },
+  gee = function() {
+    # its own first fit is a glm; it prints what it starts from
+    structure <- c(exchangeable = "exchangeable", ar1 = "AR-M", unstructured = "unstructured")[[task$corr]]
+    invisible(capture.output(m <- gee(model, cluster_id, rows, family = family, corstr = structure, Mv = 1)))
+    list(coef(summary(m))[, c("Estimate", "Robust S.E.")], NULL)
+  },
   lme4 = function() {
     if (!is.null(first) && task$bootstrap > 0) {
       drawn <- bootMer(first, function(m) c(fixef(m), getME(m, "theta"), sigma(m)), nsim = task$bootstrap, seed = 1, use.u = FALSE)$t

@@ -12,6 +12,12 @@ from . import Answer, Call, NotOffered
 
 FAMILIES = {"binomial": sm.families.Binomial, "gaussian": sm.families.Gaussian, "poisson": sm.families.Poisson}
 
+WORKING = {
+    "exchangeable": sm.cov_struct.Exchangeable,
+    "ar1": lambda: sm.cov_struct.Autoregressive(grid=True),
+    "unstructured": sm.cov_struct.Unstructured,
+}
+
 
 def prepare(task: Any, rows: Any) -> Call:
     formula = f"{task.response} ~ {task.fixed}"
@@ -29,7 +35,7 @@ def prepare(task: Any, rows: Any) -> Call:
             model = smf.glm(formula, rows, family=FAMILIES[task.family]()).fit()
             return model, model.params, model.bse, model.llf
         if task.kind == "gee":
-            working = sm.cov_struct.Exchangeable() if task.corr == "exchangeable" else sm.cov_struct.Autoregressive(grid=True)
+            working = WORKING[task.corr]()
             model = smf.gee(formula, task.clusters, rows, family=FAMILIES[task.family](), cov_struct=working).fit()
             return model, model.params, model.bse, None
         effects, group = task.single

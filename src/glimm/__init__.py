@@ -30,6 +30,7 @@ _ROOMS = {
     "Control": "estimators.control",
     "CustomCorr": "covariance.by_wave",
     "CustomFamily": "family",
+    "OddsRatio": "covariance.odds_ratios",
     "FixedCorr": "covariance.by_wave",
     "GlimmError": "errors",
     "GlimmWarning": "errors",
@@ -51,6 +52,7 @@ _LATER = {
 if TYPE_CHECKING:
     from .api import advise, compare, gee, glm, glmm, report
     from .covariance.by_wave import CustomCorr, FixedCorr
+    from .covariance.odds_ratios import OddsRatio
     from .data.files import read
     from .datasets import load_dataset
     from .errors import GlimmError, GlimmWarning, NotYetError
@@ -65,6 +67,7 @@ __all__ = [
     "GlimmError",
     "GlimmWarning",
     "NotYetError",
+    "OddsRatio",
     "__version__",
     "advise",
     "compare",

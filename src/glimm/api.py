@@ -6,7 +6,7 @@ glm: rows independent. glmm: conditional on the cluster. gee: average over the p
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,20 +16,28 @@ import numpy as np
 from .arguments import checked_control, checked_points, clusters_of, make_spec, mixed_clusters_of, refuse_later
 from .covariance.choose import working
 from .covariance.moments import RULES
+from .covariance.odds_ratios import OddsRatios, odds_ratios
 from .covariance.working import EXTREMES
 from .data.parquet import is_files
+from .design.beside import BesideColumns
 from .design.build import build_design
-from .design.records import Design
+from .design.records import Design, Spec
 from .design.stream import stream_design
 from .errors import GlimmError, GlimmWarning, NotYetError
+from .estimators.association import fit_association
 from .estimators.control import Control
 from .estimators.gee import fit_gee
 from .estimators.glm import fit_glm, require_rows
 from .estimators.glmm import fit_glmm
 from .estimators.lmm import fit_lmm
+from .estimators.ordinal import check_levels, fit_levels
+from .family import LEVELS
 from .fit import Fit, GeeFit, GlmFit, GlmmFit
+from .fit_levels import LevelsFit
 from .inference.covariance import check_robust, mixed_clusters
+from .inference.small_sample import Asked, asked_of, check_few
 from .output.reproduce import keep
+from .records import Call
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -37,7 +45,7 @@ if TYPE_CHECKING:
     from .advice.say import Advice
     from .comparison import Comparison
 
-F = TypeVar("F", bound=Fit)
+F = TypeVar("F", Fit, LevelsFit, GlmFit, GlmmFit, GeeFit)
 
 
 def glm(
@@ -167,7 +175,7 @@ def gee(
     dropout: Any = None,
     missing: str = "drop",
     control: Control | None = None,
-) -> GeeFit:
+) -> GeeFit | Any:
     """Fit by generalised estimating equations: coefficients are averages over the population, with robust standard errors.
 
     data : as of glm; or the path of a parquet file, a folder of them or a list, which are read in batches of whole clusters and never held:
@@ -175,9 +183,15 @@ def gee(
     groups : column name or array (n,) of clusters, in any order of rows; time : occasions inside a cluster (default: row order)
     groups="school/class" are classes in schools: schools are independent, corr="nested" has a correlation inside classes and one across
     corr : the working correlation: "independence", "exchangeable", "ar1" (any spacing of times), "ar(m)", "stationary(m)" (m-dependent),
-        "nonstationary(m)", "unstructured", "nested", glimm.FixedCorr(matrix), glimm.CustomCorr(...)
-    moments : "standard" (as SAS and SPSS), "geepack" or "gee", how phi and the correlations are estimated
-    vcov : "robust" or "model"; the rest as in glm
+        "nonstationary(m)", "unstructured", "nested", glimm.FixedCorr(matrix), glimm.CustomCorr(...); for 0/1 responses
+        odds ratios instead, "odds_ratio", "odds_ratio(pairs)", "odds_ratio(nested)", glimm.OddsRatio(...)
+    moments : "standard" (as SAS), "geepack" or "gee", how phi and the correlations are estimated; the rest as in glm
+    vcov : "robust" (sandwich), "model" (trusts corr), or for few clusters "mancl_derouen", "kauermann_carroll", "fay_graubard", "morel"
+        (Morel-Bokossa-Neerchal), "df" (K / (K - p)), "jackknife" (one step), "full_jackknife" (refits), with a t reference of K - p
+        degrees of freedom for K clusters and p coefficients; {"type": "fay_graubard", "df": "fay_graubard"} names another: "normal"
+        (default of the first two), "k_minus_p", "pan_wall", "fay_graubard"
+    family : as in glm, and for a response of three or more levels "ordinal" (P(Y <= c) = h(threshold - x'b); corr "exchangeable" is one
+        global odds ratio between occasions) and "multinomial" (corr "independence"); their fit is a `glimm.fit_levels.LevelsFit`
 
     An estimated correlation that is no correlation matrix for some cluster is drawn towards independence until its smallest eigenvalue
     is 0.1, with a warning; the robust errors stay valid.
@@ -191,28 +205,52 @@ def gee(
     """
     given = dict(locals())
     refuse_later("gee", dropout=dropout)
-    if not isinstance(vcov, str | Mapping):
-        raise GlimmError(f"vcov must be 'robust' or 'model' for a GEE, not {type(vcov).__name__}")
-    if vcov not in ("robust", "model"):
-        raise NotYetError(f"vcov={vcov!r} is not there for GEE yet: use 'robust' or 'model'")
-    structure = working(corr)  # an unknown name is refused before any data are read
+    asked = asked_of(vcov)
+    control = checked_control(control)
+    spec = make_spec("gee", formula, family, link, weights, offset, exposure, missing, groups=groups, time=time)
+    if spec.family.name in LEVELS:
+        of_levels = _gee_of_levels(spec, data, corr, moments, asked, control, keep(gee, given))
+        if asked.kind == "robust":
+            _warn_few(of_levels.record.design, tuple(of_levels.record.design.clusters), len(of_levels.record.vector))
+        return _announced(of_levels)
+    structure = odds_ratios(corr) or working(corr)  # an unknown name is refused before any data are read
     if not (isinstance(moments, str) and moments in RULES):
         what = repr(moments) if isinstance(moments, str) else type(moments).__name__
         raise GlimmError(f"moments must be 'standard', 'geepack' or 'gee', not {what}")
-    control = checked_control(control)
-    spec = make_spec("gee", formula, family, link, weights, offset, exposure, missing, groups=groups, time=time)
     streamed = is_files(data)
+    if streamed and isinstance(structure, OddsRatios):
+        raise NotYetError("odds ratios are not fitted from a file yet: use a working correlation, or fit in memory, data=glimm.read(path)")
     design = stream_design(spec, data, structure.name not in EXTREMES, moments == "gee") if streamed else build_design(spec, data)
     require_rows(design)
     name = next(iter(design.clusters))
     if design.clusters[name].inner is not None and "nested" not in structure.name:
         raise GlimmError(f"groups={groups!r} are clusters in clusters, for corr='nested': name the outer one only, groups={name!r}")
-    if vcov == "robust":
+    check_few(design, asked)
+    if asked.kind != "model":
         _warn_few(design, (name,))
-    fit = _announced(GeeFit(replace(fit_gee(design, spec.family, name, structure, moments, control), call=keep(gee, given)), vcov))
-    if streamed:
-        _ = fit.inference  # while the file is there
+    if isinstance(structure, OddsRatios):
+        record = fit_association(design, spec.family, name, structure, control, BesideColumns(data, design.rows))
+    else:
+        record = fit_gee(design, spec.family, name, structure, moments, control)
+    fit = _announced(GeeFit(replace(record, call=keep(gee, given)), vcov))
+    if streamed or asked.kind not in ("robust", "model"):
+        _ = fit.inference  # what stands in the way of a correction is said here, not when it is asked for; and while the file is there
     return fit
+
+
+def _gee_of_levels(spec: Spec, data: Any, corr: Any, moments: Any, asked: Asked, control: Control, call: Call) -> LevelsFit:
+    """A GEE of a response with levels."""
+    if asked not in (asked_of("robust"), asked_of("model")):
+        raise NotYetError(f"vcov: corrections for few clusters are not there for family {spec.family.name!r}: use 'robust' or 'model'")
+    if is_files(data):
+        raise NotYetError(f"family {spec.family.name!r} is not fitted from a file yet: fit in memory, data=glimm.read(path)")
+    check_levels(spec.family, corr, moments, spec.weights is not None)
+    design = build_design(spec, data)
+    require_rows(design)
+    name, clusters = next(iter(design.clusters.items()))
+    if clusters.inner is not None:
+        raise GlimmError(f"groups={spec.groups!r} are clusters in clusters: family {spec.family.name!r} takes one column, groups={name!r}")
+    return LevelsFit(replace(fit_levels(design, spec.family, name, corr, control), call=call), asked.kind)
 
 
 def compare(*fits: Fit, effect: Any = None, contrast: str = "difference", values: Any = None) -> Comparison:
@@ -239,6 +277,8 @@ def compare(*fits: Fit, effect: Any = None, contrast: str = "difference", values
     if len(fits) < 2:
         raise GlimmError("compare takes two or more fits, for example glimm.compare(glm_fit, glmm_fit, gee_fit)")
     for fit in fits:
+        if isinstance(fit, LevelsFit):
+            raise NotYetError("compare is not there for fits to levels (family 'ordinal' and 'multinomial'): print their summaries")
         if not isinstance(fit, Fit):
             raise GlimmError(f"compare takes fits of glimm.glm, glimm.glmm and glimm.gee, not {type(fit).__name__}")
     return Comparison(build([(fit.record, fit.inference) for fit in fits], effect, contrast, values))
@@ -320,16 +360,18 @@ def report(fit: Fit | Comparison, path: str | PathLike[str]) -> Path:
         pictures, more = gallery.of_comparison(fit.models[0].record, found)
         tables = [page.averages(a.axis.variable, (a.axis.names, a.axis.x), a.names, a.values, gallery.detail(a)) for a in found]
         text = page.comparison_page(record, tables, page.Shown(pictures, (*notes, *more)), drawn)
+    elif isinstance(fit, LevelsFit):
+        raise NotYetError("report is not there for fits to levels (family 'ordinal' and 'multinomial'): fit.summary() has text and HTML")
     else:
         raise GlimmError(f"report takes a fit, or what glimm.compare gives, not {type(fit).__name__}")
     out.write_text(text, encoding="utf-8")
     return out
 
 
-def _warn_few(design: Design, clusters: Sequence[str]) -> None:
+def _warn_few(design: Design, clusters: Sequence[str], parameters: int | None = None) -> None:
     """One warning where robust standard errors have no more clusters than coefficients."""
     for name in clusters:
-        levels, p = len(design.clusters[name].levels), design.mean.matrix.p
+        levels, p = len(design.clusters[name].levels), parameters or design.mean.matrix.p
         if levels <= p:
             warnings.warn(
                 f"{levels} clusters of {name} for {p} coefficients: robust standard errors are far too small here; do not use them, "

@@ -14,7 +14,7 @@ import numpy as np
 from .design.records import Spec
 from .errors import GlimmError, NotYetError
 from .estimators.control import Control
-from .family import resolve
+from .family import LEVELS, resolve
 from .inference.covariance import HC
 
 
@@ -35,6 +35,11 @@ def make_spec(
     if not isinstance(missing, str) or missing not in ("drop", "error"):
         raise GlimmError(f"missing must be 'drop' or 'error', not {missing!r}")
     resolved = resolve(family, link)
+    if resolved[0].name in LEVELS and door != "gee":
+        raise NotYetError(
+            f"glimm.{door}(family={resolved[0].name!r}) is not in this release: for averages over the population use glimm.gee, with "
+            "groups= a column of row numbers where rows are independent"
+        )
     return Spec(door, formula, *resolved, weights, offset, exposure, missing=missing, **more)  # type: ignore[arg-type]
 
 

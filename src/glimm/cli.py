@@ -109,8 +109,11 @@ def run_fit(a: argparse.Namespace) -> int:
         more["vcov"] = {"cluster": a.cluster, "small": bool(a.small)}
     _check_report(a.report)
     from . import api
+    from .family import LEVELS
 
     fit: Fit = getattr(api, door)(a.formula, _data(a.data), control=_control(a), **more)
+    if fit.record.family.name in LEVELS:
+        return _levels(a, fit)
     found = None
     if a.effect is not None:
         from .output import effects
@@ -124,6 +127,24 @@ def run_fit(a: argparse.Namespace) -> int:
         print(fit.summary(level=a.level))
         if found is not None:
             print(f"\n\n{effects.told(fit.record, fit.inference, found, a.contrast or 'difference', a.level)}")
+        if a.check:
+            print(f"\n\n{fit.check()}")
+    _write_report(fit, a.report)
+    return _status([fit])
+
+
+def _levels(a: argparse.Namespace, fit: Any) -> int:
+    """The same for a response with levels, whose effects have a row for each level."""
+    found = None if a.effect is None else fit.effect(a.effect, a.contrast or "difference", target=a.target, level=a.level)
+    if a.json:
+        from .output.levels import level_numbers
+
+        effects = None if found is None else found.to_dict("records")
+        _print_json(level_numbers(fit.record, fit.inference, a.level, effects, fit.check().findings))
+    else:
+        print(fit.summary(level=a.level))
+        if found is not None:
+            print(f"\n\naverage effect on the probability of each level\n{found.to_string(index=False)}")
         if a.check:
             print(f"\n\n{fit.check()}")
     _write_report(fit, a.report)

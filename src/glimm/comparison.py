@@ -64,7 +64,10 @@ class Comparison:
 
     @property
     def criteria(self) -> Any:
-        """One row per fit: fit, model, llf, aic, bic, and compare_with: the numbers of the fits with which they may be compared."""
+        """One row per fit: fit, model, llf, aic, bic, and compare_with: the numbers of the fits with which these may be compared.
+
+        Of several GEE with the same family, rows and weights also qic and cic, as in `fit.qic`.
+        """
         return self.record.criteria
 
     def plot(self) -> Picture:

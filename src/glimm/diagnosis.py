@@ -14,7 +14,7 @@ from .output.html import fragment
 from .output.sections import Heading, Section
 from .output.tables import from_columns
 from .output.terminal import render
-from .records import Record
+from .records import AnyRecord, LevelsRecord
 
 if TYPE_CHECKING:
     from .plots.draw import Picture
@@ -32,7 +32,7 @@ class Diagnosis:
     """
 
     model: str
-    record: Record = field(repr=False)
+    record: AnyRecord = field(repr=False)
     checked: Checked
 
     @property
@@ -74,6 +74,8 @@ class Diagnosis:
         """
         from .plots.findings import draw, drawable
 
+        if isinstance(self.record, LevelsRecord):
+            raise GlimmError(f"check: findings about family {self.record.family.name!r} have no pictures")
         has = [f for f in self.findings if drawable(self.record, f)]
         found = self[code] if code is not None else (has[0] if has else None)
         if found is None or found not in has:

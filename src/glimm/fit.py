@@ -13,10 +13,13 @@ from .estimators.conditional import conditional_variances
 from .estimators.lmm import LinearProblem
 from .estimators.refit import refit
 from .fit_base import LATER, Fit
+from .fit_tests import GeeTests
+from .inference.association import association_parameters
 from .inference.bootstrap import bootstrap
 from .inference.laplace import LaplaceError, laplace_error
 from .kernels.matrix import Floats
 from .output import tables
+from .output.estimates import Estimates
 from .records import GeeRecord, GlmRecord, MixedRecord
 
 if TYPE_CHECKING:
@@ -136,7 +139,7 @@ class GlmmFit(Fit):
 
 
 @final
-class GeeFit(Fit):
+class GeeFit(GeeTests, Fit):
     """A fitted GEE."""
 
     record: GeeRecord
@@ -154,6 +157,12 @@ class GeeFit(Fit):
     def working_corr(self) -> pd.DataFrame:
         """The working correlation of the largest cluster, with its times (1, 2, ... if no time was given) on both sides."""
         return tables.working_corr(self.record)
+
+    @property
+    def parts(self) -> dict[str, Estimates]:
+        """parts["association"] : log odds ratios of pairs of rows, with robust errors; nothing for working correlations."""
+        found = association_parameters(self.record)
+        return {} if found is None else {"association": Estimates(found)}
 
     def resid(self, kind: str = "pearson") -> pd.Series[float]:
         """Residuals of the rows used: "response", "pearson", "deviance" or "working"."""

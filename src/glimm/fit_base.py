@@ -14,9 +14,11 @@ from .errors import GlimmError
 from .fit_bridges import Bridges
 from .fit_checks import Checks
 from .fit_outside import Outside
+from .fit_tests import Tests
 from .inference import criteria
 from .inference.covariance import Inference, infer
 from .inference.parameters import family_parameters
+from .inference.quasi_information import quasi_criteria
 from .inference.simulate import simulate
 from .inference.variance_explained import components, icc, mean_without_predictors, r2
 from .inference.wald import p_values
@@ -37,14 +39,13 @@ if TYPE_CHECKING:
 
 LATER: Final = MappingProxyType(
     {
-        "qic": "compare working correlations by the robust standard errors, bse",
         "to_dict": "pickle the fit",
     }
 )
 """Names of later releases, and what to do until then; asking for one is an AttributeError, so that hasattr is False."""
 
 
-class Fit(Bridges, Checks, Outside):
+class Fit(Bridges, Checks, Outside, Tests):
     """What every fit answers. Frames come in the caller's kind; Series are pandas, indexed by term.
 
     record : the frozen record behind it
@@ -176,12 +177,12 @@ class Fit(Bridges, Checks, Outside):
         return tables.by_row(self.record, criteria.residuals(self.record, kind), f"resid_{kind}")
 
     def tidy(self, *, level: float = 0.95) -> Any:
-        """One row per term: term, estimate, std_error, statistic, p_value, conf_low, conf_high."""
+        """One row per term: term, estimate, std_error, statistic, p_value, conf_low, conf_high; df where each has its own (GEE)."""
         return tables.deliver(self.record, tables.tidy(self.inference, level))
 
     def glance(self) -> Any:
         """One row about the whole fit."""
-        numbers = {} if isinstance(self.record, GeeRecord) else criteria.criteria(self.record)
+        numbers = quasi_criteria(self.record) if isinstance(self.record, GeeRecord) else criteria.criteria(self.record)
         return tables.deliver(self.record, tables.glance(self.record, numbers))
 
     def augment(self) -> Any:
@@ -213,7 +214,8 @@ class Fit(Bridges, Checks, Outside):
         fit's own, the name of a column of newdata or one number per row; needed where the fit was given arrays, refused without newdata.
         interval : a frame estimate, std_error, conf_low, conf_high at `level`, about
         "confidence" - the mean itself. Of a known cluster (target "conditional") with the uncertainty of its effect, given the variances of
-        the effects; of an unknown one with the variance of a new cluster's; "marginal" with the uncertainty of those variances.
+        the effects; of an unknown one with the variance of a new cluster's; "marginal" with the uncertainty of those variances. Of a
+        GEE with each row's own degrees of freedom, where vcov= asks for such.
         "cluster" - the mean of another cluster, h(eta -+ q sqrt(v + se^2)), v the variance of its effects: mixed models, target "marginal"
         (then the default) or "typical", which differ in the estimate. std_error is the standard deviation of clusters' means.
         "prediction" - the response of one more row: of a new cluster ("marginal"), of one with effects zero ("typical"), of this one

@@ -57,6 +57,8 @@ class Bridges(ABC):
         vcov : errors of the estimates, by default as at the door. errors : "delta", the rows as they are; "sampled", they are a sample of
         independent clusters (robust, without small-sample factors); "bootstrap", clusters drawn again `draws` times (percentile limits),
         with this seed
+        Of a GEE whose degrees of freedom are of each contrast (vcov={"type": ..., "df": "pan_wall"}) a difference of means that are linear
+        in the coefficients (identity link) has its own; all else has those of clusters - coefficients.
 
         Returns variable, contrast, target, subgroups, estimate, std_error, statistic, p_value, conf_low, conf_high, mean_from, mean_to,
         rows. Ratios have statistic and limits on the log scale. Raises GlimmError for what is no predictor, levels without rows,

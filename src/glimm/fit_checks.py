@@ -6,14 +6,12 @@ from abc import ABC, abstractmethod
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from .design.records import NO_ROWS
-from .design.stream import StreamedDesign
+from .design.stream import need_rows
 from .diagnosis import Diagnosis
 from .diagnostics import deletion
 from .diagnostics.check import Checked, check
 from .diagnostics.quantiles import quantile_residuals
 from .diagnostics.residual_tests import residual_tests
-from .errors import GlimmError
 from .inference.covariance import Inference
 from .output import tables
 from .plots.checks import checks
@@ -44,8 +42,7 @@ class Checks(ABC):
 
     @cached_property
     def _checked(self) -> Checked:
-        if isinstance(self.record.design, StreamedDesign):
-            raise GlimmError(NO_ROWS)
+        need_rows(self.record.design)
         return check(self.record, self._vcov)
 
     def check(self) -> Diagnosis:

@@ -52,8 +52,8 @@ and x), and the averages are contrasted. A ratio is one of averages.
 
 --json prints one object: model, target, formula, family, link, event, nobs, n_dropped, missing, groups, converged,
 solution {{code, message}}, method, se_kind, level, coefficients [{{term, estimate, std_error, statistic, p_value, conf_low,
-conf_high}}], dropped_terms, df_resid, scale, family_parameters [{{name, estimate, std_error}}], deviance, llf, aic, bic, reml,
-points, varcorr, corr, corr_params, effects [{{variable, contrast, target, estimate, std_error, statistic, p_value, conf_low,
+conf_high}}], dropped_terms, df_resid, scale, family_parameters [{{name, estimate, std_error}}], deviance, llf, aic, bic, qic, cic,
+reml, points, varcorr, corr, corr_params, effects [{{variable, contrast, target, estimate, std_error, statistic, p_value, conf_low,
 conf_high, mean_from, mean_to, rows}}], findings [{{code, severity, sentence, consequence, remedy, evidence}}], version.
 What a model does not have is null.
 
@@ -127,7 +127,10 @@ def _unknown(parser: argparse.ArgumentParser, rest: list[str]) -> NoReturn:
 def _add_fit(commands: Any) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = _command(commands, "fit", "Fit one model and print its summary.", _FIT)
     _add_model(parser)
-    parser.add_argument("--vcov", metavar="V", help="standard errors: model, HC0 to HC3 (GLM); robust, model (GEE)")
+    small = "mancl_derouen, kauermann_carroll, fay_graubard, morel, df, jackknife, full_jackknife"
+    parser.add_argument(
+        "--vcov", metavar="V", help=f"standard errors: model, HC0 to HC3 (GLM); robust, model, for few clusters {small} (GEE)"
+    )
     parser.add_argument("--cluster", metavar="COLUMN", action="append", help="cluster-robust standard errors; twice for two-way (GLM)")
     parser.add_argument("--small", action="store_const", const=True, help="with --cluster: the small-sample factor")
     parser.add_argument("--gee", action="store_true", help="fit by generalised estimating equations; needs --groups")
@@ -183,7 +186,9 @@ def _command(commands: Any, name: str, description: str, epilog: str, words: str
 def _add_model(parser: argparse.ArgumentParser) -> None:
     """Formula, data, and what every model has."""
     _add_data(
-        parser, "gaussian (default), binomial, poisson, gamma, inverse_gaussian, negative_binomial, negative_binomial1, beta, tweedie"
+        parser,
+        "gaussian (default), binomial, poisson, gamma, inverse_gaussian, negative_binomial, negative_binomial1, beta, tweedie; "
+        "with --gee also ordinal and multinomial (for which --corr is exchangeable, one odds ratio, or independence)",
     )
     parser.add_argument("--missing", choices=("drop", "error"), help="rows with missing values (default: drop, and say so)")
     parser.add_argument("--max-iter", type=int, metavar="N", help="iterations at most")
@@ -218,8 +223,13 @@ def _add_clustered(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--points", type=_points, metavar="K", help="quadrature points of a mixed model: auto (default), 1 is Laplace")
     parser.add_argument("--groups", metavar="COLUMN", help="the clusters")
     parser.add_argument("--time", metavar="COLUMN", help="occasions inside a cluster, for the GEE")
-    parser.add_argument("--corr", metavar="NAME", help="the GEE's working correlation: independence, exchangeable (default), ar1")
-    parser.add_argument("--moments", metavar="NAME", help="the GEE's moment rule: standard (default), geepack")
+    parser.add_argument(
+        "--corr",
+        metavar="NAME",
+        help="the GEE's working correlation: independence, exchangeable (default), ar1, 'ar(2)', 'stationary(2)', 'nonstationary(2)', "
+        "unstructured, nested (with --groups school/class), odds_ratio",
+    )
+    parser.add_argument("--moments", metavar="NAME", help="the GEE's moment rule: standard (default), geepack, gee")
 
 
 def _add_effect(parser: argparse.ArgumentParser) -> None:

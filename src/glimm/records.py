@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .covariance.layout import Shape
+from .covariance.odds_ratios import OddsRatios
 from .covariance.working import Working
 from .design.clusters import occasions
 from .design.records import Clusters, Design
@@ -117,7 +118,8 @@ class GeeRecord:
     """A fitted GEE.
 
     bread : (p, p) inverse of sum X~'R^-1X~, working columns, no dispersion
-    working : the working correlation; alpha : (q,) its parameters, as they were used; moments : the rule that estimated them
+    working : the working correlation, or odds ratios; alpha : (q,) its parameters, as they were used
+    moments : the rule that estimated them
     """
 
     design: Design
@@ -126,7 +128,7 @@ class GeeRecord:
     blocks: Mapping[str, slice]
     bread: Floats
     eta: Floats
-    working: Working
+    working: Working | OddsRatios
     alpha: Floats
     moments: str
     scale: float
@@ -150,4 +152,30 @@ class GeeRecord:
         return self.working.names(occasions(self.clusters, self.moments))
 
 
+@dataclass(frozen=True, slots=True)
+class LevelsRecord:
+    """A fitted GEE of a response with C levels, m = C - 1 linear predictors.
+
+    names, vector : (P,) thresholds, then coefficients (ordinal), or coefficients by level (multinomial); one block, mean
+    bread : (P, P) inverse of sum D'V^-1D in working parameters; eta : (n, m) linear predictors
+    corr : what was asked for; alpha : (q,) log global odds ratios between occasions; scale : 1
+    """
+
+    design: Design
+    family: Family
+    names: tuple[str, ...]
+    vector: Floats
+    blocks: Mapping[str, slice]
+    bread: Floats
+    eta: Floats
+    corr: str
+    alpha: Floats
+    scale: float
+    solution: Solution
+    version: str
+    call: Call = Call()
+
+
 Record = GlmRecord | MixedRecord | GeeRecord
+AnyRecord = Record | LevelsRecord
+"""For questions about the rows and predictors of a design, whatever was fitted to it."""

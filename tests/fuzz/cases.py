@@ -15,7 +15,7 @@ FAMILIES = (
     "gaussian", "gaussian", "binomial", "binomial", "poisson", "poisson", "gamma", "inverse_gaussian", "negative_binomial",
     "negative_binomial1", "beta", "tweedie", "tweedie(1.5)", "negative_binomial(2)",
 )  # fmt: skip
-LATER = ("quasibinomial", "quasipoisson", "ordinal")
+LATER = ("quasibinomial", "quasipoisson")
 LINKS = (
     "identity", "log", "logit", "probit", "cloglog", "loglog", "cauchit", "logc", "inverse", "inverse_squared", "sqrt", "power(0.3)",
     "odds_power(2)",
@@ -36,7 +36,7 @@ TERMS = ("1", "{a}", "{a}", "{a} + {b}", "{a} + {b}", "{a} * {b}", "{a} + {b} + 
 VCOV = {
     "glm": ("model",) * 4 + ("HC0", "HC1", "HC2", "HC3", "g", "gh", "small"),
     "glmm": ("model",) * 5 + ("g", "h"),
-    "gee": ("robust", "robust", "model"),
+    "gee": ("robust", "robust", "model", "mancl_derouen", "fay_graubard", "jackknife"),
 }
 TWISTS = {
     "columns": COLUMNS,

@@ -222,7 +222,12 @@ def questions(fit, recipe, data):
         "check text": lambda: str(fit.check()),
         "check table": lambda: fit.check().table,
         "quantile_residuals": lambda: fit.quantile_residuals(n=20),
+        "wald_test": lambda: str(fit.wald_test([fit.params.index[-1]])),
+        "wald_test_terms": fit.wald_test_terms,
     }
+    if door == "gee":
+        asked |= {f"qic {v}": lambda v=v: float(fit.qic(v)) for v in ("sas", "pan", "common", "geepack")}
+        asked["score_test_terms"] = fit.score_test_terms
     if len(fit.record.design.y) <= SMALL:
         asked["influence"] = fit.influence
     if door == "glmm":

@@ -22,11 +22,11 @@ from ..design.predictors import predictors_of
 from ..design.records import Design, Spec
 from ..diagnostics import measure
 from ..diagnostics.measure import Dropout, Lag, Pattern
-from ..errors import GlimmError
+from ..errors import GlimmError, NotYetError
 from ..estimators.control import Control
 from ..estimators.glm import fit_glm, require_rows, row_terms
 from ..estimators.residuals import pearson_residuals
-from ..family import Family, resolve
+from ..family import LEVELS, Family, resolve
 from ..kernels import mean
 from ..kernels.matrix import Codes, Floats
 from ..records import GlmRecord
@@ -153,6 +153,8 @@ def seen(asked: Asked, formula: Formula, frame: Frame, factors: dict[str, Variab
 
     def designed(name: str) -> Design:
         family, link = resolve(name, asked.link)
+        if family.name in LEVELS:
+            raise NotYetError(f"advise: family {family.name!r} is not in this release: glimm.gee(..., family={family.name!r}) fits it")
         given = asked.weights, asked.offset, asked.exposure
         spec = Spec("glm", fixed, family, link, *given, clusters=tuple(factors))
         check_clusters(factors, *used_rows(read_inputs(spec, split(fixed), frame), frame.n_rows, "drop"))

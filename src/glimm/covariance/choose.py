@@ -14,7 +14,7 @@ from .working import Ar1, Exchangeable, Independence, Working
 
 PLAIN: Final[dict[str, Working]] = {w.name: w for w in (Independence(), Exchangeable(), Ar1(), Unstructured(), Nested())}
 NUMBERED: Final[dict[str, Callable[[int], Working]]] = {"ar": Autoregressive, "stationary": Stationary, "nonstationary": Unstructured}
-KNOWN: Final = (*PLAIN, "ar(2)", "stationary(2)", "nonstationary(2)")
+KNOWN: Final = (*PLAIN, "ar(2)", "stationary(2)", "nonstationary(2)", "odds_ratio")
 OTHERWISE: Final = {
     "mdep": "stationary(m)",
     "m-dependent": "stationary(m)",
@@ -27,6 +27,9 @@ OTHERWISE: Final = {
     "ar-1m": "ar(m)",
     "cs": "exchangeable",
     "exch": "exchangeable",
+    "alr": "odds_ratio",
+    "logor": "odds_ratio",
+    "odds ratio": "odds_ratio",
     "compound symmetry": "exchangeable",
     "ind": "independence",
     "un": "unstructured",

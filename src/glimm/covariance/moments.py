@@ -136,15 +136,16 @@ def lag_products(r: Residuals, lags: int, rule: Rule, before: Floats | None) -> 
 
 
 def wave_products(r: Residuals, rule: Rule, before: Floats | None) -> Floats:
-    """(2 T, T) sums above counts by pair of waves; by gee's rule of positions, [0, 0] as in `lag_products`."""
+    """(2 T, T) sums above counts by pair of waves; by gee's rule, [0, 0] as in `lag_products`, other counts are clusters of two rows."""
     if rule.name != "gee":
         return wave_sums(r.pearson, r.at.starts, r.at.wave, len(r.at.scope.times), before)
-    sizes = _long_enough(r, 1)
-    t = r.at.scope.largest
+    sizes, t = r.at.sizes[r.at.sizes > 0], r.at.scope.largest
     out = wave_sums(r.pearson, r.at.starts, r.at.wave, t, before)
     for b in r.blocks():
         out[0, 0] += float(np.sum(b.pearson**2 / np.repeat(b.at.sizes, b.at.sizes)))
-    out[t:] = (0.0 if before is None else before[t, 0]) + len(sizes)
+    paired, all_of_them = (0.0, 0.0) if before is None else (before[t, -1], before[t, 0])
+    out[t:] = paired + np.count_nonzero(sizes > 1)
+    out[t, 0] = all_of_them + len(sizes)
     return out
 
 

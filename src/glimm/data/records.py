@@ -82,15 +82,17 @@ class Formula:
 class Response:
     """The response as modelled.
 
-    kind : "numeric", "binary" (0/1, boolean, two levels) or "trials"
-    success : the level counted as the event (binary), levels : both levels, reference first; event : the sentence for summaries
+    kind : "numeric", "binary" (0/1, boolean, two levels), "trials", or "levels" (y is a level's position)
+    success : the level counted as the event (binary); levels : both or all of them, in order, reference first
+    event : the sentence for summaries; note : what a reader should be warned of
     """
 
     name: str
-    kind: Literal["numeric", "binary", "trials"]
+    kind: Literal["numeric", "binary", "trials", "levels"]
     success: Any = None
     levels: tuple[Any, ...] = ()
     event: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

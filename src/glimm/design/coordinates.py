@@ -16,6 +16,14 @@ def to_named(part: Part) -> Floats:
     return _back(part.center, part.scale, part.intercept)
 
 
+def from_named(part: Part) -> Floats:
+    """(p, p) A^-1: beta_work = A^-1 beta; contrasts c'beta of named coefficients are (c'A) beta_work."""
+    out = np.diag(part.scale)
+    if part.intercept is not None:
+        out[part.intercept] += part.center
+    return out
+
+
 def effects_to_named(term: RandomTerm) -> Floats:
     """(k, k) C with b = C b_work."""
     return np.asarray(_back(term.center, term.scale, term.intercept) @ term.mix)

@@ -164,6 +164,7 @@ class Design:
     labels : the pandas index of the used rows, None for other kinds of frame
     columns : what a prediction needs (`spec.variables`), over all of the caller's rows, shared with the caller's data where it can be
     inputs : every column of the call over all of the caller's rows, to ask which were left out; None where none was
+    beside : (n,) columns of the rows used that only the working association of a GEE reads
     """
 
     y: Floats
@@ -179,6 +180,7 @@ class Design:
     labels: Any = None
     columns: Mapping[str, Variable] = field(default_factory=dict)
     inputs: Inputs | None = None
+    beside: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     @property
     def n(self) -> int:

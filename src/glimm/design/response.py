@@ -1,6 +1,6 @@
 """The left side of a formula as numbers: y on the scale of the mean, trials, and what counts as the event.
 
-y_i = value, 1{level = success}, or successes_i / trials_i.
+y_i = value, 1{level = success}, successes_i / trials_i, or the position of the level (`levels`).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from ..data.text import plain_name
 from ..errors import GlimmError
 from ..family import Family
 from ..kernels.matrix import Floats, Ints
+from .levels import LEVELS, levels_response
 
 RANGES = {"positive": "positive numbers", "nonnegative": "numbers of at least 0", "unit": "numbers between 0 and 1"}
 
@@ -70,6 +71,8 @@ def read_response(
     """The same of some rows, which may all be alike; known : the response of all rows."""
     if formula.successes is not None:
         if family.support != "binomial":
+            if family.support in LEVELS:
+                raise GlimmError(f"the response {formula.response!r} has trials, and family {family.name!r} needs one row per response")
             raise GlimmError(
                 f"the response {formula.response!r} has trials, which family {family.name!r} does not: "
                 "use family='binomial', or write I(a / b) for a ratio"
@@ -78,6 +81,8 @@ def read_response(
     variable = _evaluate(formula.response, variables, rows)
     if family.support == "binomial":
         return _binary(variable, rows, known)
+    if family.support in LEVELS:
+        return levels_response(variable, family)
     y = _numbers(variable, family)
     if family.support == "count":
         _check_counts(variable.name, y, rows, family)

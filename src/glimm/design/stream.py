@@ -74,6 +74,12 @@ class StreamedDesign(Design):
         return self.sums
 
 
+def need_rows(design: Design) -> None:
+    """Raise GlimmError for a design whose rows are in a file."""
+    if isinstance(design, StreamedDesign):
+        raise GlimmError(NO_ROWS)
+
+
 def stream_design(spec: Spec, data: Any, patterns: bool, positions: bool) -> StreamedDesign:
     """The design of a GEE whose data are parquet files.
 

@@ -33,6 +33,7 @@ def take_rows(design: Design, rows: Ints, copy: Ints | None = None) -> Design:
         weights=_some(design.weights, rows),
         parts={**design.parts, "mean": mean},
         clusters=clusters,
+        beside={name: values[rows] for name, values in design.beside.items()},
     )
 
 

@@ -36,10 +36,11 @@ IMPLIED: Final = {"informative_cluster_size": {"dropout_follows_responses", "los
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """findings : ranked; skipped : what was too large to be looked at, in words."""
+    """findings : ranked; skipped : what was too large to be looked at, in words; looked : what was looked at."""
 
     findings: tuple[Finding, ...]
     skipped: tuple[str, ...] = ()
+    looked: tuple[str, ...] = tuple(CHECKS)
 
 
 def check(record: Record, vcov: Any = "model") -> Checked:

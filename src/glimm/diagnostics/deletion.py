@@ -107,7 +107,7 @@ def _timed(record: GeeRecord, units: Units) -> GeeRecord:
     """Rows of a cluster keep their places in time when one of them is left out."""
     name, clusters = next(iter(record.design.clusters.items()))
     if (
-        record.corr in ("independence", "exchangeable")
+        record.corr in ("independence", "exchangeable", "odds_ratio")
         or clusters.time is not None
         or clusters.inner is not None
         or contains(units.codes, row_codes(clusters))

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..estimators import gee as gee_estimator
 from ..estimators.glm import row_terms
+from ..inference.small_sample import FEW, REMEDY
 from ..kernels import positive_definite
 from ..kernels.matrix import Floats
 from ..records import GeeRecord, GlmRecord
@@ -20,7 +21,6 @@ from .findings import Finding
 from .sight import MOST_CELLS, Sight
 from .simpler import ticked
 
-ROBUST = 40
 EFFECTIVE = 8.0
 
 
@@ -31,9 +31,11 @@ def few(sight: Sight) -> Iterator[Finding]:
     assert sight.clusters is not None
     fewest = min(sight.record.design.clusters.values(), key=lambda c: len(c.levels), default=sight.clusters)
     count, p = len(fewest.levels), sight.record.design.mean.matrix.p
+    if sight.kind not in ("robust", "clustered") and count > p:
+        return
     evidence: dict[str, object] = {"clusters": count, "coefficients": p}
     said, effective = f"{fewest.name} has {count} clusters for {counted(p, 'coefficient')}", float(count)
-    if count >= ROBUST:
+    if count >= FEW:
         found = weighty(sight)
         if found is None:
             return
@@ -42,12 +44,15 @@ def few(sight: Sight) -> Iterator[Finding]:
         evidence |= more
     if count <= p:
         consequence = "With as many coefficients as clusters these errors are zero in some direction."
-    elif count < ROBUST:
-        consequence = f"With fewer than {ROBUST} clusters robust standard errors are too small, and p-values with them."
+    elif count < FEW:
+        consequence = f"With fewer than {FEW} clusters robust standard errors are too small, and p-values with them."
     else:
         consequence = "Where so few clusters count, robust standard errors are too small, and p-values with them."
     if sight.terms:
         instead = "Use the errors of the model, vcov='model'."
+    elif isinstance(sight.record, GeeRecord) and count > p:
+        corrected = REMEDY if count < FEW else 'vcov={"type": "fay_graubard", "df": "fay_graubard"}'
+        instead = f"Use standard errors that allow for few clusters: glimm.gee(..., {corrected})."
     else:
         term = f"(1 | {ticked(fewest.name)})"
         instead = (

@@ -12,10 +12,10 @@ from ..design.coordinates import to_named, to_working
 from ..design.records import Design
 from ..design.take import take_rows
 from ..errors import GlimmError
+from ..estimators.again import fit_near, trouble
 from ..estimators.boundary import settle
 from ..estimators.control import Control
-from ..estimators.gee import fit_gee
-from ..estimators.glm import fit_glm, row_terms
+from ..estimators.glm import row_terms
 from ..estimators.glmm import Correction, Problem, fit_glmm
 from ..estimators.lmm import estimates as linear_estimates
 from ..estimators.lmm import prepare_lmm, settled_lmm
@@ -25,7 +25,7 @@ from ..estimators.terms import reported, working_effects
 from ..kernels import Rows, mean
 from ..kernels.matrix import Floats
 from ..progress import Progress
-from ..records import GeeRecord, GlmRecord, MixedRecord, Record, Solution
+from ..records import GeeRecord, GlmRecord, MixedRecord, Record
 from .one_step import Moved
 from .one_step import estimates as working_vector
 from .units import Units, working_matrix
@@ -66,39 +66,18 @@ def leverages(record: GlmRecord) -> Floats:
     return np.asarray(row_terms(record)[1] * np.einsum("ij,jk,ik->i", x, record.bread, x, optimize=True))
 
 
-def _trouble(solution: Solution) -> str:
-    return solution.message if solution.code in ("separated", "not_converged") else ""
-
-
 class _Plain:
     """GLM and GEE."""
 
     others = 0
 
     def __init__(self, record: GlmRecord | GeeRecord, control: Control) -> None:
-        self.record = record
-        names, block = record.design.mean.names, record.blocks["mean"]
-        start = dict(zip(names, record.vector[block].tolist(), strict=True))
-        self.control = Control(threads=control.threads, start=start)
+        self.record, self.threads = record, control.threads
 
     def fitted(self, design: Design) -> tuple[Floats, Floats, str]:
         """Coefficients as named, nothing, what went wrong."""
-        record, again = self.record, None
-        for control in (self.control, Control(threads=self.control.threads)):
-            try:
-                again = self._fit(design, control)
-                break
-            except GlimmError:
-                if control.start is None:
-                    raise
-        assert again is not None
-        return again.vector[record.blocks["mean"]], np.zeros(0), _trouble(again.solution)
-
-    def _fit(self, design: Design, control: Control) -> GlmRecord | GeeRecord:
-        record = self.record
-        if isinstance(record, GlmRecord):
-            return fit_glm(design, record.family, control)
-        return fit_gee(design, record.family, next(iter(design.clusters)), record.working, record.moments, control)
+        again = fit_near(self.record, design, self.threads)
+        return again.vector[self.record.blocks["mean"]], np.zeros(0), trouble(again)
 
 
 class _Mixed:
@@ -144,7 +123,7 @@ class _Mixed:
                 return to_named(design.mean) @ x[:p], np.append(theta, family.natural(x[p + m :])[0]), ""
         again = fit_glmm(design, family, record.points, self.control)
         own = np.append(again.vector[again.blocks["theta"]], family.natural(again.vector[again.blocks["family"]])[0])
-        return again.vector[:p], own, _trouble(again.solution)
+        return again.vector[:p], own, trouble(again)
 
 
 def _near_bound(record: MixedRecord, design: Design, beta: Floats) -> bool:

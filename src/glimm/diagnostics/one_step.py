@@ -19,7 +19,7 @@ from ..design.records import Design
 from ..design.take import take_rows
 from ..errors import GlimmError, NotYetError
 from ..estimators import glm as glm_estimator
-from ..estimators.gee import Equations
+from ..estimators.gee import equations_of
 from ..estimators.linear_engines import only
 from ..estimators.mixed_engines import OneFactor, any_design, mixed_engine, most_moves
 from ..estimators.points import rule
@@ -77,8 +77,7 @@ def gee_step(record: GeeRecord, units: Units) -> Moved:
 
     def pieces(design: Design) -> tuple[Floats, Floats, Codes]:
         clusters = design.clusters[name]
-        equations = Equations(design, record.family, clusters, record.working, record.moments, 1)
-        found = equations.at(beta, record.alpha, scores=True, curvatures=True)
+        found = equations_of(record, design, name).at(beta, record.alpha, scores=True, curvatures=True)
         assert found.scores is not None
         assert found.curvatures is not None
         return found.scores, found.curvatures, row_codes(clusters).astype(np.int32)

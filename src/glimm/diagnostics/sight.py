@@ -22,6 +22,7 @@ from ..estimators.residuals import pearson_residuals
 from ..estimators.scores import outermost
 from ..inference.criteria import fitted, own_psi
 from ..inference.distributions import DISTRIBUTIONS, Distribution
+from ..inference.small_sample import asked_of
 from ..kernels import mean, positive_definite, solve
 from ..kernels.matrix import Codes, Floats, Ints
 from ..records import GeeRecord, GlmRecord, MixedRecord, Record
@@ -124,12 +125,19 @@ class Sight:
     @property
     def robust(self) -> bool:
         """Whether standard errors come from sums over clusters."""
-        return not isinstance(self.vcov, str) or (isinstance(self.record, GeeRecord) and self.vcov == "robust")
+        return self.kind != "model" if isinstance(self.record, GeeRecord) else not isinstance(self.vcov, str)
 
     @property
     def trusts_variance(self) -> bool:
         """Whether standard errors rest on the family's variance."""
-        return isinstance(self.vcov, str) and self.vcov == "model"
+        return self.kind == "model"
+
+    @property
+    def kind(self) -> str:
+        """Which covariance was asked for, "clustered" for a GLM's or a mixed model's by clusters."""
+        if isinstance(self.record, GeeRecord):
+            return asked_of(self.vcov).kind
+        return self.vcov if isinstance(self.vcov, str) else "clustered"
 
     @cached_property
     def posterior(self) -> tuple[Floats, ...] | None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..covariance.moments import Moments, Residuals, Rule, Sums
+from ..covariance.odds_ratios import OddsRatios
 from ..covariance.working import Working, check_sums
 from ..design.coordinates import to_named, to_working
 from ..design.records import Clusters, Design
@@ -25,6 +26,7 @@ from ..kernels.gee import cluster_blocks
 from ..kernels.matrix import Floats
 from ..records import GeeRecord, Solution, SolutionCode
 from ..version import VERSION
+from .association import AssociationEquations, fit_association
 from .control import Control
 from .joint import scored
 from .separation import at_edge, bounded, counted_at_bound, endless, separated
@@ -211,7 +213,7 @@ class Feasible:
 
 def _iterate(equations: Equations, r: Reached, control: Control) -> Reached:
     """Fisher steps for beta between moment estimates of alpha, which stays 0 for the first two."""
-    floor, freed = FLOOR, False
+    floor, freed, still = FLOOR, False, True
     for iteration in range(2 * control.max_iter + PASSES_AT_ZERO):
         done, found = equations.solved(r.beta, r.alpha)
         if not positive_definite(done.bread):
@@ -228,7 +230,8 @@ def _iterate(equations: Equations, r: Reached, control: Control) -> Reached:
                 limit, floor = equations.feasible(found.alpha, ROOM), ROOM
             alpha = limit.alpha
             moved = float(np.abs(alpha - r.alpha).max(initial=0.0))
-        small = change < TOLERANCE**2 * len(beta) or (change < CONVERGED and change > 0.25 * before)  # the latter: rounding noise
+        noise = still and change < CONVERGED and change > 0.25 * before  # not where beta and alpha move in turn
+        small, still = change < TOLERANCE**2 * len(beta) or noise, moved < TOLERANCE
         r = Reached(beta, alpha, change, r.passes + 1, small and moved < TOLERANCE, floor)
         if r.settled and floor == ROOM and not freed and equations.feasible(found.alpha, FLOOR).estimated is None:
             floor, freed = FLOOR, True  # only on the way was it no correlation matrix
@@ -250,11 +253,30 @@ def _inside(equations: Equations, beta: Floats, step: Floats) -> Floats | None:
     return None
 
 
+def equations_of(record: GeeRecord, design: Design, groups: str, threads: int = 1) -> Equations | AssociationEquations:
+    """The equations of a record, of its design or another one with the same columns; groups : key of its clusters."""
+    if isinstance(record.working, OddsRatios):
+        return AssociationEquations(design, record.family, design.clusters[groups], record.working, threads)
+    return Equations(design, record.family, design.clusters[groups], record.working, record.moments, threads)
+
+
+def refit_gee(record: GeeRecord, design: Design, control: Control) -> GeeRecord:
+    """The same model of another design."""
+    groups = next(iter(design.clusters))
+    if isinstance(record.working, OddsRatios):
+        return fit_association(design, record.family, groups, record.working, control)
+    return fit_gee(design, record.family, groups, record.working, record.moments, control)
+
+
 def pieces(record: GeeRecord, groups: str, curvatures: bool = False, threads: int = 1) -> Iterator[tuple[Floats | None, Floats]]:
     """Blocks of per-cluster (curvature (K, p, p) or None, score (K, p)) on the working columns, dispersion left out."""
     design = record.design
-    equations = Equations(design, record.family, design.clusters[groups], record.working, record.moments, threads)
-    beta = to_working(design.mean, record.vector)
+    equations, beta = equations_of(record, design, groups, threads), to_working(design.mean, record.vector)
+    if isinstance(equations, AssociationEquations):
+        done = equations.at(beta, record.alpha, scores=True, curvatures=curvatures)
+        assert done.scores is not None
+        yield done.curvatures, done.scores
+        return
     for batch, out in equations.passes(beta, record.alpha, scores=True, curvatures=curvatures):
         assert out.scores is not None
         for a, b in pairwise(cluster_blocks(batch.at.starts)):

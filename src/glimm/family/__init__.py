@@ -1,7 +1,7 @@
 """Families and links."""
 
 from .own import CustomFamily
-from .records import FAMILIES, LINKS, Family, Link
+from .records import FAMILIES, LEVELS, LINKS, Family, Link
 from .resolve import resolve
 
-__all__ = ["FAMILIES", "LINKS", "CustomFamily", "Family", "Link", "resolve"]
+__all__ = ["FAMILIES", "LEVELS", "LINKS", "CustomFamily", "Family", "Link", "resolve"]

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..kernels.matrix import Floats
 
-Support = Literal["real", "positive", "nonnegative", "unit", "count", "binomial"]
+Support = Literal["real", "positive", "nonnegative", "unit", "count", "binomial", "ordered", "nominal"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Link:
 class Family:
     """A response distribution.
 
-    kernel : its number in native code, or a user's functions
+    kernel : its number in native code, or a user's functions; None where the response is a factor (`LEVELS`)
     predictors : number m of linear predictors
     parameters : names of the family's own parameters, estimated on the scale named in `transforms` ("log"; "power": logit(p - 1))
     support : what a response may be
@@ -144,6 +144,19 @@ FAMILIES = {
         Family("tweedie", 8, "log", POSITIVE, "nonnegative", False, 1, ("phi", "power"), ("log", "power")),
     )
 }
+
+CUMULATIVE = ("logit", "probit", "cloglog", "loglog", "cauchit")
+COMPLEMENT = {"logit": "logit", "probit": "probit", "cauchit": "cauchit", "cloglog": "loglog", "loglog": "cloglog"}
+"""The link with which 1 - h(-eta) is the mean: P(Y > c) has it where P(Y <= c) = h(t_c - eta)."""
+
+LEVELS = {
+    f.name: f
+    for f in (
+        Family("ordinal", None, "logit", CUMULATIVE, "ordered", True),
+        Family("multinomial", None, "logit", ("logit",), "nominal", True),
+    )
+}
+"""Families whose response is a factor: one linear predictor for each level but one."""
 
 
 def names(known: Iterable[str]) -> str:

@@ -10,10 +10,11 @@ from typing import Any, Final
 
 from ..errors import GlimmError, NotYetError, suggest
 from .own import CustomFamily
-from .records import FAMILIES, LINKS, NUMBERED, ODDS_POWER, POWER, Family, Link, names
+from .records import FAMILIES, LEVELS, LINKS, NUMBERED, ODDS_POWER, POWER, Family, Link, names
 
-LATER_FAMILIES: Final = ("quasibinomial", "quasipoisson", "ordinal", "multinomial")
+LATER_FAMILIES: Final = ("quasibinomial", "quasipoisson")
 LATER_LINKS: Final = ()
+KNOWN: Final = {**FAMILIES, **LEVELS}
 ELSEWHERE: Final = {
     "normal": "gaussian",
     "bernoulli": "binomial",
@@ -29,6 +30,12 @@ ELSEWHERE: Final = {
     "beta_family": "beta",
     "betareg": "beta",
     "wald": "inverse_gaussian",
+    "cumulative": "ordinal",
+    "ologit": "ordinal",
+    "proportional_odds": "ordinal",
+    "nominal": "multinomial",
+    "categorical": "multinomial",
+    "mlogit": "multinomial",
 }
 """What R, Stata, SAS and SPSS call families."""
 _CALL = re.compile(r"\s*(\w+)\s*\((.*)\)\s*")
@@ -59,9 +66,9 @@ def _family(given: Any) -> Family:
     if isinstance(given, Family):
         return given
     name, number = _called(given, "family")
-    if name not in FAMILIES:
-        raise _unknown("family", given, FAMILIES, LATER_FAMILIES)
-    family = FAMILIES[name]
+    if name not in KNOWN:
+        raise _unknown("family", given, KNOWN, LATER_FAMILIES)
+    family = KNOWN[name]
     if number is None:
         return family
     if name == "tweedie":

@@ -17,7 +17,6 @@ from ..design.clusters import gather, row_codes
 from ..design.coordinates import effects_to_named, to_named
 from ..design.records import Clusters, Design, Part
 from ..errors import GlimmError, GlimmWarning, NotYetError
-from ..estimators import gee as gee_estimator
 from ..estimators import glm as glm_estimator
 from ..estimators.scores import check_clusters, mixed_scores
 from ..estimators.separation import limiting
@@ -25,6 +24,8 @@ from ..family import Family
 from ..kernels import Rows, inverse_or_nan, mean
 from ..kernels.matrix import Floats
 from ..records import GeeRecord, GlmRecord, MixedRecord, Record
+from .degrees_of_freedom import Degrees
+from .small_sample import errors_of
 
 HC = ("HC0", "HC1", "HC2", "HC3")
 
@@ -35,7 +36,8 @@ class Inference:
 
     names : (p,) terms; params : (p,); cov : (p, p), NaN where there is none
     work : (p, p) covariance of the working coefficients, for predictions
-    label : which covariance, in words; df : of the t reference, None for the normal; vcov : what was asked for
+    label : which covariance, in words; vcov : what was asked for; notes : what is to be said below a table
+    df : of the t reference, None for the normal; of every coefficient (p,) where they differ, and `degrees` has those of any contrast
     """
 
     names: tuple[str, ...]
@@ -43,8 +45,21 @@ class Inference:
     cov: Floats
     work: Floats
     label: str
-    df: float | None
+    df: float | Floats | None
     vcov: Any = "model"
+    degrees: Degrees | None = None
+    notes: tuple[str, ...] = ()
+
+    def df_of(self, contrasts: Floats) -> float | Floats | None:
+        """Of contrasts (r, p) of the working coefficients: a number for all, or (r,)."""
+        return self.df if self.degrees is None else self.degrees.of(contrasts)
+
+    @property
+    def common_df(self) -> float | None:
+        """Of what is no single contrast of coefficients (curved functions of them, several contrasts together): K - p of a GEE."""
+        if self.degrees is not None:
+            return self.degrees.common
+        return None if self.df is None else float(self.df)
 
     @property
     def bse(self) -> Floats:
@@ -67,12 +82,14 @@ def infer(record: Record, vcov: Any) -> Inference:
     """
     part = record.design.mean
     params = record.vector[record.blocks["mean"]]
-    df = None
+    df: float | Floats | None = None
+    if isinstance(record, GeeRecord):
+        found = errors_of(record, vcov)
+        df = found.df if found.degrees is None else found.degrees.of(to_named(part))
+        return Inference(part.names, params, named(part, found.work), found.work, found.label, df, vcov, found.degrees, found.notes)
     if isinstance(record, GlmRecord):
         work, label = glm_covariance(record, vcov)
         df = None if record.family.scale_known else float(record.design.n - part.matrix.p)
-    elif isinstance(record, GeeRecord):
-        work, label = gee_covariance(record, vcov)
     else:
         work, label = mixed_covariance(record, vcov)
     cov = named(part, work)
@@ -296,13 +313,3 @@ def _heteroscedastic(record: GlmRecord, kind: str) -> Floats:
 def _rows_left(n: int, p: int, factor: str, remedy: str) -> None:
     if n <= p:
         raise GlimmError(f"vcov: the factor of {factor} does not exist for {n} rows and {p} coefficients, none are left: {remedy}")
-
-
-def gee_covariance(record: GeeRecord, vcov: Any) -> tuple[Floats, str]:
-    """Model-based phi M or robust M (sum U_i U_i') M (Liang and Zeger 1986, theorem 2)."""
-    if vcov == "model":
-        return record.scale * record.bread, "model-based (trusts the working correlation)"
-    if vcov == "robust":
-        name = next(iter(record.design.clusters))
-        return _sandwich(record.bread, (u for _, u in gee_estimator.pieces(record, name))), f"robust (sandwich) by {name}"
-    raise NotYetError(f"vcov={vcov!r} is not there for GEE yet: use 'robust' or 'model'")

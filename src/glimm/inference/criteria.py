@@ -26,7 +26,7 @@ def n_parameters(record: Record) -> int:
 def criteria(record: Record) -> dict[str, float]:
     """llf, aic and bic; raises AttributeError for a GEE, which has no likelihood."""
     if isinstance(record, GeeRecord):
-        raise AttributeError("a GEE has no likelihood, so no llf, aic or bic; compare working correlations by qic() when it is there")
+        raise AttributeError("a GEE has no likelihood, so no llf, aic or bic; compare working correlations by qic()")
     k = n_parameters(record)
     return {"llf": record.llf, "aic": -2.0 * record.llf + 2.0 * k, "bic": -2.0 * record.llf + np.log(record.design.n) * k}
 

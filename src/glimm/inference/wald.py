@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from numbers import Real
 from statistics import NormalDist
+from typing import overload
 
 import numpy as np
 
@@ -13,8 +14,14 @@ from ..kernels.matrix import Floats
 from .covariance import Inference
 
 
-def quantile(level: float, df: float | None) -> float:
-    """The two-sided quantile of the normal (df None) or t distribution.
+@overload
+def quantile(level: float, df: float | None) -> float: ...
+@overload
+def quantile(level: float, df: Floats) -> Floats: ...
+@overload
+def quantile(level: float, df: float | Floats | None) -> float | Floats: ...
+def quantile(level: float, df: float | Floats | None) -> float | Floats:
+    """The two-sided quantile of the normal (df None) or t distribution, one for each of several df.
 
     >>> round(quantile(0.95, None), 6)
     1.959964
@@ -26,10 +33,11 @@ def quantile(level: float, df: float | None) -> float:
         return NormalDist().inv_cdf(upper)
     from scipy.special import stdtrit
 
-    return float(stdtrit(df, upper))
+    found = stdtrit(df, upper)
+    return np.asarray(found) if isinstance(df, np.ndarray) else float(found)
 
 
-def p_values(statistic: Floats, df: float | None) -> Floats:
+def p_values(statistic: Floats, df: float | Floats | None) -> Floats:
     """Two-sided p-values.
 
     >>> float(p_values(np.array([1.959963984540054]), None)[0].round(12))

@@ -82,7 +82,7 @@ def clusters(record: Record, vcov: Any) -> dict[str, int]:
     if isinstance(record, MixedRecord):
         return {term.group: len(term.levels) for term in record.design.mean.random}
     known = record.design.clusters
-    asked = vcov["cluster"] if isinstance(vcov, Mapping) else list(known) if isinstance(record, GeeRecord) else []
+    asked = list(known) if isinstance(record, GeeRecord) else vcov["cluster"] if isinstance(vcov, Mapping) else []
     return {name: len(known[name].levels) for name in ([asked] if isinstance(asked, str) else asked)}
 
 
@@ -94,5 +94,5 @@ def stat_keys(record: Record, vcov: Any) -> list[str]:
 
 def vcov_info(record: Record, inference: Inference, vcov: Any) -> dict[str, Any]:
     """The covariance in words, and the columns that it is clustered by."""
-    robust = not isinstance(record, MixedRecord) and vcov != "model"
+    robust = not isinstance(record, MixedRecord) and not inference.label.startswith("model")
     return {"vcov_type": inference.label, "clustervar": list(clusters(record, vcov)) or None if robust else None}

@@ -164,8 +164,8 @@ def adapter() -> Any:
 
         @property
         def df_resid(self) -> float:
-            """Degrees of freedom of the reference distribution of the fit's own tables."""
-            return float("inf") if self.inference.df is None else float(self.inference.df)
+            """Degrees of freedom of the fit's own tables; where they differ by coefficient, those of curved functions of them."""
+            return float("inf") if self.inference.common_df is None else self.inference.common_df
 
         def get_vcov(self, vcov: Any = True) -> Floats | None:
             """The fit's covariance (True), none (False), or one of a GLM or GEE by its name."""

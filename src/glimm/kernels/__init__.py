@@ -1,5 +1,6 @@
 """Typed doors to the compiled kernels: shapes and dtypes are settled here, nowhere else."""
 
+from .association import MOST_ROWS, AssociationPass, Pairs, association_pass, odds_cells, odds_matrix
 from .dense import blocked_cholesky, blocked_inverse, inverse, inverse_or_nan, positive_definite, solve
 from .families import constant, jets, link, mean, psi_jets, unit_deviance, variance, working
 from .gee import NO_PAIRS, GeePass, PairSums, Whitening, gee_pass, inner_sums, lag_sums, pair_sums, wave_sums
@@ -11,7 +12,9 @@ from .rows import GlmPass, Rows
 from .sparse import Directions, SparseLaplace, SparseLinear, SparseLmm, SparseMixed, SparseTerm
 
 __all__ = [
+    "MOST_ROWS",
     "NO_PAIRS",
+    "AssociationPass",
     "Block",
     "Bools",
     "Codes",
@@ -29,6 +32,7 @@ __all__ = [
     "MixedModel",
     "Optimum",
     "PairSums",
+    "Pairs",
     "Rows",
     "SparseLaplace",
     "SparseLinear",
@@ -36,6 +40,7 @@ __all__ = [
     "SparseMixed",
     "SparseTerm",
     "Whitening",
+    "association_pass",
     "blocked_cholesky",
     "blocked_inverse",
     "constant",
@@ -49,6 +54,8 @@ __all__ = [
     "mean",
     "minimise",
     "minimum_degree",
+    "odds_cells",
+    "odds_matrix",
     "pair_sums",
     "positive_definite",
     "psi_jets",

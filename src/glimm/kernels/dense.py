@@ -27,7 +27,10 @@ def inverse_or_nan(a: Floats) -> Floats:
     if not positive_definite(a):
         return np.full_like(a, np.nan)
     root = np.ldexp(1.0, np.rint(0.5 * np.log2(a.diagonal())).astype(np.int64))  # powers of two, which round nothing
-    half = inverse(np.asarray(np.linalg.cholesky(a / (root[:, None] * root))))
+    try:
+        half = inverse(np.asarray(np.linalg.cholesky(a / (root[:, None] * root))))
+    except np.linalg.LinAlgError:  # at the edge of working precision the other scaling may fail
+        return np.full_like(a, np.nan)
     return np.asarray(half.T @ half / (root[:, None] * root))
 
 

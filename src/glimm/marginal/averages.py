@@ -22,7 +22,7 @@ from ..errors import GlimmError
 from ..inference.known_clusters import Joint
 from ..kernels import Rows, mean
 from ..kernels.matrix import Codes, Floats, Ints
-from ..records import MixedRecord, Record
+from ..records import AnyRecord, MixedRecord, Record
 from .average import average
 from .predict import dspread, random_part, spread
 
@@ -187,7 +187,7 @@ def influence(found: Averages, cells: Cells, clusters: Codes, estimates: Floats)
     return np.asarray(out)
 
 
-def complete(record: Record, population: Population, target: str) -> tuple[Population, int]:
+def complete(record: AnyRecord, population: Population, target: str) -> tuple[Population, int]:
     """The population without rows in which a predictor is missing, and how many these are."""
     known = moved(record.design, population, {}, target != "typical")
     whole = known.complete

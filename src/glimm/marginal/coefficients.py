@@ -66,7 +66,7 @@ def conditional_coefficients(record: Record, inference: Inference, sd: float) ->
     label = "delta method, at the given sd of the random intercept"
     none = np.full(len(params), np.nan)
     return Marginal(
-        Inference(inference.names, params, named(part, work), work, label, inference.df), none if closed is None else closed.params
+        Inference(inference.names, params, named(part, work), work, label, inference.common_df), none if closed is None else closed.params
     )
 
 

@@ -21,7 +21,7 @@ from ..inference.influence import row_influence
 from ..inference.known_clusters import Joint, joint
 from ..inference.wald import p_values, quantile
 from ..kernels.matrix import Floats
-from ..records import MixedRecord, Record
+from ..records import AnyRecord, MixedRecord, Record
 from .averages import Averages, Cells, Quantity, averages, influence
 from .intervals import around
 from .population import Groups, Wish, group_rows, observed, open_population
@@ -38,11 +38,13 @@ class Estimated:
     """Averages of S quantities in G subgroups, with their covariance inside each subgroup.
 
     values : (S, G); cov : (G, S, S); draws : (B, S, G) of resampled clusters, or None
+    gradient : (S, G, p) in the working coefficients where averages are linear in them and contrasts have degrees of freedom of their own
     """
 
     values: Floats
     cov: Floats
     draws: Floats | None = None
+    gradient: Floats | None = None
 
 
 def effect(record: Record, inference: Inference, variable: str, contrast: str, values: Any, wish: Wish) -> Columns:
@@ -51,7 +53,7 @@ def effect(record: Record, inference: Inference, variable: str, contrast: str, v
         raise GlimmError(f"effect: contrast must be one of {', '.join(CONTRASTS)}, not {contrast!r}")
     population = open_population(record, wish)
     asked = contrasts(record.design, population, variable, values)
-    groups, picked = _cells(record, population, asked, variable, wish)
+    groups, picked = contrast_cells(record, population, asked, variable, wish)
     places: dict[Any, int] = {}
     quantities: list[Quantity] = []
     for value in (v for c in asked for v in (c.old, c.new)):
@@ -65,7 +67,10 @@ def effect(record: Record, inference: Inference, variable: str, contrast: str, v
     if not rows:
         raise GlimmError(f"effect: no row has the value of {variable!r} that population={wish.population!r} asks for")
     cell, before, after = (np.array([row[k] for row in rows]) for k in (1, 2, 3))
-    made = contrasted(found, (cell, before, after), contrast, inference.df, wish.level)
+    df: float | Floats | None = inference.common_df
+    if found.gradient is not None and contrast == "difference":
+        df = inference.df_of(found.gradient[after, cell] - found.gradient[before, cell])
+    made = contrasted(found, (cell, before, after), contrast, df, wish.level)
     about = [named(c, contrast) for c, _, _, _ in rows]
     first = {"variable": [variable] * len(rows), "contrast": about, "target": [wish.target] * len(rows)}
     rest = {
@@ -86,7 +91,9 @@ def slope(record: Record, inference: Inference, variable: str, wish: Wish) -> Co
     count = groups.cells.count
     first = {"variable": [variable] * count, "contrast": [f"d mean / d {variable}"] * count, "target": [wish.target] * count}
     rest = {
-        **tested(found.values[0], errors_of(found)[0], None if found.draws is None else found.draws[:, 0], inference.df, wish.level),
+        **tested(
+            found.values[0], errors_of(found)[0], None if found.draws is None else found.draws[:, 0], df_of(found, inference), wish.level
+        ),
         "rows": groups.cells.rows,
     }
     return {**first, **renamed(groups.columns(range(count)), {*first, *rest}), **rest}
@@ -103,7 +110,7 @@ def means(record: Record, inference: Inference, asked: Mapping[str, Any], wish: 
     places = [(values, g) for values, _ in combinations for g in range(count)]
     named_values = {name: [values[j].value for values, _ in places] for j, name in enumerate(asked)}
     rest = {
-        **on_link(record, found.values.ravel(), errors_of(found).ravel(), draws, quantile(wish.level, inference.df), wish.level),
+        **on_link(record, found.values.ravel(), errors_of(found).ravel(), draws, quantile(wish.level, df_of(found, inference)), wish.level),
         "rows": groups.cells.rows[[g for _, g in places]],
     }
     own = renamed(named_values, {"target", *rest})
@@ -123,6 +130,13 @@ def renamed(columns: Columns, taken: set[str]) -> Columns:
             name += "_"
         out[name] = values
     return out
+
+
+def df_of(found: Estimated, inference: Inference) -> float | Floats | None:
+    """Degrees of freedom of the averages, (S G,) where they differ."""
+    if found.gradient is None:
+        return inference.common_df
+    return inference.df_of(found.gradient.reshape(-1, found.gradient.shape[2]))
 
 
 def errors_of(found: Estimated) -> Floats:
@@ -163,7 +177,8 @@ def estimate(
         cov = np.einsum("sgp,pq,tgq->gst", found.gradient, joint_covariance(record, inference), found.gradient, optimize=True)
     if found.untold:
         warnings.warn(f"{wish.asked}: {untold_words(record, found.untold)}", GlimmWarning, stacklevel=4)
-    return Estimated(found.values, cov, draws)
+    straight = inference.degrees is not None and record.design.mean.link.name == "identity" and wish.errors == "delta"
+    return Estimated(found.values, cov, draws, found.gradient if straight else None)
 
 
 def of_known(record: MixedRecord, inference: Inference, found: Averages, known: Joint) -> Floats:
@@ -191,7 +206,7 @@ def _bracketed(value: Value) -> str:
     return f"({value.label})" if value.value is None and " " in value.label else value.label
 
 
-def contrasted(found: Estimated, which: tuple[Any, Any, Any], contrast: str, df: float | None, level: float) -> Columns:
+def contrasted(found: Estimated, which: tuple[Any, Any, Any], contrast: str, df: float | Floats | None, level: float) -> Columns:
     """estimate, std_error, statistic, p_value, conf_low, conf_high of contrasts of averages.
 
     which : (r,) subgroup, quantity from, quantity to. Ratios: statistic and limits on the log scale, std_error = estimate times its log's
@@ -217,7 +232,7 @@ def contrasted(found: Estimated, which: tuple[Any, Any, Any], contrast: str, df:
         return {**made, "estimate": estimate, "std_error": estimate * se, "conf_low": low, "conf_high": high}
 
 
-def tested(estimate: Floats, se: Floats, draws: Floats | None, df: float | None, level: float) -> Columns:
+def tested(estimate: Floats, se: Floats, draws: Floats | None, df: float | Floats | None, level: float) -> Columns:
     """Estimates tested against zero, with limits: normal or t, or percentiles of the draws."""
     half = quantile(level, df) * se
     low, high = (estimate - half, estimate + half) if draws is None else percentiles(draws, level)
@@ -251,14 +266,14 @@ def _positive(a: Floats, c: Floats, top: float, what: str, needs: str) -> None:
         raise GlimmError(f"effect: {what} needs {needs}, and one is {wrong[0]:.4g}: use contrast='difference'{other}")
 
 
-def on_link(record: Record, estimate: Floats, se: Floats, draws: Floats | None, q: float, level: float) -> Columns:
+def on_link(record: Record, estimate: Floats, se: Floats, draws: Floats | None, q: float | Floats, level: float) -> Columns:
     """Averages of means, with the interval of g(average), which stays where means are."""
     low, high = around(record.design.mean.link, estimate, q * se) if draws is None else percentiles(draws, level)
     return {"estimate": estimate, "std_error": se, "conf_low": low, "conf_high": high}
 
 
-def _cells(
-    record: Record, population: Population, asked: tuple[Contrast, ...], variable: str, wish: Wish
+def contrast_cells(
+    record: AnyRecord, population: Population, asked: tuple[Contrast, ...], variable: str, wish: Wish
 ) -> tuple[Groups, list[Sequence[int]]]:
     """Groups of rows, and those that each contrast is averaged over: all of them, or those whose own value it starts from or goes to."""
     if not isinstance(wish.population, str) or wish.population == "all":

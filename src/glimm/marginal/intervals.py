@@ -81,7 +81,7 @@ def around(link: Link, m: Floats, half: Floats) -> tuple[Floats, Floats]:
     return np.where(known, low, m - half), np.where(known, high, m + half)
 
 
-def of_clusters(link: Link, scale: str, eta: Floats, sd: Floats, q: float) -> Limits:
+def of_clusters(link: Link, scale: str, eta: Floats, sd: Floats, q: float | Floats) -> Limits:
     """The range of the means of clusters, eta ~ N(eta, sd^2), and their standard deviation."""
     if scale == "link" or link.name == "identity":
         return Limits(sd, eta - q * sd, eta + q * sd)
@@ -106,7 +106,7 @@ def spread_of_means(link: Link, eta: Floats, sd: Floats) -> Floats:
     return out
 
 
-def of_responses(record: Record, new: NewRows, eta: Floats, variance: Floats, level: float, q: float) -> Limits:
+def of_responses(record: Record, new: NewRows, eta: Floats, variance: Floats, level: float, q: float | Floats) -> Limits:
     """The response of one more row with its linear predictor N(eta, variance); equal rows are worked out once.
 
     q : the quantile of the closed form

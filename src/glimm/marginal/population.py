@@ -18,7 +18,7 @@ from ..design.replay import Population, moved, read_population, used_population
 from ..errors import GlimmError, GlimmWarning, NotYetError, suggest
 from ..inference.wald import quantile
 from ..kernels.matrix import Codes, Ints
-from ..records import MixedRecord, Record
+from ..records import AnyRecord, MixedRecord
 from .averages import Cells, complete, cross_codes, some
 from .predict import check, strangers
 
@@ -69,7 +69,7 @@ class Groups:
 
 
 def make_wish(
-    record: Record, asked: str, target: str | None, by: Any, population: Any, errors: str, draws: int, seed: Any, level: float
+    record: AnyRecord, asked: str, target: str | None, by: Any, population: Any, errors: str, draws: int, seed: Any, level: float
 ) -> Wish:
     """The wish, checked."""
     chosen = check(record, "response", target or "marginal", None, asked)
@@ -92,7 +92,7 @@ def make_wish(
     return Wish(asked, chosen, names, population, errors, int(draws), seed, level)
 
 
-def open_population(record: Record, wish: Wish) -> Population:
+def open_population(record: AnyRecord, wish: Wish) -> Population:
     """The rows to average over; those of another table with a missing predictor are left out, with a warning that counts them."""
     design = record.design
     if isinstance(wish.population, str):
@@ -124,7 +124,7 @@ def open_population(record: Record, wish: Wish) -> Population:
     return whole
 
 
-def group_rows(record: Record, population: Population, wish: Wish, more: tuple[Codes, int] | None = None) -> Groups:
+def group_rows(record: AnyRecord, population: Population, wish: Wish, more: tuple[Codes, int] | None = None) -> Groups:
     """The subgroups, and `more` codes beside them."""
     found = [_codes(record, population, name, isinstance(wish.population, str), wish.asked) for name in wish.by]
     columns = [(codes, len(levels)) for codes, levels in found]
@@ -149,7 +149,7 @@ def observed(population: Population, variable: str) -> tuple[Codes, tuple[Any, .
     return codes, levels
 
 
-def _codes(record: Record, population: Population, name: str, own: bool, asked: str) -> tuple[Codes, tuple[Any, ...]]:
+def _codes(record: AnyRecord, population: Population, name: str, own: bool, asked: str) -> tuple[Codes, tuple[Any, ...]]:
     """Codes of a subgroup variable: a predictor, a column of another table, or a grouping of the fit."""
     if name in population.columns:
         codes, levels = observed(population, name)
@@ -165,7 +165,7 @@ def _codes(record: Record, population: Population, name: str, own: bool, asked: 
     raise GlimmError(f"{asked}: by names {name!r}, which is no predictor and no grouping of the fit: {suggest(name, known)}{hint}")
 
 
-def _groupings(record: Record) -> dict[str, tuple[Codes, NDArray[Any]]]:
+def _groupings(record: AnyRecord) -> dict[str, tuple[Codes, NDArray[Any]]]:
     out = {name: (row_codes(c).astype(np.int32), c.levels) for name, c in record.design.clusters.items()}
     if isinstance(record, MixedRecord):
         out |= {term.group: (term.refs, term.levels) for term in record.design.mean.random}

@@ -20,7 +20,7 @@ from ..inference.random import dvariance, variance
 from ..inference.wald import quantile
 from ..kernels import mean
 from ..kernels.matrix import Floats
-from ..records import MixedRecord, Record
+from ..records import AnyRecord, LevelsRecord, MixedRecord, Record
 from .average import average
 from .intervals import Limits, around, carried, check_cluster, check_prediction, of_clusters, of_responses
 
@@ -46,7 +46,7 @@ class Prediction:
     untold: int = 0
 
 
-def check(record: Record, scale: str, target: str | None, interval: str | None, asked: str = "predict") -> str:
+def check(record: AnyRecord, scale: str, target: str | None, interval: str | None, asked: str = "predict") -> str:
     """The target to use; raises GlimmError for what cannot be asked of this record; asked : the question's name."""
     if scale not in ("response", "link"):
         raise GlimmError(f"predict: scale must be 'response' or 'link', not {scale!r}")
@@ -64,9 +64,9 @@ def check(record: Record, scale: str, target: str | None, interval: str | None, 
         raise GlimmError("predict: a marginal mean is an average on the scale of the response: use scale='response', or target='typical'")
     if interval is not None and interval not in INTERVALS:
         raise GlimmError(f"predict: interval must be one of {', '.join(INTERVALS)}, not {interval!r}")
-    if interval == "prediction":
+    if interval == "prediction" and not isinstance(record, LevelsRecord):
         check_prediction(record, scale)
-    if interval == "cluster":
+    if interval == "cluster" and not isinstance(record, LevelsRecord):
         check_cluster(record, target)
     return target
 
@@ -102,7 +102,7 @@ def predict(record: Record, inference: Inference, new: NewRows, scale: str, targ
     untold = 0 if new.told is None else int(np.sum(new.complete & ~new.told))
     if interval is None:
         return Prediction(estimate, unknown=unknown, unmet=unmet, untold=untold)
-    q = quantile(level, inference.df)
+    q = quantile(level, row_df(record, inference, new))
     if interval == "confidence" and by_sd is not None and isinstance(record, MixedRecord):
         limits = of_average(record, joint_covariance(record, inference), new, (estimate, by_eta, by_sd), q)
     else:
@@ -118,6 +118,14 @@ def predict(record: Record, inference: Inference, new: NewRows, scale: str, targ
     return Prediction(estimate, se, low, high, unknown, unmet, untold)
 
 
+def row_df(record: Record, inference: Inference, new: NewRows) -> float | Floats | None:
+    """Degrees of freedom of the linear predictor's estimate: of each row's own contrast, where they differ between contrasts."""
+    if inference.degrees is None:
+        return inference.df
+    part = record.design.mean
+    return inference.df_of((new.matrix.dense() - part.center) / part.scale)
+
+
 def eta_variance(record: Record, inference: Inference, new: NewRows, target: str) -> Floats:
     """(n,) variance of the linear predictor's estimate; with target "conditional" the cluster's effect is part of it."""
     if isinstance(record, MixedRecord) and target == "conditional":
@@ -129,14 +137,14 @@ def eta_variance(record: Record, inference: Inference, new: NewRows, target: str
     return np.asarray(np.maximum(found, 0.0))
 
 
-def of_mean(link: Link, scale: str, eta: Floats, by_eta: Floats, se: Floats, q: float) -> Limits:
+def of_mean(link: Link, scale: str, eta: Floats, by_eta: Floats, se: Floats, q: float | Floats) -> Limits:
     """The interval of eta, carried to the mean."""
     if scale == "link" or link.name == "identity":
         return Limits(se, eta - q * se, eta + q * se)
     return Limits(np.abs(by_eta) * se, *carried(link, eta, q * se))
 
 
-def of_average(record: MixedRecord, cov: Floats, new: NewRows, found: tuple[Floats, Floats, Floats], q: float) -> Limits:
+def of_average(record: MixedRecord, cov: Floats, new: NewRows, found: tuple[Floats, Floats, Floats], q: float | Floats) -> Limits:
     """The interval of g(mean over clusters), carried back, by its derivatives in beta and in theta.
 
     cov : (P, P) of (working beta, theta, psi); found : the mean, its derivatives in eta and in the spread
@@ -172,7 +180,7 @@ def strangers(record: MixedRecord, new: NewRows) -> tuple[dict[str, int], dict[s
     return unknown, unmet
 
 
-def untold_words(record: Record, count: int) -> str:
+def untold_words(record: AnyRecord, count: int) -> str:
     """Rows whose mean the fit does not determine."""
     names = [record.design.spec.names[j] for j in record.design.spec.aliases]
     listed = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

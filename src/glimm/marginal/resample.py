@@ -10,21 +10,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..design.records import Clusters, Design
+from ..design.records import Clusters
 from ..design.replay import Population
 from ..design.take import take_rows
 from ..errors import GlimmError, GlimmWarning
-from ..estimators.control import Control
-from ..estimators.gee import fit_gee
-from ..estimators.glm import fit_glm
-from ..estimators.glmm import fit_glmm
-from ..estimators.lmm import fit_lmm
+from ..estimators.again import fit_again
 from ..inference.covariance import Inference
 from ..inference.influence import independent_clusters
 from ..inference.simulate import generator
 from ..kernels.matrix import Floats, Ints
 from ..progress import Progress
-from ..records import GeeRecord, GlmRecord, Record
+from ..records import Record
 from .averages import Cells, Quantity, averages, some, some_of
 from .population import Wish
 
@@ -77,22 +73,10 @@ def _one(
     if not own.rows.all():
         return None
     try:
-        again = refitted(record, take_rows(record.design, rows, copy))
+        again = fit_again(record, take_rows(record.design, rows, copy))
     except (GlimmError, np.linalg.LinAlgError):
         return None
     if again.solution.code == "not_converged" or not np.isfinite(again.vector).all():
         return None
     drawn = [tuple(some_of(setting, rows) for setting in quantity) for quantity in quantities]
     return averages(again, some(population, rows), drawn, own, target).values
-
-
-def refitted(record: Record, design: Design) -> Record:
-    """The same model of another design."""
-    control = Control()
-    if isinstance(record, GlmRecord):
-        return fit_glm(design, record.family, control)
-    if isinstance(record, GeeRecord):
-        return fit_gee(design, record.family, next(iter(design.clusters)), record.working, record.moments, control)
-    if record.linear:
-        return fit_lmm(design, record.family, record.reml, control)
-    return fit_glmm(design, record.family, record.points, control, record)

@@ -25,7 +25,7 @@ from . import effects, losses, tables, words
 from .effects import Effect, Effects
 from .losses import NOTHING, Told
 from .sections import Items, Section
-from .side_by_side import Column, Model, body, explanations, heading
+from .side_by_side import Column, Model, body, explanations, heading, quasi_of
 
 
 @final
@@ -87,11 +87,13 @@ class Compared:
 
     @property
     def criteria(self) -> Any:
-        """One row per fit: fit, model, llf, aic, bic, compare_with."""
+        """One row per fit: fit, model, llf, aic, bic, compare_with; with several GEE qic and cic before the last."""
         found = compared([m.record for m in self.models])
         names = [m.number for m in self.models]
         columns: dict[str, Any] = {"fit": names, "model": [m.name for m in self.models]}
         columns |= {name: [c.values.get(name, np.nan) for c in found] for name in ("llf", "aic", "bic")}
+        quasi = quasi_of(self.models)[0]
+        columns |= {name: [getattr(quasi[k], name) if k in quasi else np.nan for k in names] for name in ("qic", "cic") if quasi}
         columns["compare_with"] = [", ".join(str(names[k]) for k in sorted((*c.exact, *c.near))) for c in found]
         return tables.from_columns(self.models[0].record, columns)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..diagnostics.check import CHECKS, Checked
+from ..diagnostics.check import Checked
 from ..diagnostics.findings import SEVERITIES, Finding
 from ..text import counted, figures, listed
 from .sections import Column, Facts, Heading, Items, Paragraph, Section, Table
@@ -37,7 +37,7 @@ def body(checked: Checked) -> list[Section]:
         if f.shown and f.shown not in tables:
             tables.append(f.shown)
             out.append(shown(f))
-    out.append(Paragraph(f"Looked at: {'; '.join(CHECKS)}."))
+    out.append(Paragraph(f"Looked at: {'; '.join(checked.looked)}."))
     if checked.skipped:
         out.append(Items(tuple(f"Not looked at: {text}." for text in checked.skipped)))
     return out

@@ -158,7 +158,7 @@ def single(record: Record, inference: Inference, table: Mapping[str, Any], contr
     said += "(g-computation)."
     if isinstance(record, MixedRecord) and record.design.mean.link.name != "identity":
         said += f" {ABOUT[table['target'][0]]}"
-    reference = "normal reference" if inference.df is None else f"t reference with {inference.df:g} degrees of freedom"
+    reference = words.reference(inference, record.design.mean.link.name == "identity" and contrast == "difference")
     notes = [f"standard errors: delta method, {inference.label}; {reference}"]
     if contrast != "difference":
         notes.append("statistic, p and interval are made on the log scale")

@@ -16,6 +16,7 @@ from ..diagnostics.findings import Finding
 from ..inference.covariance import Inference
 from ..inference.criteria import criteria
 from ..inference.parameters import family_parameters
+from ..inference.quasi_information import quasi_criteria
 from ..records import GeeRecord, GlmRecord, MixedRecord, Record
 from . import tables, words
 from .compare import Compared
@@ -31,7 +32,7 @@ def fit_numbers(
     effects : columns of the table of average effects, where they were asked for; findings : of its check
     """
     design = record.design
-    likelihood = {} if isinstance(record, GeeRecord) else criteria(record)
+    likelihood = quasi_criteria(record) if isinstance(record, GeeRecord) else criteria(record)
     numbers: dict[str, Any] = plain(
         {
             "model": words.kind(record),
@@ -58,6 +59,8 @@ def fit_numbers(
             "llf": likelihood.get("llf"),
             "aic": likelihood.get("aic"),
             "bic": likelihood.get("bic"),
+            "qic": likelihood.get("qic"),
+            "cic": likelihood.get("cic"),
             "reml": record.reml if isinstance(record, MixedRecord) else None,
             "points": record.points if isinstance(record, MixedRecord) else None,
             "varcorr": tables.varcorr(record).to_dict("records") if isinstance(record, MixedRecord) else None,

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from typing import final
 
 from ..covariance.correlated import CORRELATED
+from ..covariance.odds_ratios import OddsRatios
 from ..errors import GlimmError
 from ..inference.comparable import Criteria, compared
 from ..inference.covariance import Inference
 from ..inference.parameters import family_parameters
+from ..inference.quasi_information import Qic, compared_qic
 from ..inference.random import covariances
 from ..inference.wald import interval
 from ..marginal.attenuation import Attenuated, attenuate, intercept_sd
@@ -128,8 +130,11 @@ def other_parameters(record: Record) -> list[tuple[str, float]]:
     given = zip(record.family.parameters, record.family.fixed, strict=False)
     out += [(f"{record.family.name} {name} (given)", value) for name, value in given if value is not None]
     if isinstance(record, GeeRecord):
-        names = record.corr_names
-        out += [(f"working correlation {name}", float(a)) for name, a in zip(names, record.alpha, strict=True)]
+        odds = isinstance(record.working, OddsRatios)
+        names = record.corr_names if odds else [f"working correlation {name}" for name in record.corr_names]
+        out += [(name, float(a)) for name, a in zip(names, record.alpha, strict=True)]
+        if odds:
+            return out
     pearson = isinstance(record, GeeRecord) or (isinstance(record, GlmRecord) and not record.family.scale_known)
     if pearson and record.family.name != "gaussian":
         out.append(("dispersion", record.scale))
@@ -161,8 +166,14 @@ def criteria_rows(columns: Sequence[Column]) -> list[Row]:
     """Log-likelihood, AIC and BIC, and with which fits they may be compared."""
     models = list({c.model.number: c.model for c in columns}.values())
     found = dict(zip([m.number for m in models], compared([m.record for m in models]), strict=True))
+    quasi = quasi_of(models)[0]
+    smaller: list[Row] = [
+        (label, tuple(number(getattr(quasi[k], name), places) if (k := c.model.number) in quasi else "" for c in columns))
+        for label, name, places in (("QIC", "qic", 2), ("CIC", "cic", 3))
+        if quasi
+    ]
     if not any(c.values for c in found.values()):
-        return []
+        return smaller
     each = [found[c.model.number] for c in columns]
     rows: list[Row] = [
         (label, tuple(number(c.values[name], 2) if c.values else "" for c in each))
@@ -170,7 +181,30 @@ def criteria_rows(columns: Sequence[Column]) -> list[Row]:
     ]
     if len(models) > 1:
         rows.append(("criteria compare with", tuple(_partners(c, models) for c in each)))
-    return rows
+    return rows + smaller
+
+
+def quasi_of(models: Sequence[Model]) -> tuple[dict[int, Qic], float | None]:
+    """Criteria of the GEE by number, where there are several that may be compared, and the dispersion given to all of them."""
+    gee = [(m.number, m.record) for m in models if isinstance(m.record, GeeRecord)]
+    if len(gee) < 2:
+        return {}, None
+    found, scale = compared_qic([record for _, record in gee])
+    return dict(zip([number for number, _ in gee], found, strict=False)), scale
+
+
+def quasi_words(models: Sequence[Model]) -> list[str]:
+    """What QIC and CIC say of several GEE, and what they do not."""
+    found, scale = quasi_of(models)
+    best = min((k for k in found if math.isfinite(found[k].cic)), key=lambda k: found[k].cic, default=None)
+    if best is None:
+        return []
+    shared = "" if scale is None else f" Both are for one dispersion, {figures(scale)}, in all fits."
+    return [
+        "Of QIC and CIC the smaller is the better: CIC for working correlations of the same predictors, QIC for predictors too. "
+        f"({best}) has the smallest CIC.{shared} They are about small standard errors, not about which fit is right: estimates stay "
+        "consistent under each working correlation."
+    ]
 
 
 def _partners(c: Criteria, models: Sequence[Model]) -> str:
@@ -236,6 +270,7 @@ def explanations(models: Sequence[Model], columns: Sequence[Column]) -> list[str
             out[-1] += " So do their robust standard errors, given many clusters."
         if trusting:
             out[-1] += f" The model-based standard errors of {listed(trusting)} do not."
+    out += quasi_words(models)
     if any(words.group_names(m.record) for m in models):
         everything = {2: "both", 3: "all three"}.get(len(models), "every fit")
         same = len({m.record.design.spec.names for m in models}) == 1

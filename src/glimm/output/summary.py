@@ -8,15 +8,18 @@ from __future__ import annotations
 import math
 from typing import final
 
+import numpy as np
+
 from ..covariance.correlated import CORRELATED
 from ..data.records import Factor
 from ..diagnostics.findings import Finding
+from ..inference.association import association_parameters
 from ..inference.covariance import Inference
 from ..inference.criteria import criteria
-from ..inference.parameters import family_parameters
+from ..inference.parameters import Parameters, family_parameters
 from ..inference.wald import interval, p_values
 from ..kernels.matrix import Floats
-from ..records import GeeRecord, GlmRecord, MixedRecord, Record
+from ..records import AnyRecord, GeeRecord, GlmRecord, MixedRecord, Record
 from ..text import counted, decimals, figures, listed, number, p_value
 from . import tables, words
 from .diagnosis import short
@@ -91,7 +94,7 @@ def header(record: Record) -> Facts:
     return Facts(tuple(lines))
 
 
-def extras(record: Record) -> list[tuple[str, str]]:
+def extras(record: AnyRecord) -> list[tuple[str, str]]:
     """Offset, exposure and weights, where there are any."""
     spec, lines = record.design.spec, []
     given = [f"{name} (offset)" for name in (spec.offset,) if name] + [f"log of {name} (exposure)" for name in (spec.exposure,) if name]
@@ -145,19 +148,19 @@ def coefficients(inference: Inference, level: float = 0.95) -> Table | Paragraph
         Column("estimate", shown(inference.params), "number"),
         Column("std. error", shown(bse), "number"),
         Column("z" if inference.df is None else "t", tuple(number(float(s), 2) for s in statistic), "number"),
+        *([Column("df", tuple(number(float(v), 1) for v in inference.df), "number")] if isinstance(inference.df, np.ndarray) else []),
         Column("p", tuple(p_value(float(p)) for p in p_values(statistic, inference.df)), "right"),
         Column(f"{100.0 * level:g} % interval", tuple(map(interval_cell, shown(low), shown(high))), "interval"),
     )
-    return Table("coefficients", columns, (se_words(inference),))
+    return Table("coefficients", columns, (se_words(inference), *inference.notes))
 
 
 def se_words(inference: Inference) -> str:
     """Which standard errors, and which distribution they are referred to."""
-    reference = "normal reference" if inference.df is None else f"t reference with {inference.df:g} degrees of freedom"
-    return f"standard errors: {inference.label}; {reference}"
+    return f"standard errors: {inference.label}; {words.reference(inference)}"
 
 
-def dropped(record: Record) -> Lines | None:
+def dropped(record: AnyRecord) -> Lines | None:
     """Columns left out of the model, and what each equals."""
     lines = []
     for name, why in record.design.mean.dropped.items():
@@ -171,11 +174,24 @@ def other_parameters(record: Record) -> Table | Lines | None:
     if isinstance(record, MixedRecord):
         return random_effects(record)
     if isinstance(record, GeeRecord):
+        if (odds := association_parameters(record)) is not None:
+            return association_table(record, odds)
         names = record.corr_names
         values = [f"{name} = {figures(float(a))}" for name, a in zip(names, record.alpha, strict=True)]
         correlation = f"{record.corr}, {', '.join(values) if values else 'no parameter'}"
         return Lines(((("working correlation", correlation),), (("dispersion", figures(record.scale)),)))
     return None
+
+
+def association_table(record: GeeRecord, odds: Parameters) -> Table:
+    """Log odds ratios of pairs of rows, with their errors and the odds ratios."""
+    columns = (
+        Column("association", odds.names),
+        Column("estimate", tuple(figures(float(v)) for v in odds.values), "number"),
+        Column("std. error", tuple(figures(float(v)) if math.isfinite(v) else "" for v in odds.errors), "number"),
+        Column("odds ratio", tuple(figures(math.exp(v)) for v in odds.values), "number"),
+    )
+    return Table("association of rows of a cluster", columns, (f"{record.corr}: {record.working.about}; robust standard errors",))
 
 
 def own_parameters(record: Record) -> Table | None:

@@ -14,17 +14,20 @@ import numpy as np
 
 from ..covariance.correlated import CORRELATED
 from ..covariance.layout import theta_names as theta_names_of
+from ..covariance.odds_ratios import OddsRatios
 from ..data.columns import level_name
 from ..data.frames import table
 from ..design.clusters import occasions
 from ..errors import GlimmWarning
+from ..estimators.association import cluster_correlation
 from ..inference.covariance import Inference
 from ..inference.random import correlation_at, covariances
 from ..inference.wald import interval, p_values
 from ..kernels.matrix import Floats
 from ..marginal.coefficients import Marginal
+from ..marginal.levels import LevelPrediction
 from ..marginal.predict import Prediction, untold_words
-from ..records import GeeRecord, MixedRecord, Record
+from ..records import AnyRecord, GeeRecord, LevelsRecord, MixedRecord, Record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,12 +38,12 @@ MOST_SHOWN = 8
 ROUNDING = 1e-9
 
 
-def deliver(record: Record, frame: pd.DataFrame) -> Any:
+def deliver(record: AnyRecord, frame: pd.DataFrame) -> Any:
     """The frame in the kind that the fit's data came in."""
     return table(record.design.spec.frame, frame)
 
 
-def from_columns(record: Record, columns: Mapping[str, Any]) -> Any:
+def from_columns(record: AnyRecord, columns: Mapping[str, Any]) -> Any:
     """The columns as a frame of the caller's kind."""
     import pandas as pd
 
@@ -63,6 +66,61 @@ def by_row(record: Record, values: Floats, name: str) -> pd.Series[float]:
 
     design = record.design
     return pd.Series(values, index=design.rows if design.labels is None else design.labels, name=name)
+
+
+def by_level(record: LevelsRecord, values: Floats) -> pd.DataFrame:
+    """A frame over the rows used with a column for each level, indexed as `by_row` is."""
+    import pandas as pd
+
+    design = record.design
+    return pd.DataFrame(values, index=design.rows if design.labels is None else design.labels, columns=list(design.response.levels))
+
+
+def level_predictions(record: LevelsRecord, p: LevelPrediction, interval: str | None) -> Any:
+    """What predict returns: an array, or with an interval a frame of row, level, estimate, std_error, conf_low, conf_high."""
+    if p.untold:
+        warnings.warn(f"predict: {untold_words(record, p.untold)}", GlimmWarning, stacklevel=3)
+    common = len(p.columns) == 1
+    if interval is None:
+        return p.estimate[:, 0] if common else p.estimate
+    n = len(p.estimate)
+    levels = {} if common else {"level": list(p.columns) * n}
+    assert p.std_error is not None
+    numbers = {"estimate": p.estimate, "std_error": p.std_error, "conf_low": p.conf_low, "conf_high": p.conf_high}
+    return from_columns(
+        record,
+        {"row": np.repeat(np.arange(n), len(p.columns)), **levels, **{name: np.ravel(np.asarray(v)) for name, v in numbers.items()}},
+    )
+
+
+def level_rows(record: LevelsRecord, fitted: Floats) -> pd.DataFrame:
+    """One row per row used: row (index in the caller's data), response, fitted probability of each level."""
+    import pandas as pd
+
+    design = record.design
+    levels, name = design.response.levels, design.response.name
+    columns = {f"fitted_{level_name(level)}": fitted[:, k] for k, level in enumerate(levels)}
+    while name == "row" or name in columns:
+        name += "_"
+    return pd.DataFrame({"row": design.rows, name: [levels[int(k)] for k in design.y], **columns})
+
+
+def level_glance(record: LevelsRecord) -> pd.DataFrame:
+    """One row: sizes, levels, association, convergence."""
+    import pandas as pd
+
+    design = record.design
+    row = {
+        "nobs": design.n,
+        "n_dropped": design.missing.n_dropped,
+        "df_resid": design.n - len(record.vector),
+        "levels": len(design.response.levels),
+        "clusters": len(next(iter(design.clusters.values())).levels),
+        "corr": record.corr,
+        "scale": record.scale,
+        "converged": record.solution.code in ("converged", "boundary"),
+    }
+    return pd.DataFrame([row])
 
 
 def by_term(names: Sequence[str], values: Floats, name: str) -> pd.Series[float]:
@@ -95,11 +153,12 @@ def limits(inference: Inference, level: float) -> pd.DataFrame:
 
 
 def tidy(inference: Inference, level: float) -> pd.DataFrame:
-    """One row per term: term, estimate, std_error, statistic, p_value, conf_low, conf_high."""
+    """One row per term: term, estimate, std_error, statistic, p_value, conf_low, conf_high; df where that differs between terms."""
     import pandas as pd
 
     statistic = inference.statistic
     low, high = interval(inference, level)
+    own = {} if inference.degrees is None else {"df": inference.df}
     return pd.DataFrame(
         {
             "term": list(inference.names),
@@ -109,6 +168,7 @@ def tidy(inference: Inference, level: float) -> pd.DataFrame:
             "p_value": p_values(statistic, inference.df),
             "conf_low": low,
             "conf_high": high,
+            **own,
         }
     )
 
@@ -282,7 +342,10 @@ def working_corr(record: GeeRecord) -> pd.DataFrame:
     largest = int(np.argmax(at.sizes))
     rows = slice(at.starts[largest], at.starts[largest + 1])
     times = at.at[rows]
-    matrix = record.working.matrix(record.alpha, times if at.inner is None else at.inner[rows], at)
+    if isinstance(record.working, OddsRatios):
+        matrix = cluster_correlation(record, largest)
+    else:
+        matrix = record.working.matrix(record.alpha, times if at.inner is None else at.inner[rows], at)
     labels = [int(t) if float(t).is_integer() else float(t) for t in times]
     return pd.DataFrame(matrix, index=labels, columns=labels)
 

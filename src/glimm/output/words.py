@@ -9,11 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..covariance.odds_ratios import OddsRatios
 from ..data.records import Missing
 from ..design.records import RandomTerm
 from ..inference.covariance import Inference
 from ..kernels.matrix import Ints
-from ..records import GeeRecord, GlmRecord, MixedRecord, Record
+from ..records import AnyRecord, GeeRecord, GlmRecord, MixedRecord, Record
 from ..text import counted, extremes, listed
 
 RULES = {
@@ -199,6 +200,8 @@ def method(record: Record) -> str:
             return f"maximum likelihood (ML) of coefficients and {listed(list(record.family.estimated))} together, by Newton's method"
         return "maximum likelihood (ML) by Fisher scoring"
     if isinstance(record, GeeRecord):
+        if isinstance(record.working, OddsRatios):
+            return f"alternating logistic regressions (GEE with odds ratios): {record.working.about}"
         rule = RULES.get(record.moments, record.moments)
         return f"generalised estimating equations (GEE), {record.corr} working correlation, moment rule: {rule}"
     if record.linear:
@@ -213,13 +216,13 @@ def short_method(record: Record) -> str:
     if isinstance(record, GlmRecord):
         return "ML"
     if isinstance(record, GeeRecord):
-        return f"GEE, {record.corr}, {record.moments} moments"
+        return f"GEE, {record.corr}" + ("" if isinstance(record.working, OddsRatios) else f", {record.moments} moments")
     if record.linear:
         return "REML" if record.reml else "ML"
     return "ML, Laplace" if record.points == 1 else f"ML, adaptive Gauss-Hermite, {record.points} points"
 
 
-def remarks(record: Record) -> list[str]:
+def remarks(record: AnyRecord) -> list[str]:
     """How the fit ended, where it is not plainly converged, and what was done out of the ordinary."""
     solution = record.solution
     said = solution.message if solution.code != "converged" else solution.message.partition("; ")[2]
@@ -227,7 +230,7 @@ def remarks(record: Record) -> list[str]:
     return [text for text in (said, str(note) if note else "") if text]
 
 
-def unfinished(record: Record) -> str:
+def unfinished(record: AnyRecord) -> str:
     """What a reader must know first of a search that did not end, or nothing."""
     if record.solution.code != "not_converged":
         return ""
@@ -298,10 +301,18 @@ def cluster_words(group: Grouping) -> str:
     return f"{clusters}, {extremes(group.sizes)}"
 
 
+def reference(inference: Inference, own: bool = True) -> str:
+    """The distribution that statistics are referred to; own : each with its own degrees of freedom, where they differ."""
+    if inference.degrees is not None and own:
+        return f"t reference with {inference.degrees.about} degrees of freedom"
+    df = inference.common_df
+    return "normal reference" if df is None else f"t reference with {df:g} degrees of freedom"
+
+
 def se_kind(label: str) -> str:
     """The kind of standard errors in a word or two, for tables: the label without its explanation.
 
     >>> se_kind("model-based (trusts the working correlation)"), se_kind("cluster-robust by id")
     ('model-based', 'cluster-robust by id')
     """
-    return label.partition(",")[0].replace(" (sandwich)", "").replace(" (trusts the working correlation)", "")
+    return label.partition(",")[0].replace(" (sandwich)", "").partition(" (trusts the working ")[0]

@@ -153,7 +153,7 @@ def averaged(record: Record, inference: Inference, profiles: Profiles, axis: Axi
     eta = link_eta(kernel, estimate)
     se = np.sqrt(np.maximum(np.einsum("gp,pq,gq->g", slope, inference.work, slope), 0.0)) / whole
     by_eta = np.abs(mean(kernel, eta)[1])
-    half = quantile(0.95, inference.df) * se / np.where(by_eta == 0.0, np.inf, by_eta)
+    half = quantile(0.95, inference.common_df) * se / np.where(by_eta == 0.0, np.inf, by_eta)
     return Average(estimate, mean(kernel, eta - half)[0], mean(kernel, eta + half)[0], int(whole), profiles.kept is None)
 
 

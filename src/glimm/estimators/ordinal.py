@@ -1,0 +1,269 @@
+"""GEE of a response with C levels: solve sum D_i'V_i^-1 (o_i - mu_i) = 0, o_ic = 1(Y_i > c) or 1(Y_i = c), by Fisher scoring.
+
+Inside an occasion V_i is that of the multinomial distribution. Between occasions it is 0 (independence: maximum likelihood), or follows
+from one global odds ratio of all pairs of 1(Y_j > c) and 1(Y_k > d), estimated by the score of the pairs' 2 x 2 tables.
+Source: Heagerty and Zeger (1996), J. Am. Stat. Assoc. 91, 1024-1036; Williamson, Kim and Lipsitz (1995), J. Am. Stat. Assoc. 90, 1432-1437.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ..covariance.odds_ratios import OddsRatio
+from ..data.columns import level_name
+from ..design.records import Clusters, Design
+from ..errors import GlimmError, NotYetError
+from ..family import Family
+from ..kernels import inverse_or_nan, link, positive_definite, solve
+from ..kernels.association import AssociationPass
+from ..kernels.matrix import Floats
+from ..records import LevelsRecord, Solution, SolutionCode
+from ..version import VERSION
+from .control import Control
+from .global_odds import LARGEST, GlobalOdds
+from .levels import Layout, jet, layout_of, log_likelihood, row_curvature, row_information, row_score, some_rows
+
+TOLERANCE = 1e-11
+CONVERGED = 1e-12
+ENDLESS = 1e3
+MOST_HALVINGS = 30
+HELD, PATIENCE, SHORTEST = 5, 8, 0.25
+ENOUGH = 1e-8
+ASSOCIATED = ("exchangeable", "odds_ratio")
+CORRELATIONS = ("independence", *ASSOCIATED)
+BLOCK = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """Where scoring is: working parameters, log odds ratios, squared standard errors of the last step, passes, whether all has settled."""
+
+    gamma: Floats
+    alpha: Floats
+    change: float
+    passes: int
+    settled: bool
+
+
+def check_levels(family: Family, corr: Any, moments: Any, weighted: bool) -> None:
+    """Raises GlimmError for arguments of the door that have no meaning for a response with levels."""
+    if isinstance(corr, OddsRatio) or (isinstance(corr, str) and corr.startswith("odds_ratio(")):
+        raise NotYetError(
+            f"family {family.name!r} has one odds ratio for all pairs of occasions, or none: corr='odds_ratio' or 'independence'"
+        )
+    if not isinstance(corr, str) or corr not in CORRELATIONS:
+        given = repr(corr) if isinstance(corr, str) else type(corr).__name__
+        raise GlimmError(
+            f"corr={given} is a correlation of numbers, which levels have not: family {family.name!r} takes corr='independence'"
+            + (" or 'exchangeable' (one global odds ratio for all pairs of occasions)" if family.support == "ordered" else "")
+        )
+    if corr in ASSOCIATED and family.support != "ordered":
+        raise NotYetError(
+            f"corr={corr!r} is not there for family {family.name!r}, whose levels have no order: use corr='independence'; "
+            "the estimates are consistent and the standard errors robust"
+        )
+    if corr in ASSOCIATED and weighted:
+        raise NotYetError(f"weights with corr={corr!r} are not there for family {family.name!r}: use corr='independence'")
+    if not (isinstance(moments, str) and moments == "standard"):
+        raise GlimmError(f"moments={moments!r} has no meaning for family {family.name!r}, whose association is an odds ratio: leave it out")
+
+
+def fit_levels(design: Design, family: Family, groups: str, corr: str, control: Control) -> LevelsRecord:
+    """Fit an ordinal or a nominal GEE.
+
+    groups : key of design.clusters; corr : one of `CORRELATIONS`
+    Returns the record; raises GlimmError for an offset of a nominal model, and for a cluster too large for an association.
+    """
+    if family.support == "nominal" and design.mean.offset is not None:
+        raise GlimmError("an offset or exposure has no meaning for family 'multinomial', which has a linear predictor for each level")
+    if control.start is not None:
+        raise NotYetError(f"control: start is not there for family {family.name!r}: leave it out")
+    if family.support == "ordered" and design.mean.intercept is None:
+        raise GlimmError(
+            "the thresholds of an ordinal model are its constants, and the formula leaves the constant out: write it without '0 +' or '- 1'"
+        )
+    layout, clusters = layout_of(design, family.support == "ordered"), design.clusters[groups]
+    reached = _likelihood(design, layout, _start(design, layout), control)
+    endless = _endless(design, layout, reached.gamma)
+    bread = inverse_or_nan(_information(design, layout, reached.gamma))
+    if corr in ASSOCIATED and not endless and reached.settled:
+        odds = GlobalOdds(design, layout, clusters, control.n_threads)
+        reached, bread = _associated(odds, reached, control)
+    vector = layout.to_named() @ reached.gamma
+    names = layout.names(tuple(level_name(level) for level in design.response.levels))
+    return LevelsRecord(
+        design=design,
+        family=family,
+        names=names,
+        vector=vector,
+        blocks={"mean": slice(0, layout.size)},
+        bread=bread,
+        eta=_eta(design, layout, reached.gamma),
+        corr=corr,
+        alpha=reached.alpha,
+        scale=1.0,
+        solution=_solution(design, reached, [names[j] for j in endless], corr),
+        version=VERSION,
+    )
+
+
+def pieces(record: LevelsRecord, clusters: Clusters, curvatures: bool = False) -> Iterator[tuple[Floats | None, Floats]]:
+    """Blocks of per-cluster (curvature (K, P, P) or None, score (K, P)) in working parameters."""
+    design = record.design
+    layout = layout_of(design, record.family.support == "ordered")
+    if len(record.alpha):
+        gamma = np.asarray(np.linalg.solve(layout.to_named(), record.vector), dtype=np.float64)
+        done = GlobalOdds(design, layout, clusters, 1).at(gamma, record.alpha, scores=True, curvatures=curvatures)
+        assert done.scores is not None
+        yield done.curvatures, done.scores
+        return
+    found, y = jet(layout, record.eta), design.y.astype(np.int64)
+    scores = layout.sums(design.mean.matrix, row_score(found, y, design.size), clusters.order, clusters.starts)
+    yield (_curvatures(design, layout, row_information(found, design.size), clusters) if curvatures else None), scores
+
+
+def joint_pass(record: LevelsRecord, clusters: Clusters) -> AssociationPass:
+    """The pass at the estimates with the scores of the log odds ratio, and what they owe to the other parameters."""
+    layout = layout_of(record.design, record.family.support == "ordered")
+    gamma = np.asarray(np.linalg.solve(layout.to_named(), record.vector), dtype=np.float64)
+    return GlobalOdds(record.design, layout, clusters, 1).at(gamma, record.alpha, scores=True, association=True, joint=True)
+
+
+def _curvatures(design: Design, layout: Layout, w: Floats, clusters: Clusters) -> Floats:
+    """(K, P, P) sums over clusters of (d eta)' w (d eta)."""
+    out = np.zeros((len(clusters.levels), layout.size, layout.size))
+    inside = np.repeat(np.arange(len(clusters.levels)), clusters.sizes)
+    for first in range(0, design.n, BLOCK):
+        rows = clusters.order[first : first + BLOCK]
+        a = layout.jacobian(some_rows(design.mean.matrix, rows))
+        np.add.at(out, inside[first : first + BLOCK], np.einsum("ncp,ncd,ndq->npq", a, w[rows], a, optimize=True))
+    return out
+
+
+def _start(design: Design, layout: Layout) -> Floats:
+    """The levels' shares, and coefficients of zero."""
+    size = np.ones(design.n) if design.size is None else design.size
+    share = np.bincount(design.y.astype(np.int64), size, layout.levels) / size.sum()
+    gamma = np.zeros(layout.size)
+    if layout.ordered:
+        gamma[: layout.splits] = link(design.mean.link.kernel, np.cumsum(share)[:-1])
+    elif design.mean.intercept is not None:
+        gamma[design.mean.intercept :: design.mean.matrix.p] = np.log(share[1:] / share[0])
+    return gamma
+
+
+def _eta(design: Design, layout: Layout, gamma: Floats) -> Floats:
+    return layout.working(design.mean.offset, gamma)
+
+
+def _information(design: Design, layout: Layout, gamma: Floats) -> Floats:
+    return layout.information(row_information(jet(layout, _eta(design, layout, gamma)), design.size))
+
+
+def _possible(layout: Layout, gamma: Floats) -> bool:
+    """Whether the thresholds are in order."""
+    return bool(np.all(np.isfinite(gamma))) and not (layout.ordered and np.any(np.diff(gamma[: layout.splits]) <= 0.0))
+
+
+def _likelihood(design: Design, layout: Layout, gamma: Floats, control: Control) -> Reached:
+    """Newton's method under independence, which is maximum likelihood; steps are halved until it rises with thresholds in order."""
+    y, size = design.y.astype(np.int64), design.size
+    whole = np.arange(design.n, dtype=np.int64), np.array([0, design.n], dtype=np.int64)
+    now = jet(layout, _eta(design, layout, gamma))
+    level, change = log_likelihood(now, y, size), np.inf
+    for passes in range(1, control.max_iter + 1):
+        h = layout.information(row_curvature(now, y, size))
+        if not positive_definite(h):  # cauchit has no concave likelihood
+            h = layout.information(row_information(now, size))
+        if not positive_definite(h):
+            return Reached(gamma, np.zeros(0), change, passes, False)
+        step = solve(h, layout.sums(design.mean.matrix, row_score(now, y, size), *whole)[0])
+        before, change = change, float(step @ h @ step)
+        for halvings in range(MOST_HALVINGS):
+            candidate = gamma + 0.5**halvings * step
+            if _possible(layout, candidate):
+                trial = jet(layout, _eta(design, layout, candidate))
+                reached = log_likelihood(trial, y, size)
+                if reached >= level - 1e-10 * abs(level):
+                    break
+        else:
+            return Reached(gamma, np.zeros(0), change, passes, False)
+        gamma, now, level = candidate, trial, reached
+        if change < TOLERANCE**2 * layout.size or (change < CONVERGED and change > 0.25 * before):
+            return Reached(gamma, np.zeros(0), change, passes, True)
+    return Reached(gamma, np.zeros(0), change, control.max_iter, False)
+
+
+def _endless(design: Design, layout: Layout, gamma: Floats) -> list[int]:
+    """Parameters without an end: their standard errors are beyond 1,000 standard deviations of a column at the limit of the likelihood."""
+    h = _information(design, layout, gamma)
+    scale = 1.0 / np.sqrt(np.maximum(np.diag(h), 1e-300))
+    values, vectors = np.linalg.eigh(h * np.outer(scale, scale))
+    inverse = (vectors / np.maximum(values, 1e-18)) @ vectors.T
+    errors = np.sqrt(np.maximum(np.diag(inverse), 0.0)) * scale
+    size = 1.0 if design.size is None else float(design.size.mean())
+    return [int(j) for j in np.flatnonzero(errors * np.sqrt(min(size, 1.0)) > ENDLESS)]
+
+
+def _associated(odds: GlobalOdds, r: Reached, control: Control) -> tuple[Reached, Floats]:
+    """Fisher steps of the parameters and of the log odds ratio together, from independence; and the bread at their end.
+
+    Steps that go round in a circle are shortened.
+    """
+    r = Reached(r.gamma, odds.start(), np.inf, r.passes, False)
+    held, length, before, moved = 0, 1.0, r.alpha, np.inf
+    for iteration in range(2 * control.max_iter):
+        done, alpha = odds.feasible(r.gamma, r.alpha, before)
+        held = held + 1 if not np.array_equal(alpha, r.alpha) else 0
+        r, before = replace(r, alpha=alpha), alpha
+        if held >= HELD:
+            odds.refuse(r.alpha)
+        if not positive_definite(done.bread):
+            break
+        step = solve(done.bread, done.score)
+        change = float(step @ done.bread @ step)
+        if iteration > PATIENCE and change > 0.8 * r.change:
+            length = max(0.5 * length, SHORTEST)
+        fraction = next((f for f in length * 0.5 ** np.arange(MOST_HALVINGS) if _possible(odds.layout, r.gamma + f * step)), None)
+        if fraction is None:
+            break
+        alpha = r.alpha + length * (odds.step(r.alpha, done) - r.alpha)
+        moved = float(np.abs(alpha - r.alpha).max(initial=0.0))
+        small = change < TOLERANCE**2 * odds.layout.size or (change < CONVERGED and change > 0.25 * r.change)
+        r = Reached(r.gamma + fraction * step, alpha, change, r.passes + 1, small and moved < TOLERANCE)
+        if r.settled:
+            break
+    if r.change < CONVERGED and moved < ENOUGH:
+        r = replace(r, settled=True)
+    return r, inverse_or_nan(odds.at(r.gamma, r.alpha).bread)
+
+
+def _solution(design: Design, r: Reached, endless: list[str], corr: str) -> Solution:
+    code: SolutionCode = "converged"
+    message = f"converged in {r.passes} passes"
+    evidence: dict[str, Any] = {}
+    if design.response.note:
+        evidence["note"] = design.response.note
+    if endless:
+        code = "separated"
+        shown = ", ".join(endless[:4]) + (", ..." if len(endless) > 4 else "")
+        message = (
+            f"no finite estimates of {shown}: predictors tell levels of {design.response.name} apart without error, or a level does not "
+            "occur beside some value of a predictor; join levels, or leave the predictor out"
+        )
+        if corr in ASSOCIATED:
+            message += "; the association is not estimated and taken as none"
+        evidence["infinite"] = tuple(endless)
+    elif not r.settled:
+        code = "not_converged"
+        message = f"no convergence in {r.passes} passes (last change {r.change:.1e} in squared standard errors)"
+        if len(r.alpha) and not np.isfinite(r.change):
+            message = "no convergence: the equations are singular, some level is next to impossible in most rows; use corr='independence'"
+    elif len(r.alpha) and np.abs(r.alpha).max() >= LARGEST:
+        code = "boundary"
+        message = f"the log global odds ratio has no end and is held at {r.alpha[0]:g}: some pair of levels never occurs together"
+    return Solution(code, message, r.passes, r.change, np.zeros(len(r.gamma)), evidence=evidence)

@@ -1,0 +1,75 @@
+"""Covariance of the parameters of a GEE for levels: model-based M, or the sandwich M (sum U U') M by clusters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..design.clusters import row_codes
+from ..errors import NotYetError
+from ..estimators import ordinal
+from ..estimators.levels import Jet, Layout, jet, layout_of
+from ..kernels.matrix import Codes, Floats
+from ..records import LevelsRecord
+from .covariance import Inference
+from .parameters import Parameters
+
+ASSOCIATION = "log_odds_ratio"
+
+
+def infer_levels(record: LevelsRecord, vcov: Any) -> Inference:
+    """The parameters with the covariance that `vcov` asks for; NaN for those without a finite estimate."""
+    clusters = next(iter(record.design.clusters.values()))
+    if vcov == "model":
+        work, label = record.bread, "model-based (trusts the working association)"
+    elif vcov == "robust":
+        each = cluster_influence(record)
+        work, label = each.T @ each, f"robust (sandwich) by {clusters.name}"
+    else:
+        raise NotYetError(f"vcov={vcov!r} is not there for family {record.family.name!r}: use 'robust' or 'model'")
+    a = layout(record).to_named()
+    cov = a @ work @ a.T
+    lost = np.isin(record.names, (record.solution.evidence or {}).get("infinite", ()))
+    cov[lost, :] = cov[:, lost] = np.nan
+    return Inference(record.names, record.vector, cov, work, label, None, vcov)
+
+
+def cluster_influence(record: LevelsRecord) -> Floats:
+    """(K, P) M U_c, what each cluster adds to the error of the working parameters."""
+    clusters = next(iter(record.design.clusters.values()))
+    return np.concatenate([scores for _, scores in ordinal.pieces(record, clusters)]) @ record.bread
+
+
+def association(record: LevelsRecord) -> Parameters | None:
+    """The log global odds ratio with its error from the joint sandwich; None where there is none, NaN where it is held at a limit.
+
+    The bread is [[M^-1, 0], [A_ab, A_aa]], as SAS has it for alternating logistic regressions.
+    """
+    if not len(record.alpha):
+        return None
+    if record.solution.code != "converged":
+        return Parameters((ASSOCIATION,), record.alpha, np.full(1, np.nan))
+    done = ordinal.joint_pass(record, next(iter(record.design.clusters.values())))
+    assert done.alpha_scores is not None
+    assert done.scores is not None
+    assert done.given is not None
+    assert done.given_beta is not None
+    own = done.alpha_scores - done.scores @ record.bread @ done.given_beta.T
+    error = np.sqrt(np.sum(own**2, axis=0)) / done.given[0, 0]
+    return Parameters((ASSOCIATION,), record.alpha, np.asarray(error))
+
+
+def cluster_codes(record: LevelsRecord) -> Codes:
+    """(n,) the cluster of each row."""
+    return row_codes(next(iter(record.design.clusters.values()))).astype(np.int32)
+
+
+def layout(record: LevelsRecord) -> Layout:
+    """Where the record's parameters are."""
+    return layout_of(record.design, record.family.support == "ordered")
+
+
+def probabilities(record: LevelsRecord) -> Jet:
+    """Fitted probabilities of the rows used."""
+    return jet(layout(record), record.eta)
