@@ -113,6 +113,12 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "nonstationary": ("y ~ x", {"corr": "nonstationary(2)", "time": "t"}),
     "unstructured": ("event ~ x + g", {"corr": "unstructured", "time": "t", "family": "binomial"}),
     "geepack": ("event ~ x + C(g, contr.sum)", {"moments": "geepack", "family": "binomial"}),
+    "geepack of weights": ("y ~ x", {"moments": "geepack", "weights": "w"}),
+    "geepack of trials": (
+        "hit / of ~ x",
+        {"moments": "geepack", "family": "binomial", "weights": "w", "corr": "unstructured", "time": "t"},
+    ),
+    "geepack of lags": ("y ~ x", {"moments": "geepack", "weights": "w", "corr": "ar1", "time": "t"}),
     "fixed": ("y ~ x", {"corr": glimm.FixedCorr(0.6 * np.eye(8) + 0.4), "time": "t"}),
     "custom": ("y ~ x", {"corr": glimm.CustomCorr(lambda a, t: a[0] * np.ones((len(t),) * 2) + (1 - a[0]) * np.eye(len(t)), [0.2])}),
     "positions": ("y ~ x", {"corr": "stationary(3)"}),

@@ -7,7 +7,7 @@ gee: by position in the cluster, averaged over clusters first (R package gee; Li
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
@@ -26,29 +26,30 @@ NOTHING_PAIRED: Final = "no cluster has two rows: the correlation is not estimat
 
 @dataclass(frozen=True, slots=True)
 class Residuals:
-    """Pearson residuals (n,) of whole clusters, in order, and where their rows are."""
+    """Pearson residuals (n,) of whole clusters, in order, and where their rows are; size : (n,) weights times trials, None for ones."""
 
     pearson: Floats
     at: Occasions
     threads: int = 1
+    size: Floats | None = None
 
     def blocks(self) -> Iterator[Residuals]:
         """The same in blocks of clusters, for sums whose bits do not depend on batches."""
         starts, at = self.at.starts, self.at
         for a, b in pairwise(cluster_blocks(starts)):
             rows = slice(int(starts[a]), int(starts[b]))
-            time, inner = (None if v is None else v[rows] for v in (at.time, at.inner))
-            yield Residuals(self.pearson[rows], Occasions(starts[a : b + 1] - starts[a], time, inner, at.scope), self.threads)
+            time, inner, size = (None if v is None else v[rows] for v in (at.time, at.inner, self.size))
+            yield Residuals(self.pearson[rows], Occasions(starts[a : b + 1] - starts[a], time, inner, at.scope), self.threads, size)
 
 
 @dataclass(frozen=True, slots=True)
 class Sums:
     """What a moment rule needs of the residuals: added up over batches.
 
-    n : rows; largest : largest |e|; pairs : sums that all need; own : those of the structure
+    n : rows, or the sum of their weights; largest : largest |e|; pairs : sums that all need; own : those of the structure
     """
 
-    n: int = 0
+    n: float = 0
     largest: float = 0.0
     pairs: PairSums = NO_PAIRS
     own: Floats | None = None
@@ -71,6 +72,43 @@ class Rule:
     def dispersion(self, s: Sums) -> float:
         """phi = sum e^2 / (N - p), or / N by geepack's rule."""
         return s.pairs.squares / (s.n if self.name == "geepack" or s.n <= self.p else s.n - self.p)
+
+
+def collect(own_sums: Callable[[Residuals, Rule, Floats | None], Floats | None], r: Residuals, rule: Rule, before: Sums) -> Sums:
+    """The sums with one more batch; geepack's rule counts a row by its weight w and a pair by w_j w_k, with residuals without weights."""
+    if rule.name != "geepack" or r.size is None:
+        return before.add(r, own_sums(r, rule, before.own))
+    products = replace(r, pearson=np.sqrt(r.size) * r.pearson)
+    weights = replace(r, pearson=r.size)
+    held, plain = before.pairs, before.add(r, None)
+    a = Sums(pairs=PairSums(0.0, held.pairs, 0.0, held.next, 0.0)).add(products, None).pairs
+    b = Sums(pairs=PairSums(0.0, held.n_pairs, 0.0, held.n_next, 0.0)).add(weights, None).pairs
+    own, counts = own_sums(products, rule, before.own), own_sums(weights, rule, _counts_of(before.own))
+    if own is not None and counts is not None:
+        own = _counted(own, counts)
+    n = before.n
+    for block in r.blocks():
+        n += 0.0 if block.size is None else float(block.size.sum())
+    return Sums(n, plain.largest, PairSums(plain.pairs.squares, a.pairs, b.pairs, a.next, b.next), own)
+
+
+def _counts_of(own: Floats | None) -> Floats | None:
+    """Counts in the place of sums, for more of them; distances, products and counts of pairs are of one batch."""
+    if own is None or (own.ndim == 2 and len(own) == 3):
+        return None
+    half = len(own) // 2
+    return np.concatenate([own[half:], own[half:]])
+
+
+def _counted(own: Floats, counts: Floats) -> Floats:
+    """Sums above counts, the counts being sums of products of weights; three rows are distances, products and counts of pairs."""
+    out = own.copy()
+    if own.ndim == 2 and len(own) == 3:
+        out[2] = counts[1]
+    else:
+        half = len(own) // 2
+        out[half:] = counts[:half]
+    return out
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,11 @@ import numpy as np
 from ..kernels.matrix import Floats
 
 
-def pooled(d: Floats, products: Floats, whole: bool) -> tuple[float, str]:
-    """`power_fit` of pairs at distances d (m,), products (m,) of their residuals over phi."""
+def pooled(d: Floats, products: Floats, counts: Floats, whole: bool) -> tuple[float, str]:
+    """`power_fit` of pairs at distances d (m,), products (m,) of their residuals over phi, counted so often."""
     distances, at = np.unique(d, return_inverse=True)
     sums = np.asarray(np.bincount(at, products), dtype=np.float64)
-    return power_fit(np.asarray(distances, dtype=np.float64), sums, np.bincount(at).astype(np.float64), whole)
+    return power_fit(np.asarray(distances, dtype=np.float64), sums, np.asarray(np.bincount(at, counts), dtype=np.float64), whole)
 
 
 def power_fit(d: Floats, sums: Floats, counts: Floats, whole: bool) -> tuple[float, str]:

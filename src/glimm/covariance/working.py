@@ -143,7 +143,7 @@ class Ar1:
         return ("alpha",)
 
     def own_sums(self, r: Residuals, rule: Rule, before: Floats | None) -> Floats | None:
-        """standard: nothing where pairs are one unit of time apart, else (distances, products) of neighbours; geepack: all lags."""
+        """standard: nothing where pairs are one unit of time apart, else (distances, products, counts) of neighbours; geepack: all lags."""
         scope = r.at.scope
         if rule.name == "gee":
             return lag_products(r, 1, rule, before)
@@ -167,7 +167,7 @@ class Ar1:
             lags = np.flatnonzero(own[1])
             one, note = power_fit(lags.astype(np.float64), own[0, lags] / phi, own[1, lags], scope.whole)
             return Moments(phi, np.array([one]), note)
-        one, note = pooled(own[0], own[1] / phi, scope.whole)
+        one, note = pooled(own[0], own[1] / phi, own[2], scope.whole)
         neighbouring = "no rows of a cluster are one unit of time apart, so alpha is from neighbouring rows by least squares"
         return Moments(phi, np.array([one]), note, neighbouring if rule.name == "standard" else "")
 
@@ -206,20 +206,21 @@ def check_sums(structure: Working, rule: Rule, at: Occasions) -> None:
 
 
 def neighbours(r: Residuals) -> Floats:
-    """(2, m) distances in time of neighbouring rows of a cluster, above the products of their residuals."""
+    """(3, m) of neighbouring rows of a cluster: distances in time, products of residuals, ones."""
     inside = r.at.inside
-    return np.stack([np.diff(r.at.at)[inside], (r.pearson[1:] * r.pearson[:-1])[inside]])
+    return np.stack([np.diff(r.at.at)[inside], (r.pearson[1:] * r.pearson[:-1])[inside], np.ones(int(inside.sum()))])
 
 
 def all_pairs(r: Residuals) -> Floats:
-    """(2, m) the same of all pairs of a cluster."""
+    """(3, m) the same of all pairs of a cluster."""
     distances, products = [np.zeros(0)], [np.zeros(0)]
     time = r.at.at
     for a, b in zip(r.at.starts[:-1], r.at.starts[1:], strict=True):
         i, j = np.triu_indices(b - a, 1)
         distances.append(time[a + j] - time[a + i])
         products.append(r.pearson[a + i] * r.pearson[a + j])
-    return np.stack([np.concatenate(distances), np.concatenate(products)])
+    d, e = np.concatenate(distances), np.concatenate(products)
+    return np.stack([d, e, np.ones(len(d))])
 
 
 def _and(before: Floats | None, more: Floats) -> Floats:

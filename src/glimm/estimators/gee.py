@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from ..covariance.moments import Moments, Residuals, Rule, Sums
+from ..covariance.moments import Moments, Residuals, Rule, Sums, collect
 from ..covariance.odds_ratios import OddsRatios
 from ..covariance.working import Working, check_sums
 from ..design.coordinates import to_named, to_working
 from ..design.records import Clusters, Design
 from ..design.stream import StreamedDesign
-from ..errors import GlimmError, NotYetError
+from ..errors import GlimmError
 from ..family import Family
 from ..family.own import Functions
 from ..kernels import GeePass, gee_pass, inverse_or_nan, positive_definite, solve, variance
@@ -46,14 +46,10 @@ def fit_gee(design: Design, family: Family, groups: str, structure: Working, mom
     """Fit a GEE.
 
     groups : key of design.clusters; structure : the working correlation; moments : "standard", "geepack" or "gee"
-    Returns the record; raises GlimmError for occasions that the structure cannot have, NotYetError for geepack's moments with weights.
+    Returns the record; raises GlimmError for occasions that the structure cannot have.
     """
     part, clusters = design.mean, design.clusters[groups]
     gee_psi(family)
-    if moments == "geepack" and design.size is not None:
-        raise NotYetError(
-            "moments='geepack' with weights or trials is not in this release (geepack weights its moments in its own way): use 'standard'"
-        )
     equations = Equations(design, family, clusters, structure, moments, control.n_threads)
     if isinstance(design, StreamedDesign):
         check_sums(structure, equations.rule, equations.occasions)
@@ -163,8 +159,7 @@ class Equations:
         return done, self._moments(sums)
 
     def _add(self, sums: Sums, done: GeePass, batch: Batch) -> Sums:
-        residuals = Residuals(done.pearson, batch.at, self.threads)
-        return sums.add(residuals, self.structure.own_sums(residuals, self.rule, sums.own))
+        return collect(self.structure.own_sums, Residuals(done.pearson, batch.at, self.threads, batch.size), self.rule, sums)
 
     def _moments(self, sums: Sums) -> Moments:
         """phi and alpha; raises GlimmError if there are no residuals to speak of."""

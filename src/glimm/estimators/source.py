@@ -45,10 +45,11 @@ class GlmRows(Protocol):
 
 @dataclass(slots=True)
 class Batch:
-    """Whole clusters, rows in their order: the kernels' rows and where they are; the last whitening is kept."""
+    """Whole clusters, rows in their order: the kernels' rows, where they are, weights times trials; the last whitening is kept."""
 
     rows: Rows
     at: Occasions
+    size: Floats | None
     _white: dict[bytes, Whitening] = field(default_factory=dict)
 
     def whitening(self, structure: Working, alpha: Floats) -> Whitening:
@@ -91,6 +92,10 @@ def fitted(design: Design, beta: Floats, threads: int) -> Floats:
     return mean(design.mean.link.kernel, mean_rows(design, threads).eta(beta))[0]
 
 
+def _ordered(values: Floats | None, order: Ints) -> Floats | None:
+    return None if values is None else values[order]
+
+
 class Held:
     """A design that holds its rows: one batch."""
 
@@ -98,7 +103,7 @@ class Held:
         self.design, self.threads = design, threads
         self.scope = occasions(clusters, moments)
         self.natural = mean_rows(design, threads)
-        self.batch = Batch(mean_rows(design, threads, clusters.order), self.scope)
+        self.batch = Batch(mean_rows(design, threads, clusters.order), self.scope, _ordered(design.size, clusters.order))
 
     def parts(self) -> Iterable[Design]:
         """The design."""
@@ -131,7 +136,8 @@ class Streamed:
         for part in self.design.stream.batches(self.design):
             clusters = part.clusters[self.name]
             at = occasions(clusters, self.moments)
-            yield Batch(mean_rows(part, self.threads, clusters.order), Occasions(at.starts, at.time, at.inner, self.scope))
+            here = Occasions(at.starts, at.time, at.inner, self.scope)
+            yield Batch(mean_rows(part, self.threads, clusters.order), here, _ordered(part.size, clusters.order))
 
     def means(self, beta: Floats) -> Means:
         """Computed again in every pass."""
