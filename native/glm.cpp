@@ -165,6 +165,7 @@ void refined_residual_score(const Rows& rows, const double* high, const double* 
 void blocked_qr(const Rows& rows, double* r) {
   const int p = rows.p;
   Vec a(static_cast<size_t>(p + kChunk) * p, 0.0), v(p + kChunk);
+  std::copy(r, r + static_cast<size_t>(p) * p, a.begin());
   for (Index r0 = 0; r0 < rows.n; r0 += kChunk) {
     check_interrupt();
     const Index m = std::min(kChunk, rows.n - r0), height = p + m;

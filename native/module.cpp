@@ -232,15 +232,16 @@ NB_MODULE(GLIMM_MODULE, m) {
         }
         return array(std::move(s));
       })
-      .def("qr", [](const HeldRows& r) {
+      .def("qr", [](const HeldRows& r, std::optional<Square> before) {
         const size_t p = static_cast<size_t>(r.rows.p);
-        Vec out(p * p);
+        Vec out(p * p, 0.0);
+        if (before) std::copy(before->data(), before->data() + p * p, out.begin());
         {
           const Unlocked unlocked;
           blocked_qr(r.rows, out.data());
         }
         return array(std::move(out), {p, p});
-      })
+      }, nb::arg("before").none() = nb::none())
       .def("gram", [](const HeldRows& r, int threads) {
         const size_t p = static_cast<size_t>(r.rows.p);
         Vec out(p * p);

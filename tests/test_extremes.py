@@ -17,8 +17,10 @@ from glimm.kernels import (
     SparseLaplace,
     SparseLinear,
     SparseTerm,
+    Whitening,
     blocked_cholesky,
     blocked_inverse,
+    gee_pass,
     jets,
     lag_sums,
     minimum_degree,
@@ -71,7 +73,8 @@ def test_gee(n, working_kernel):
     x, rows = dense_rows(rng, n, 2, y)
     alpha = 0.0 if working_kernel == 0 else 0.4
     starts = np.unique(np.concatenate([[0], rng.integers(0, n + 1, n // 3), [n]])) if n < 500 else np.array([0, 1, 3, n])
-    done = rows.gee(GAUSSIAN, IDENTITY, np.zeros(2), starts, working_kernel, alpha, None, scores=True, curvatures=True)
+    whitening = Whitening(working_kernel, alpha=alpha)
+    done = gee_pass(rows, GAUSSIAN, IDENTITY, (), np.zeros(2), starts, whitening, scores=True, curvatures=True)
     score, bread = np.zeros(2), np.zeros((2, 2))
     for k, (a, b) in enumerate(pairwise(starts)):
         m = b - a

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from .design.replay import read_rows
+from .design.stream import StreamedDesign
 from .errors import GlimmError
 from .fit_bridges import Bridges
 from .fit_checks import Checks
@@ -331,9 +332,10 @@ class Fit(Bridges, Checks, Outside, Tests):
     def summary(self, *, level: float = 0.95) -> Summary:
         """The fit in words and numbers: text, which a prompt shows as it is printed and a notebook as HTML.
 
-        level : of the confidence intervals. Errors and warnings of `check()` stand in it, in short.
+        level : of the confidence intervals. Errors and warnings of `check()` stand in it, in short (not of a fit from a file).
         """
-        return summary_text(self.model, self.record, self.inference, level, self._checked.findings)
+        findings = () if isinstance(self.record.design, StreamedDesign) else self._checked.findings
+        return summary_text(self.model, self.record, self.inference, level, findings)
 
     def _repr_html_(self) -> str:
         return self.summary()._repr_html_()

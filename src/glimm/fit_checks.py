@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from .design.stream import need_rows
 from .diagnosis import Diagnosis
 from .diagnostics import deletion
 from .diagnostics.check import Checked, check
@@ -41,6 +42,7 @@ class Checks(ABC):
 
     @cached_property
     def _checked(self) -> Checked:
+        need_rows(self.record.design)
         return check(self.record, self._vcov)
 
     def check(self) -> Diagnosis:
@@ -49,7 +51,8 @@ class Checks(ABC):
         Returns a Diagnosis, a sequence of findings, most severe first; `print` shows it, a notebook as HTML. A finding has a code with a
         page in the documentation, a severity ("error": numbers not to be used, "warning": some may mislead, "note": good to know), a
         sentence, the evidence (numbers by name), the consequence and the remedy. No finding is no proof: `plot_check()` shows residuals.
-        Never raises for a fit that is there, converged or not; takes about as long as the fit, and is remembered.
+        Never raises for a fit that is there, converged or not, unless its rows are in a file; takes about as long as the fit, and is
+        remembered.
 
         >>> import glimm
         >>> data = {"y": [0, 0, 0, 1, 1, 1], "x": [1, 2, 3, 4, 5, 6]}

@@ -7,14 +7,16 @@ gee: by position in the cluster, averaged over clusters first (R package gee; Li
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
 
 from ..errors import GlimmError
 from ..kernels import NO_PAIRS, PairSums, lag_sums, pair_sums, wave_sums
+from ..kernels.gee import cluster_blocks
 from ..kernels.matrix import Floats, Ints
 from .occasions import Occasions
 
@@ -30,6 +32,14 @@ class Residuals:
     at: Occasions
     threads: int = 1
     size: Floats | None = None
+
+    def blocks(self) -> Iterator[Residuals]:
+        """The same in blocks of clusters, for sums whose bits do not depend on batches."""
+        starts, at = self.at.starts, self.at
+        for a, b in pairwise(cluster_blocks(starts)):
+            rows = slice(int(starts[a]), int(starts[b]))
+            time, inner, size = (None if v is None else v[rows] for v in (at.time, at.inner, self.size))
+            yield Residuals(self.pearson[rows], Occasions(starts[a : b + 1] - starts[a], time, inner, at.scope), self.threads, size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +80,24 @@ def collect(own_sums: Callable[[Residuals, Rule, Floats | None], Floats | None],
         return before.add(r, own_sums(r, rule, before.own))
     products = replace(r, pearson=np.sqrt(r.size) * r.pearson)
     weights = replace(r, pearson=r.size)
-    plain, a, b = (Sums().add(x, None) for x in (r, products, weights))
-    pairs = PairSums(plain.pairs.squares, a.pairs.pairs, b.pairs.pairs, a.pairs.next, b.pairs.next)
-    own, counts = own_sums(products, rule, None), own_sums(weights, rule, None)
+    held, plain = before.pairs, before.add(r, None)
+    a = Sums(pairs=PairSums(0.0, held.pairs, 0.0, held.next, 0.0)).add(products, None).pairs
+    b = Sums(pairs=PairSums(0.0, held.n_pairs, 0.0, held.n_next, 0.0)).add(weights, None).pairs
+    own, counts = own_sums(products, rule, before.own), own_sums(weights, rule, _counts_of(before.own))
     if own is not None and counts is not None:
         own = _counted(own, counts)
-    return Sums(float(r.size.sum()), plain.largest, pairs, own)
+    n = before.n
+    for block in r.blocks():
+        n += 0.0 if block.size is None else float(block.size.sum())
+    return Sums(n, plain.largest, PairSums(plain.pairs.squares, a.pairs, b.pairs, a.next, b.next), own)
+
+
+def _counts_of(own: Floats | None) -> Floats | None:
+    """Counts in the place of sums, for more of them; distances, products and counts of pairs are of one batch."""
+    if own is None or (own.ndim == 2 and len(own) == 3):
+        return None
+    half = len(own) // 2
+    return np.concatenate([own[half:], own[half:]])
 
 
 def _counted(own: Floats, counts: Floats) -> Floats:
@@ -139,14 +161,16 @@ def lag_products(r: Residuals, lags: int, rule: Rule, before: Floats | None) -> 
     if rule.name != "gee":
         return lag_sums(r.pearson, r.at.starts, r.at.time, lags, before)
     out = np.zeros((2, lags + 1)) if before is None else before.copy()
-    sizes = _long_enough(r, lags)
-    cluster = np.repeat(np.arange(len(sizes)), sizes)
-    out[0, 0] += _squares(r.pearson, sizes)
-    out[1, :] += len(sizes)
-    for lag in range(1, lags + 1):
-        same = cluster[lag:] == cluster[:-lag]
-        with np.errstate(over="ignore", invalid="ignore"):
-            out[0, lag] += float(np.sum((r.pearson[lag:] * r.pearson[:-lag] / (sizes[cluster[lag:]] - lag))[same]))
+    _long_enough(r, lags)
+    for b in r.blocks():
+        sizes = b.at.sizes
+        cluster = np.repeat(np.arange(len(sizes)), sizes)
+        out[0, 0] += _squares(b.pearson, sizes)
+        out[1, :] += len(sizes)
+        for lag in range(1, lags + 1):
+            same = cluster[lag:] == cluster[:-lag]
+            with np.errstate(over="ignore", invalid="ignore"):
+                out[0, lag] += float(np.sum((b.pearson[lag:] * b.pearson[:-lag] / (sizes[cluster[lag:]] - lag))[same]))
     return out
 
 
@@ -156,7 +180,8 @@ def wave_products(r: Residuals, rule: Rule, before: Floats | None) -> Floats:
         return wave_sums(r.pearson, r.at.starts, r.at.wave, len(r.at.scope.times), before)
     sizes, t = r.at.sizes[r.at.sizes > 0], r.at.scope.largest
     out = wave_sums(r.pearson, r.at.starts, r.at.wave, t, before)
-    out[0, 0] += _squares(r.pearson, sizes)
+    for b in r.blocks():
+        out[0, 0] += _squares(b.pearson, b.at.sizes)
     paired, all_of_them = (0.0, 0.0) if before is None else (before[t, -1], before[t, 0])
     out[t:] = paired + np.count_nonzero(sizes > 1)
     out[t, 0] = all_of_them + len(sizes)

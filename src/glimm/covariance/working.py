@@ -9,6 +9,7 @@ from typing import Protocol, final
 
 import numpy as np
 
+from ..errors import NotYetError
 from ..kernels import Whitening
 from ..kernels.gee import AR1, EXCHANGEABLE, INDEPENDENCE
 from ..kernels.matrix import Floats
@@ -17,6 +18,8 @@ from .occasions import Occasions
 from .power import pooled, power_fit
 
 MOST_LAGS = 100_000
+EXTREMES = ("independence", "exchangeable", "ar1")
+"""Names of those that ask for extremes of the occasions of all clusters, and not for each cluster's own."""
 
 
 class Working(Protocol):
@@ -184,6 +187,22 @@ class Ar1:
     def matrix(self, alpha: Floats, times: Floats, at: Occasions) -> Floats:
         """alpha to the power of the distances."""
         return np.asarray(alpha[0] ** np.abs(np.subtract.outer(times, times)))
+
+
+def check_sums(structure: Working, rule: Rule, at: Occasions) -> None:
+    """Raise NotYetError for an estimate of alpha that keeps the products of pairs, and not sums of them over clusters."""
+    if not isinstance(structure, Ar1) or rule.name == "gee":
+        return
+    if rule.name == "geepack" and not (at.whole and at.longest <= MOST_LAGS):
+        raise NotYetError(
+            "moments='geepack' of corr='ar1' at times that are no whole numbers takes every pair of rows, which a fit from a file does not "
+            "hold: use whole numbers of time, corr='exchangeable', or fit in memory, data=glimm.read(path)"
+        )
+    if rule.name == "standard" and not (at.whole and at.unit):
+        raise NotYetError(
+            "corr='ar1' where no rows are one unit of time apart is estimated from all neighbouring rows, which a fit from a file does not "
+            "hold: divide times by their usual distance, or fit in memory, data=glimm.read(path)"
+        )
 
 
 def neighbours(r: Residuals) -> Floats:

@@ -112,14 +112,14 @@ def _content(path: Any) -> tuple[str, bytes]:
     try:
         return str(given), file.read_bytes()
     except FileNotFoundError:
-        raise GlimmError(f"no file {given!r}{_nearest(file)}") from None
+        raise GlimmError(f"no file {given!r}{nearest(file)}") from None
     except IsADirectoryError:
         raise GlimmError(f"{given!r} is a directory: name a file in it") from None
     except (OSError, ValueError) as error:
         raise GlimmError(f"{given!r} cannot be read: {getattr(error, 'strerror', None) or error}") from None
 
 
-def _nearest(file: Path) -> str:
+def nearest(file: Path) -> str:
     """The end of a message about a file that is not there."""
     try:
         near = get_close_matches(file.name, [entry.name for entry in file.parent.iterdir()], n=1, cutoff=0.7)

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..data.factors import FactorSpec, Pieces, encode_factor, learn_factor
 from ..data.formula import split
-from ..data.frames import open_frame
+from ..data.frames import Kind, open_frame
 from ..data.matrices import Fixed, build
 from ..data.records import ARRAY, Encoding, Formula, Variable
 from ..data.text import plain_name
@@ -50,8 +50,9 @@ def build_design(spec: Spec, data: Any) -> Design:
     offset, offsets = total_offset(formula, inputs, rows)
     residual = spec.family.support == "real" and spec.link.name == "identity"
     random = random_terms(formula.bars, inputs, rows, residual)
-    part, decided = mean_part(fixed, spec, offset, random)
-    needed = _needed(fixed, offsets, random, spec)
+    decided = decide(fixed, spec)
+    part = mean_part(fixed, spec, offset, random, decided)
+    needed = prediction_columns(fixed, offsets, random, spec)
     return Design(
         y=y,
         trials=trials,
@@ -62,19 +63,7 @@ def build_design(spec: Spec, data: Any) -> Design:
         clusters=all_clusters(spec, inputs, rows),
         missing=missing,
         response=response,
-        spec=Encoding(
-            formula=formula,
-            fixed=fixed.spec,
-            names=fixed.spec.names,
-            keep=tuple(int(j) for j in decided.keep),
-            factors=fixed.factors,
-            variables=needed,
-            offset=_as_given(spec.offset),
-            exposure=_as_given(spec.exposure),
-            frame=frame.kind,
-            offsets=offsets,
-            aliases=decided.dropped,
-        ),
+        spec=encoding(spec, formula, fixed, decided, offsets, needed, frame.kind),
         labels=frame.labels(rows),
         columns={name: inputs.column(name) for name in needed},
         inputs=None if rows is None else inputs,
@@ -96,12 +85,40 @@ def check_door(spec: Spec, formula: Formula) -> None:
         )
 
 
-def mean_part(fixed: Fixed, spec: Spec, offset: Floats | None, random: tuple[Any, ...]) -> tuple[Part, rank.Rank]:
-    """The mean model with the columns that are kept, and what was decided of the others."""
-    names = fixed.spec.names
-    if not names:
+def encoding(
+    spec: Spec, formula: Formula, fixed: Fixed, decided: rank.Rank, offsets: tuple[FactorSpec, ...], needed: tuple[str, ...], kind: Kind
+) -> Encoding:
+    """How new data are read in the same way."""
+    return Encoding(
+        formula=formula,
+        fixed=fixed.spec,
+        names=fixed.spec.names,
+        keep=tuple(int(j) for j in decided.keep),
+        factors=fixed.factors,
+        variables=needed,
+        offset=_as_given(spec.offset),
+        exposure=_as_given(spec.exposure),
+        frame=kind,
+        offsets=offsets,
+        aliases=decided.dropped,
+    )
+
+
+def decide(fixed: Fixed, spec: Spec) -> rank.Rank:
+    """Which columns are kept."""
+    check_columns(fixed, spec)
+    return rank.decide(fixed.matrix, fixed.spec.intercept)
+
+
+def check_columns(fixed: Fixed, spec: Spec) -> None:
+    """Raise GlimmError where there are none."""
+    if not fixed.spec.names:
         raise GlimmError(f"the formula {spec.formula!r} has no coefficients: write '~ 1' for a constant, or add a predictor")
-    decided = rank.decide(fixed.matrix, fixed.spec.intercept)
+
+
+def mean_part(fixed: Fixed, spec: Spec, offset: Floats | None, random: tuple[Any, ...], decided: rank.Rank) -> Part:
+    """The mean model with the columns that are kept."""
+    names = fixed.spec.names
     keep = decided.keep
     dropped = dict(fixed.empty)
     for position, coefficients in decided.dropped.items():
@@ -109,7 +126,7 @@ def mean_part(fixed: Fixed, spec: Spec, offset: Floats | None, random: tuple[Any
     intercept = fixed.spec.intercept
     kept_at = np.flatnonzero(keep == intercept) if intercept is not None else np.zeros(0, dtype=np.int64)
     everything = len(keep) == len(names)
-    part = Part(
+    return Part(
         matrix=fixed.matrix if everything else fixed.matrix.select(keep),
         names=tuple(names[j] for j in keep),
         dropped=dropped,
@@ -120,7 +137,6 @@ def mean_part(fixed: Fixed, spec: Spec, offset: Floats | None, random: tuple[Any
         link=spec.link,
         random=random,
     )
-    return part, decided
 
 
 def total_offset(formula: Formula, inputs: Inputs, rows: Ints | None) -> tuple[Floats | None, tuple[FactorSpec, ...]]:
@@ -206,7 +222,7 @@ def _as_given(argument: Any) -> str | None:
     return argument if argument is None or isinstance(argument, str) else ARRAY
 
 
-def _needed(fixed: Fixed, offsets: tuple[FactorSpec, ...], random: tuple[RandomTerm, ...], spec: Spec) -> tuple[str, ...]:
+def prediction_columns(fixed: Fixed, offsets: tuple[FactorSpec, ...], random: tuple[RandomTerm, ...], spec: Spec) -> tuple[str, ...]:
     """Columns that a prediction needs."""
     names = [*fixed.spec.variables, *(name for offset in offsets for name in offset.variables)]
     names += [name for term in random if term.spec is not None for name in term.spec.variables]

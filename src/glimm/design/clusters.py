@@ -5,6 +5,7 @@ Cluster j is rows order[starts[j]:starts[j + 1]]; order sorts rows by (cluster, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from ..data.columns import level_array, used_codes
 from ..data.records import Variable
 from ..errors import GlimmError
 from ..kernels.matrix import Codes, Floats, Ints
-from .records import Clusters
+from .records import NO_ROWS, Clusters
 
 
 def gather(refs: Codes, n_levels: int, time: Floats | None = None) -> tuple[Ints, Ints]:
@@ -40,7 +41,9 @@ def gather(refs: Codes, n_levels: int, time: Floats | None = None) -> tuple[Ints
 
 
 def row_codes(clusters: Clusters) -> Ints:
-    """(n,) the cluster of each row."""
+    """(n,) the cluster of each row; raises GlimmError where the rows are in a file."""
+    if clusters.scope is not None:
+        raise GlimmError(NO_ROWS)
     codes = np.empty(len(clusters.order), dtype=np.int64)
     codes[clusters.order] = np.repeat(np.arange(len(clusters.levels)), clusters.sizes)
     return codes
@@ -79,6 +82,8 @@ def _stable_order(values: NDArray[Any]) -> Ints:
 
 def occasions(clusters: Clusters, moments: str = "standard", scope: Occasions | None = None) -> Occasions:
     """Where the rows of the clusters are, for a working correlation; by position in the cluster under moments="gee". scope : of all."""
+    if clusters.scope is not None:
+        return clusters.scope
     order = clusters.order
     time = None if clusters.time is None or moments == "gee" else clusters.time[order]
     return Occasions(clusters.starts, time, None if clusters.inner is None else clusters.inner[order], scope)
@@ -99,14 +104,19 @@ def make_clusters(
     inside = None if inner is None else used_codes(inner, rows)[0].astype(np.float64)
     order, starts = gather(refs, len(levels), time if inside is None else inside)
     if time is not None:
-        again = np.flatnonzero((np.diff(refs[order]) == 0) & (np.diff(time[order]) == 0))
-        if len(again):
-            first, second = (int(order[again[0] + k]) if rows is None else int(rows[order[again[0] + k]]) for k in (0, 1))
-            raise GlimmError(
-                f"cluster {levels[refs[order[again[0]]]]!r} of {name!r} has time {time[order[again[0]]]:g} twice, "
-                f"in rows {first} and {second} (counting from 0): each time may occur once in a cluster; correct it or leave out time="
-            )
+        check_times(name, levels, refs, order, time, rows)
     return Clusters(name, level_array(levels), order, starts, time, inside)
+
+
+def check_times(name: str, levels: Sequence[Any], refs: Codes, order: Ints, time: Floats, rows: Ints | None) -> None:
+    """Raise GlimmError for a time that occurs twice in a cluster."""
+    again = np.flatnonzero((np.diff(refs[order]) == 0) & (np.diff(time[order]) == 0))
+    if len(again):
+        first, second = (int(order[again[0] + k]) if rows is None else int(rows[order[again[0] + k]]) for k in (0, 1))
+        raise GlimmError(
+            f"cluster {levels[refs[order[again[0]]]]!r} of {name!r} has time {time[order[again[0]]]:g} twice, "
+            f"in rows {first} and {second} (counting from 0): each time may occur once in a cluster; correct it or leave out time="
+        )
 
 
 def read_time(variable: Variable, rows: Ints | None) -> Floats:

@@ -84,6 +84,13 @@ def used_rows(inputs: Inputs, n: int, policy: str) -> tuple[Ints | None, Missing
 
     Raises GlimmError when no row is complete, and for any missing value when the policy is "error".
     """
+    rows, missing = account(inputs, n)
+    check_missing(missing, policy)
+    return rows, missing
+
+
+def account(inputs: Inputs, n: int) -> tuple[Ints | None, Missing]:
+    """The same, whatever is missing."""
     counts: dict[str, int] = {}
     complete = np.ones(n, dtype=np.bool_)
     columns = [*inputs.variables.items(), *((v.name, v) for v in inputs.arguments.values()), *inputs.columns.items()]
@@ -93,14 +100,33 @@ def used_rows(inputs: Inputs, n: int, policy: str) -> tuple[Ints | None, Missing
             complete &= ~variable.missing
     if complete.all():
         return None, Missing(n, n, {}, {name: ClusterLoss(_n_clusters(v), 0, 0, {}) for name, v in inputs.groupings.items()})
-    listed = ", ".join(f"{name}: {count}" for name, count in counts.items())
     rows = np.flatnonzero(complete)
-    if not len(rows):
-        raise GlimmError(f"every one of the {n} rows has a missing value ({listed}): leave out a column, or impute")
-    if policy == "error":
-        raise GlimmError(f"{n - len(rows)} of {n} rows have missing values ({listed}): use missing='drop', or impute them")
     losses = {name: _loss(variable, complete) for name, variable in inputs.groupings.items()}
     return rows, Missing(n, len(rows), counts, losses)
+
+
+def check_missing(missing: Missing, policy: str) -> None:
+    """Raise GlimmError when no row is complete, and for any missing value when the policy is "error"."""
+    listed = ", ".join(f"{name}: {count}" for name, count in missing.by_variable.items())
+    if not missing.n_used:
+        raise GlimmError(f"every one of the {missing.n_rows} rows has a missing value ({listed}): leave out a column, or impute")
+    if policy == "error" and missing.n_dropped:
+        raise GlimmError(f"{missing.n_dropped} of {missing.n_rows} rows have missing values ({listed}): use missing='drop', or impute them")
+
+
+def together(a: Missing, b: Missing) -> Missing:
+    """The account of rows of a and of b, which share no cluster."""
+    counts = {name: a.by_variable.get(name, 0) + b.by_variable.get(name, 0) for name in (*a.by_variable, *b.by_variable)}
+    losses = {
+        name: ClusterLoss(
+            x.clusters + b.by_cluster[name].clusters,
+            x.shortened + b.by_cluster[name].shortened,
+            x.lost + b.by_cluster[name].lost,
+            {**x.rows_by_level, **b.by_cluster[name].rows_by_level},
+        )
+        for name, x in a.by_cluster.items()
+    }
+    return Missing(a.n_rows + b.n_rows, a.n_used + b.n_used, counts, losses)
 
 
 def _n_clusters(variable: Variable) -> int:

@@ -6,12 +6,14 @@ cross-products settles the clear cases; a QR factorisation by blocks of rows set
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..kernels import Rows
 from ..kernels.matrix import Bools, Floats, Ints, Matrix
+from .totals import block_sum, blocks
 
 TOLERANCE = 1e-9
 HUGE = 1e150
@@ -29,21 +31,35 @@ class Rank:
     scale: Floats
 
 
+Pieces = Callable[[], Iterable[Matrix]]
+"""The rows of a matrix in order, in pieces of whole blocks (`CrossProduct::block_rows`) but for the last; each call begins anew."""
+
+
 def decide(matrix: Matrix, intercept: int | None) -> Rank:
     """Centre, scale and the columns to keep. center and scale cover all columns of `matrix`."""
-    center, scale, empty = centers(matrix, intercept)
-    rows = Rows(matrix, center, scale)
+    return decide_over(lambda: (matrix,), matrix.p, intercept)
+
+
+def decide_over(pieces: Pieces, p: int, intercept: int | None) -> Rank:
+    """The same of a matrix in pieces, to the bit."""
+    center, scale, empty = centers(pieces, p, intercept)
     candidates = np.flatnonzero(~empty)
-    g = rows.gram()[np.ix_(candidates, candidates)]
+    g = np.zeros((p, p))
+    for piece in pieces():
+        g += Rows(piece, center, scale).gram()
+    g = g[np.ix_(candidates, candidates)]
     if _clearly_full(g):
         keep = candidates
         coefficients: dict[int, Floats] = {}
         if not empty.any():
             return Rank(keep, {}, center, scale)
     else:
-        keep, coefficients = _independent(rows.qr()[:, candidates], candidates)
+        r = np.zeros((p, p))
+        for piece in pieces():
+            r = Rows(piece, center, scale).qr(r)
+        keep, coefficients = _independent(r[:, candidates], candidates)
     dropped = {}
-    for j in range(matrix.p):
+    for j in range(p):
         if j in coefficients:
             dropped[j] = _original_scale(coefficients[j], j, keep, center, scale, intercept)
         elif empty[j]:
@@ -53,26 +69,40 @@ def decide(matrix: Matrix, intercept: int | None) -> Rank:
     return Rank(keep, dropped, center, scale)
 
 
-def centers(matrix: Matrix, intercept: int | None) -> tuple[Floats, Floats, Bools]:
+def centers(pieces: Pieces, p: int, intercept: int | None) -> tuple[Floats, Floats, Bools]:
     """(center, scale, empty), each (p,): means of numeric columns (with an intercept), root mean squares, columns with nothing left."""
-    center, scale = np.zeros(matrix.p), np.ones(matrix.p)
-    empty = np.zeros(matrix.p, dtype=bool)
-    for block in matrix.blocks:
-        if block.values is None:
-            continue
-        if block.codes is None:
+    size, total, rows = np.zeros(p), np.zeros(p), np.zeros(p)
+    for piece in pieces():
+        for block in piece.blocks:
+            if block.values is None:
+                continue
             j = int(block.positions[0])
-            size = float(np.abs(block.values).max(initial=0.0))
-            if intercept is not None:
-                center[j] = block.values.mean()
-            left = block.values - center[j]
-            rms = float(np.sqrt(np.mean(left**2))) if size < HUGE else size * float(np.sqrt(np.mean((left / size) ** 2)))
-            empty[j] = rms <= CONSTANT * size
-        else:
-            used = block.codes >= 0
-            rms = float(np.sqrt(np.mean(block.values[used] ** 2))) if used.any() else 0.0
-            empty[block.positions] = rms == 0.0
-        scale[block.positions] = rms if rms > 0.0 else 1.0
+            if block.codes is None:
+                size[j] = max(size[j], float(np.abs(block.values).max(initial=0.0)))
+                total[j] = block_sum(block.values, total[j])
+                rows[j] += len(block.values)
+            else:
+                rows[j] += int(np.count_nonzero(block.codes >= 0))
+    center = np.divide(total, rows, out=np.zeros(p), where=rows > 0) if intercept is not None else np.zeros(p)
+    unit = np.where(size < HUGE, 1.0, size)
+    squares, numeric = np.zeros(p), {}
+    for piece in pieces():
+        for block in piece.blocks:
+            if block.values is None:
+                continue
+            j = int(block.positions[0])
+            if block.codes is None:
+                for at in blocks(len(block.values)):
+                    squares[j] += float(np.sum(((block.values[at] - center[j]) / unit[j]) ** 2))
+            else:
+                for at in blocks(len(block.values)):
+                    squares[j] += float(np.sum(block.values[at][block.codes[at] >= 0] ** 2))
+            numeric[j] = block.positions, block.codes is None
+    scale, empty = np.ones(p), np.zeros(p, dtype=bool)
+    for j, (positions, plain) in numeric.items():
+        rms = unit[j] * float(np.sqrt(squares[j] / rows[j])) if rows[j] else 0.0
+        empty[positions] = rms <= CONSTANT * size[j] if plain else rms == 0.0
+        scale[positions] = rms if rms > 0.0 else 1.0
     return center, scale, empty
 
 

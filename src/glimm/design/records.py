@@ -7,14 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..covariance.occasions import Occasions
 from ..data.records import Encoding, Missing, Response, Variable
 from ..family import Family, Link
 from ..kernels.matrix import Codes, Floats, Ints, Matrix
+from .totals import Totals, total
+
+NO_ROWS: Final = (
+    "this fit was made from a file and holds no rows: predict(newdata) is there, and what looks at the rows of the fit is not; "
+    "for that fit in memory, data=glimm.read(path)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +113,7 @@ class Clusters:
     levels : (K,) cluster names
     time : (n,) time of each row in the design's row order, or None (then 1, 2, ... in row order)
     inner : (n,) code of the cluster inside the cluster, by which rows are ordered then, or None
+    scope : clusters that stand for all, where the rows are in a file and order has none
     """
 
     name: str
@@ -114,6 +122,7 @@ class Clusters:
     starts: Ints
     time: Floats | None = None
     inner: Floats | None = None
+    scope: Occasions | None = None
 
     @property
     def sizes(self) -> Ints:
@@ -189,6 +198,11 @@ class Design:
         if self.trials is None or self.weights is None:
             return self.weights if self.trials is None else self.trials
         return self.trials * self.weights
+
+    @property
+    def totals(self) -> Totals:
+        """Sums over all rows."""
+        return total(((self.y, self.mean.offset, self.size),))
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,8 +57,7 @@ def read_rows(
     for role, given in (("offset", offset), ("exposure", exposure)):
         if given is not None:
             raise GlimmError(f"predict: {role}= goes with newdata=, and without newdata the rows used keep theirs: give the rows too")
-    part = design.mean
-    everything = np.ones(design.n, dtype=np.bool_)
+    part, everything = design.mean, np.ones(len(design.rows), dtype=np.bool_)
     refs, z, places = tuple(t.refs for t in part.random), tuple(t.z for t in part.random), tuple(t.places for t in part.random)
     return NewRows(part.matrix, part.offset, everything, refs, z, places, design.weights, design.trials)
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.columns import as_factor, take, used_codes
+from ..data.columns import as_factor, recode, take, used_codes
 from ..data.expressions import learn, single
 from ..data.formula import variables_in
 from ..data.records import Formula, Response, Variable
@@ -29,9 +29,13 @@ Made = tuple[Floats, Floats | None, Response]
 
 def response_variables(formula: Formula) -> tuple[str, ...]:
     """Columns that the response needs."""
+    return tuple(dict.fromkeys(name for part in parts_of_response(formula) for name in variables_in(part)))
+
+
+def parts_of_response(formula: Formula) -> tuple[str, ...]:
+    """The expressions of the left side, numbers left out."""
     parts = [formula.response] if formula.successes is None else [formula.successes, formula.trials, formula.failures]
-    names = [name for part in parts if part is not None and _literal(part) is None for name in variables_in(part)]
-    return tuple(dict.fromkeys(names))
+    return tuple(part for part in parts if part is not None and _literal(part) is None)
 
 
 def trials_variables(formula: Formula) -> tuple[str, ...]:
@@ -54,6 +58,17 @@ def make_response(formula: Formula, family: Family, variables: Mapping[str, Vari
 
     Raises GlimmError, naming the column, the row and the value, for a response that the family cannot have.
     """
+    made = read_response(formula, family, variables, rows)
+    y = made[0]
+    if len(y):
+        check_varies(made[2], family, float(y.min()), float(y.max()))
+    return made
+
+
+def read_response(
+    formula: Formula, family: Family, variables: Mapping[str, Variable], rows: Ints | None, known: Response | None = None
+) -> Made:
+    """The same of some rows, which may all be alike; known : the response of all rows."""
     if formula.successes is not None:
         if family.support != "binomial":
             if family.support in LEVELS:
@@ -65,7 +80,7 @@ def make_response(formula: Formula, family: Family, variables: Mapping[str, Vari
         return _trials(formula, variables, rows)
     variable = _evaluate(formula.response, variables, rows)
     if family.support == "binomial":
-        return _binary(variable, rows)
+        return _binary(variable, rows, known)
     if family.support in LEVELS:
         return levels_response(variable, family)
     y = _numbers(variable, family)
@@ -74,6 +89,16 @@ def make_response(formula: Formula, family: Family, variables: Mapping[str, Vari
     elif family.support in RANGES:
         _check_range(variable.name, y, rows, family)
     return y, None, Response(variable.name, "numeric")
+
+
+def check_varies(response: Response, family: Family, least: float, most: float) -> None:
+    """Raise GlimmError for responses, between these two, that leave nothing to estimate."""
+    if response.kind == "binary" and least == most:
+        raise GlimmError(f"the response {response.name!r} is {least:g} in all rows used: there is nothing to estimate")
+    if response.kind == "trials" and (most == 0.0 or least == 1.0):
+        raise GlimmError(f"the proportion {response.name} is {0 if most == 0.0 else 1} in all rows used: there is nothing to estimate")
+    if response.kind == "numeric" and (family.support == "count" or family.support in RANGES) and least == most == 0.0:
+        raise GlimmError(f"the response {response.name!r} is 0 in all rows used: there is nothing to estimate")
 
 
 def _evaluate(text: str, variables: Mapping[str, Variable], rows: Ints | None) -> Variable:
@@ -110,7 +135,7 @@ def _numbers(variable: Variable, family: Family) -> Floats:
     return variable.codes.astype(np.float64)
 
 
-def _binary(variable: Variable, rows: Ints | None) -> Made:
+def _binary(variable: Variable, rows: Ints | None, known: Response | None) -> Made:
     """0/1, booleans or two levels."""
     name = variable.name
     reference: Any
@@ -118,6 +143,9 @@ def _binary(variable: Variable, rows: Ints | None) -> Made:
     if variable.kind == "numeric":
         y = _zero_one(variable, rows)
         reference, success = 0, 1
+    elif known is not None:
+        reference, success = known.levels
+        y = recode(variable, known.levels)[0].astype(np.float64)
     else:
         codes, levels = used_codes(variable, None)
         if len(levels) > 2:
@@ -130,8 +158,6 @@ def _binary(variable: Variable, rows: Ints | None) -> Made:
             raise GlimmError(f"the response {name!r} is {levels[0]!r} in all rows used: there is nothing to estimate")
         reference, success = levels
         y = codes.astype(np.float64)
-    if len(y) and y.min() == y.max():
-        raise GlimmError(f"the response {name!r} is {y[0]:g} in all rows used: there is nothing to estimate")
     event = f"event modelled: {name} = {success!r} (reference {reference!r})"
     return y, None, Response(name, "binary", success, (reference, success), event)
 
@@ -180,9 +206,6 @@ def _trials(formula: Formula, variables: Mapping[str, Variable], rows: Ints | No
         hint = f"'{formula.successes}' against '{formula.failures}'"
     _refuse(trials <= 0, rows, lambda at: f"{formula.response} has no trials")
     y = first / trials
-    if (first == 0).all() or (first == trials).all():
-        what = 0 if first[0] == 0 else 1
-        raise GlimmError(f"the proportion {formula.response} is {what} in all rows used: there is nothing to estimate")
     return y, np.ascontiguousarray(trials), Response(formula.response, "trials", event=f"event modelled: successes {hint}")
 
 
@@ -211,7 +234,7 @@ def _literal(text: str) -> float | None:
 
 
 def _check_counts(name: str, y: Floats, rows: Ints | None, family: Family) -> None:
-    """Counts are whole and not negative, and not all zero."""
+    """Counts are whole and not negative."""
     _refuse(y < 0, rows, lambda at: f"the response {name!r} is {y[at]:g}: family {family.name!r} needs counts, which cannot be negative")
     _refuse(
         y != np.floor(y),
@@ -220,8 +243,6 @@ def _check_counts(name: str, y: Floats, rows: Ints | None, family: Family) -> No
             f"the response {name!r} is {y[at]:g}: counts must be whole numbers; model a rate by its count with exposure= (the denominator)"
         ),
     )
-    if not y.any():
-        raise GlimmError(f"the response {name!r} is 0 in all rows used: there is nothing to estimate")
 
 
 def inside(y: Floats, support: str) -> NDArray[np.bool_]:
@@ -240,8 +261,6 @@ def _check_range(name: str, y: Floats, rows: Ints | None, family: Family) -> Non
     }[family.support]
     bad = ~inside(y, family.support)
     _refuse(bad, rows, lambda at: f"the response {name!r} is {y[at]:g}: family {family.name!r} needs {RANGES[family.support]}; {remedy}")
-    if not y.any():
-        raise GlimmError(f"the response {name!r} is 0 in all rows used: there is nothing to estimate")
 
 
 def _refuse(bad: NDArray[np.bool_], rows: Ints | None, say: Any) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,23 +15,23 @@ import numpy as np
 from ..covariance.moments import Moments, Residuals, Rule, Sums, collect
 from ..covariance.occasions import Occasions
 from ..covariance.odds_ratios import OddsRatios
-from ..covariance.working import Working
-from ..design.clusters import occasions
+from ..covariance.working import Working, check_sums
 from ..design.coordinates import to_named, to_working
 from ..design.records import Clusters, Design
+from ..design.stream import StreamedDesign
 from ..errors import GlimmError
 from ..family import Family
 from ..family.own import Functions
-from ..kernels import GeePass, Rows, Whitening, gee_pass, inverse_or_nan, mean, positive_definite, solve, variance
-from ..kernels.gee import INDEPENDENCE
+from ..kernels import GeePass, gee_pass, inverse_or_nan, positive_definite, solve, variance
+from ..kernels.gee import cluster_blocks
 from ..kernels.matrix import Floats
 from ..records import GeeRecord, Solution, SolutionCode
 from ..version import VERSION
 from .association import AssociationEquations, fit_association
 from .control import Control
-from .irls import mean_rows
-from .joint import begin
-from .separation import bounded, edge, separated, separated_rows
+from .joint import scored
+from .separation import at_edge, bounded, counted_at_bound, endless, separated
+from .source import Batch, mean_rows, source_of
 
 TOLERANCE = 1e-11
 CONVERGED = 1e-12
@@ -50,28 +51,31 @@ def fit_gee(design: Design, family: Family, groups: str, structure: Working, mom
     """
     part, clusters = design.mean, design.clusters[groups]
     gee_psi(family)
-    natural = mean_rows(design, control.n_threads)
-    scoring, _ = begin(design, family, part.link, control, natural, None)
-    mu = mean(part.link.kernel, natural.eta(scoring.beta))[0]
-    drifting = 0 if bounded(family, part.link) else separated_rows(design, family, mu, scoring.last.information, scoring.last.score)
     equations = Equations(design, family, clusters, structure, moments, control.n_threads)
+    if isinstance(design, StreamedDesign):
+        check_sums(structure, equations.rule, equations.occasions)
+    source = equations.source
+    scoring, _ = scored(design, family, part.link, control, source.natural, None, source.parts)
+    drifting = 0
+    if not bounded(family, part.link):
+        drifting = endless(source.means(scoring.beta), equations.totals.mean, family, scoring.last.information, scoring.last.score)
     reached = Reached(scoring.beta, np.zeros(len(equations.names)), np.inf, scoring.passes, False)
     if not drifting:
-        reached = _iterate(equations, natural, reached, control)
-    final = equations.at(reached.beta, reached.alpha)
-    found = equations.moments_of(final)
+        reached = _iterate(equations, reached, control)
+    final, found = equations.solved(reached.beta, reached.alpha)
+    held = np.zeros(0) if isinstance(design, StreamedDesign) else mean_rows(design, control.n_threads).eta(reached.beta)
     return GeeRecord(
         design=design,
         family=family,
         vector=to_named(part) @ reached.beta,
         blocks={"mean": slice(0, part.matrix.p)},
         bread=inverse_or_nan(final.bread),
-        eta=natural.eta(reached.beta),
+        eta=held,
         working=structure,
         alpha=reached.alpha,
         moments=moments,
         scale=found.phi,
-        solution=_solution(equations, reached, final, found, drifting, mean(part.link.kernel, natural.eta(reached.beta))[0]),
+        solution=_solution(equations, reached, final, found, drifting),
         version=VERSION,
     )
 
@@ -128,48 +132,56 @@ class Equations:
         threads: int,
         scope: Occasions | None = None,
     ) -> None:
-        part = design.mean
-        self.design, self.family, self.structure = design, family, structure
-        self.occasions = occasions(clusters, moments, scope)
-        self.rows = Rows(part.matrix, part.center, part.scale, design.y, design.size, part.offset, order=clusters.order, threads=threads)
-        self.rule = Rule(moments, self.rows.p)
-        self.size = None if design.size is None else design.size[clusters.order]
+        self.design, self.family, self.structure, self.threads = design, family, structure, threads
+        self.source = source_of(design, clusters, moments, threads, scope)
+        self.occasions, self.totals = self.source.scope, design.totals
+        self.rule = Rule(moments, design.mean.matrix.p)
         self.names = structure.names(self.occasions)
-        self._white: tuple[bytes, Whitening] | None = None
+
+    def passes(
+        self, beta: Floats, alpha: Floats, *, scores: bool = False, curvatures: bool = False, determinants: bool = False
+    ) -> Iterator[tuple[Batch, GeePass]]:
+        """Batch by batch: score and bread up to there, Pearson residuals of its rows."""
+        done: GeePass | None = None
+        for batch in self.source.batches():
+            done = gee_pass(
+                batch.rows,
+                self.family.kernel,
+                self.design.mean.link.kernel,
+                gee_psi(self.family),
+                beta,
+                batch.at.starts,
+                batch.whitening(self.structure, alpha),
+                scores=scores,
+                curvatures=curvatures,
+                determinants=determinants,
+                before=done,
+            )
+            yield batch, done
 
     def at(self, beta: Floats, alpha: Floats, *, scores: bool = False, curvatures: bool = False, determinants: bool = False) -> GeePass:
-        """Score, bread and Pearson residuals at working beta."""
-        return gee_pass(
-            self.rows,
-            self.family.kernel,
-            self.design.mean.link.kernel,
-            gee_psi(self.family),
-            beta,
-            self.occasions.starts,
-            self._whitening(alpha),
-            scores=scores,
-            curvatures=curvatures,
-            determinants=determinants,
-        )
+        """Score, bread and Pearson residuals at working beta; these, scores and curvatures are of the last batch."""
+        *_, (_, done) = self.passes(beta, alpha, scores=scores, curvatures=curvatures, determinants=determinants)
+        return done
 
-    def _whitening(self, alpha: Floats) -> Whitening:
-        """Independence while alpha is nothing but zeros; the last one is kept."""
-        key = alpha.tobytes()
-        if self._white is None or self._white[0] != key:
-            zero = len(alpha) > 0 and not alpha.any()
-            self._white = key, Whitening(INDEPENDENCE) if zero else self.structure.whitening(alpha, self.occasions)
-        return self._white[1]
+    def solved(self, beta: Floats, alpha: Floats) -> tuple[GeePass, Moments]:
+        """`at`, with phi and alpha of its residuals."""
+        sums = Sums()
+        for batch, done in self.passes(beta, alpha):
+            sums = self._add(sums, done, batch)
+        return done, self._moments(sums)
 
-    def moments_of(self, done: GeePass) -> Moments:
-        """phi and alpha of a pass's residuals; raises GlimmError if there are none to speak of."""
-        residuals = Residuals(done.pearson, self.occasions, self.rows.threads, self.size)
-        sums = collect(self.structure.own_sums, residuals, self.rule, Sums())
+    def _add(self, sums: Sums, done: GeePass, batch: Batch) -> Sums:
+        return collect(self.structure.own_sums, Residuals(done.pearson, batch.at, self.threads, batch.size), self.rule, sums)
+
+    def _moments(self, sums: Sums) -> Moments:
+        """phi and alpha; raises GlimmError if there are no residuals to speak of."""
         if not sums.largest < HUGE:
             raise GlimmError(
                 f"a Pearson residual is {sums.largest:.3g}, so that no dispersion can be estimated: fitted means are next to impossible "
                 f"for link {self.design.mean.link.name!r}; look for extreme values of predictors and offset, or use another link"
             )
-        if sums.pairs.squares / sums.n <= EXACT * float(np.mean(self.design.y**2)):
+        if sums.pairs.squares / sums.n <= EXACT * self.totals.square / self.totals.n:
             raise GlimmError("the model fits every row exactly, so there are no residuals to estimate a correlation from: use glimm.glm")
         return self.structure.estimate(sums, self.rule, self.occasions)
 
@@ -207,16 +219,15 @@ class Feasible:
         )
 
 
-def _iterate(equations: Equations, natural: Rows, r: Reached, control: Control) -> Reached:
+def _iterate(equations: Equations, r: Reached, control: Control) -> Reached:
     """Fisher steps for beta between moment estimates of alpha, which stays 0 for the first two."""
     floor, freed, still = FLOOR, False, True
     for iteration in range(2 * control.max_iter + PASSES_AT_ZERO):
-        done = equations.at(r.beta, r.alpha)
-        found = equations.moments_of(done)
+        done, found = equations.solved(r.beta, r.alpha)
         if not positive_definite(done.bread):
             return replace(r, passes=r.passes + 1)
         step = solve(done.bread, done.score)
-        beta = _inside(equations, natural, r.beta, step)
+        beta = _inside(equations, r.beta, step)
         if beta is None:
             return replace(r, passes=r.passes + 1)
         before, change = r.change, float(step @ done.bread @ step) / found.phi
@@ -237,15 +248,15 @@ def _iterate(equations: Equations, natural: Rows, r: Reached, control: Control) 
     return r
 
 
-def _inside(equations: Equations, natural: Rows, beta: Floats, step: Floats) -> Floats | None:
+def _inside(equations: Equations, beta: Floats, step: Floats) -> Floats | None:
     """beta + step, shortened until all fitted means are possible; None if that takes too many halvings."""
     family, link = equations.family, equations.design.mean.link
     if not bounded(family, link):
         return beta + step
     for halvings in range(12):
         candidate = beta + step * 0.5**halvings
-        mu = mean(link.kernel, natural.eta(candidate))[0]
-        if np.all(np.isfinite(mu)) and np.all(variance(family.kernel, mu, gee_psi(family)) > 0.0):
+        means = equations.source.means(candidate)
+        if all(np.all(np.isfinite(mu)) and np.all(variance(family.kernel, mu, gee_psi(family)) > 0.0) for _, mu in means()):
             return candidate
     return None
 
@@ -270,13 +281,19 @@ def refit_gee(record: GeeRecord, design: Design, control: Control) -> GeeRecord:
 def pieces(record: GeeRecord, groups: str, curvatures: bool = False, threads: int = 1) -> Iterator[tuple[Floats | None, Floats]]:
     """Blocks of per-cluster (curvature (K, p, p) or None, score (K, p)) on the working columns, dispersion left out."""
     design = record.design
-    equations = equations_of(record, design, groups, threads)
-    out = equations.at(to_working(design.mean, record.vector), record.alpha, scores=True, curvatures=curvatures)
-    assert out.scores is not None
-    yield out.curvatures, out.scores
+    equations, beta = equations_of(record, design, groups, threads), to_working(design.mean, record.vector)
+    if isinstance(equations, AssociationEquations):
+        done = equations.at(beta, record.alpha, scores=True, curvatures=curvatures)
+        assert done.scores is not None
+        yield done.curvatures, done.scores
+        return
+    for batch, out in equations.passes(beta, record.alpha, scores=True, curvatures=curvatures):
+        assert out.scores is not None
+        for a, b in pairwise(cluster_blocks(batch.at.starts)):
+            yield None if out.curvatures is None else out.curvatures[a:b], out.scores[a:b]
 
 
-def _solution(equations: Equations, r: Reached, final: GeePass, found: Moments, drifting: int, mu: Floats) -> Solution:
+def _solution(equations: Equations, r: Reached, final: GeePass, found: Moments, drifting: int) -> Solution:
     design, family = equations.design, equations.family
     code: SolutionCode = "converged"
     message = f"converged in {r.passes + 1} passes" + (f"; {found.how}" if found.how else "")
@@ -285,10 +302,12 @@ def _solution(equations: Equations, r: Reached, final: GeePass, found: Moments, 
         message = f"no convergence in {r.passes + 1} passes (last change {r.change:.1e} in squared standard errors)"
         if not positive_definite(final.bread):
             message = "no convergence: the equations became singular, some coefficient is not determined at the fitted means"
-    if said := edge(family, design.mean.link, mu):
-        code, message = "not_converged", said
+    if bounded(family, design.mean.link):
+        there = counted_at_bound(family, equations.source.means(r.beta))
+        if said := at_edge(family, design.mean.link, there, design.n):
+            code, message = "not_converged", said
     if drifting:
-        code, message = "separated", separated(family, drifting, len(final.pearson))
+        code, message = "separated", separated(family, drifting, design.n)
         if len(r.alpha):
             message += "; the working correlation is not estimated and taken as 0"
     evidence: dict[str, Any] = {"rows": drifting} if drifting else {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +15,9 @@ from ..family.records import POSITIVE
 from ..kernels import GlmPass, Rows, positive_definite, solve
 from ..kernels import link as link_eta
 from ..kernels.families import Psi
-from ..kernels.matrix import Floats, Ints
+from ..kernels.matrix import Floats
 from .control import Control
+from .source import GlmRows, mean_rows
 
 CANONICAL = {("gaussian", "identity"), ("binomial", "logit"), ("poisson", "log")}
 QUADRATIC = 1e-8
@@ -23,6 +25,10 @@ LINEAR = 1e-20
 STEEP = ("log", "logit", "probit", "cloglog", "loglog")
 """Links whose means are at their bounds a few tens away."""
 LARGE, LONGEST, ENDLESS = 100.0, 30.0, 1e100
+
+
+Parts = Callable[[], Iterable[Design]]
+__all__ = ["Parts", "Scoring", "mean_rows", "row_unit", "score_iterations", "start"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +42,11 @@ class Scoring:
     converged: bool
 
 
-def mean_rows(design: Design, threads: int, order: Ints | None = None) -> Rows:
-    """The mean model's rows in the design's own order, or those that `order` takes."""
-    part = design.mean
-    return Rows(part.matrix, part.center, part.scale, design.y, design.size, part.offset, order, threads)
+def start(design: Design, family: Family, link: Link, control: Control, rows: GlmRows, psi: Psi = (), parts: Parts | None = None) -> Floats:
+    """(p,) working coefficients to begin from: the caller's, else the mean response, else least squares on g(shrunken y).
 
-
-def start(design: Design, family: Family, link: Link, control: Control, rows: Rows, psi: Psi = ()) -> Floats:
-    """(p,) working coefficients to begin from: the caller's, else the mean response, else least squares on g(shrunken y)."""
+    parts : the design's rows in pieces, where it does not hold them
+    """
     part = design.mean
     if control.start is not None:
         unknown = [name for name in control.start if name not in part.names]
@@ -53,27 +56,31 @@ def start(design: Design, family: Family, link: Link, control: Control, rows: Ro
     beta = np.zeros(part.matrix.p)
     if family.name == "gaussian" and link.name == "identity":
         return beta
-    shift = 0.0 if part.offset is None else float(part.offset.mean())
-    center = float(design.y.mean())
+    totals = design.totals
+    shift, center = totals.offset / totals.n, totals.mean
     if part.intercept is not None:
         mean = (center * design.n + 0.5) / (design.n + 1.0) if family.name == "binomial" else center
         eta = float(link_eta(link.kernel, np.array([mean]))[0])
         beta[part.intercept] = eta - shift if np.isfinite(eta) else 0.0
         if np.isfinite(rows.glm(family.kernel, link.kernel, beta, psi).loglik):
             return beta
+    information, score = np.zeros((part.matrix.p, part.matrix.p)), np.zeros(part.matrix.p)
+    for piece in parts() if parts is not None else (design,):
+        own = piece.mean
+        target = link_eta(link.kernel, _shrunk(piece, center, family, link)) - (0.0 if own.offset is None else own.offset)
+        threads = rows.threads if isinstance(rows, Rows) else 1
+        found = Rows(own.matrix, own.center, own.scale, target, threads=threads).glm(0, 0, np.zeros(part.matrix.p))
+        information, score = information + found.information, score + found.score
+    return solve(information, score)
+
+
+def _shrunk(design: Design, center: float, family: Family, link: Link) -> Floats:
+    """Responses that the link can take; center : the mean response."""
+    y = design.y
     if family.name == "binomial":
         size = design.size if design.size is not None else np.ones(design.n)
-        shrunk = (size * design.y + 0.5) / (size + 1.0)
-    else:
-        shrunk = _shrunk(design.y, family, link)
-    target = link_eta(link.kernel, shrunk) - (0.0 if part.offset is None else part.offset)
-    least_squares = Rows(part.matrix, part.center, part.scale, target, threads=rows.threads).glm(0, 0, np.zeros(part.matrix.p))
-    return solve(least_squares.information, least_squares.score)
-
-
-def _shrunk(y: Floats, family: Family, link: Link) -> Floats:
-    """Responses that the link can take."""
-    least = 0.1 * max(abs(float(y.mean())), 1e-8)
+        return np.asarray((size * y + 0.5) / (size + 1.0))
+    least = 0.1 * max(abs(center), 1e-8)
     if family.support == "real":
         if link.name == "identity":
             return y
@@ -85,16 +92,17 @@ def _shrunk(y: Floats, family: Family, link: Link) -> Floats:
 
 def row_unit(design: Design, family: Family) -> float:
     """What one row adds to the log-likelihood at dispersion 1, at most 1: decrements are measured against it."""
-    unit = 1.0 if design.size is None else float(design.size.mean())
+    totals = design.totals
+    unit = totals.size / totals.n
     if family.name == "gaussian":
-        unit *= float((design.y / max(float(np.abs(design.y).max()), 1e-300)).var()) * float(np.abs(design.y).max()) ** 2 or 1.0
+        unit *= totals.spread / totals.n or 1.0
     if family.name == "inverse_gaussian":
-        unit /= float(design.y.mean())
+        unit /= totals.mean
     return min(1.0, max(unit, 1e-300))
 
 
 def score_iterations(
-    rows: Rows, family: Family, link: Link, beta: Floats, control: Control, near: float | None = None, psi: Psi = (), unit: float = 1.0
+    rows: GlmRows, family: Family, link: Link, beta: Floats, control: Control, near: float | None = None, psi: Psi = (), unit: float = 1.0
 ) -> Scoring:
     """Fisher scoring from beta until the decrement says that the next step would change nothing that is reported.
 
@@ -130,7 +138,7 @@ def score_iterations(
         previous = decrement
         length = 1.0
         if link.name in STEEP and decrement > LARGE * unit:  # to where every mean is at a bound there is no way back
-            length /= max(1.0, float(np.abs(rows.eta(beta + step) - rows.eta(beta)).max()) / LONGEST)
+            length /= max(1.0, rows.change(beta + step, beta) / LONGEST)
         least = 1e-8 * length
         while True:
             candidate = beta + length * step

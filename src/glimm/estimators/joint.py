@@ -18,7 +18,8 @@ from ..family.records import transformed
 from ..kernels import Limits, Optimum, Rows, constant, jets, mean, minimise, positive_definite, psi_jets, solve, variance
 from ..kernels.matrix import Floats
 from .control import Control
-from .irls import Scoring, row_unit, score_iterations, start
+from .irls import Parts, Scoring, mean_rows, row_unit, score_iterations, start
+from .source import GlmRows
 
 STEP = 1e-4
 CLEAR = 1e6
@@ -126,20 +127,27 @@ def dispersion(design: Design, rows: Rows, family: Family, beta: Floats, scale: 
 
 def begin(design: Design, family: Family, link: Link, control: Control, rows: Rows, near: float | None = 1e-2) -> tuple[Scoring, Floats]:
     """Coefficients by Fisher scoring at plain values of the family's parameters, and their own by the spread of the residuals."""
+    whole = rows.n == design.n
+    scoring, first = scored(design, family, link, control, rows, near, lambda: (design,) if whole else ())
+    if not family.free or family.start or not whole:
+        return scoring, first
+    mu = mean(link.kernel, rows.eta(scoring.beta))[0]
+    return scoring, moments(design, family, mu, family.psi(first))
+
+
+def scored(
+    design: Design, family: Family, link: Link, control: Control, rows: GlmRows, near: float | None, parts: Parts
+) -> tuple[Scoring, Floats]:
+    """Coefficients by Fisher scoring at plain values of the family's parameters, and these; parts : the rows in pieces."""
     first = [transformed(family.transforms[k], FIRST.get(family.name, FIRST.get(family.parameters[k], 1.0))) for k in family.free]
     if family.start:
         first = [float(np.log(family.start[k])) for k in family.free]
     psi = family.psi(first)
-    beta = start(design, family, link, control, rows, psi)
+    beta = start(design, family, link, control, rows, psi, parts if rows.n == design.n else None)
     if isinstance(family.kernel, Functions):
-        mu = mean(link.kernel, rows.eta(beta))[0]
-        if rows.n == design.n:
-            family.kernel.check(design.y, mu, psi, design.rows)
-    scoring = score_iterations(rows, family, link, beta, control, near, psi, row_unit(design, family))
-    if not family.free or family.start or rows.n != design.n:
-        return scoring, np.array(first)
-    mu = mean(link.kernel, rows.eta(scoring.beta))[0]
-    return scoring, moments(design, family, mu, psi)
+        for part in parts():
+            family.kernel.check(part.y, mean(link.kernel, mean_rows(part, 1).eta(beta))[0], psi, part.rows)
+    return score_iterations(rows, family, link, beta, control, near, psi, row_unit(design, family)), np.array(first)
 
 
 def moments(design: Design, family: Family, mu: Floats, psi: Floats) -> Floats:

@@ -10,9 +10,11 @@ import numpy as np
 
 from ..design.coordinates import to_named
 from ..design.records import Design
+from ..design.totals import block_sum
 from ..family import Family, Link
 from ..kernels import Rows, inverse, inverse_or_nan, positive_definite, solve, variance
 from ..kernels.matrix import Bools, Floats
+from .source import Means
 
 FITTED_EXTREME = 1e-6
 DRIFT = 1e-3
@@ -38,23 +40,45 @@ def at_bound(family: Family, mu: Floats, extreme: float = FITTED_EXTREME) -> Boo
 
 
 def separated_rows(design: Design, family: Family, mu: Floats, information: Floats, score: Floats, extreme: float = FITTED_EXTREME) -> int:
+    """`endless` of a design and its fitted means (n,)."""
+    return endless(lambda: ((design, mu),), design.totals.mean, family, information, score, extreme)
+
+
+def endless(means: Means, center: float, family: Family, information: Floats, score: Floats, extreme: float = FITTED_EXTREME) -> int:
     """Rows at the bound where the search has no end, 0 if it has one.
 
+    means : rows with their fitted means; center : the mean response
     It has none if the information has vanished in some direction, or a next step would still move some linear predictor.
     Fitted means at the bound alone are not separation: an extreme predictor has them too. Working columns throughout.
     """
-    rows_there = int(np.sum(at_bound(family, mu, extreme)))
+    rows_there = counted_at_bound(family, means, extreme)
     if not rows_there:
         return 0
-    part = design.mean
-    rows = Rows(part.matrix, part.center, part.scale, size=design.size)
     if not positive_definite(information):
         return rows_there
-    root = inverse(np.asarray(np.linalg.cholesky(rows.gram()), dtype=np.float64))
+    step, gram, moved = solve(information, score), np.zeros_like(information), 0.0
+    for design, _ in means():
+        part = design.mean
+        rows = Rows(part.matrix, part.center, part.scale, size=design.size)
+        gram += rows.gram()
+        moved = max(moved, float(np.abs(rows.eta(step)).max(initial=0.0)))
+    root = inverse(np.asarray(np.linalg.cholesky(gram), dtype=np.float64))
     weakest = float(np.linalg.eigvalsh(root @ information @ root.T)[0])
-    typical = float(variance(family.kernel, np.array([design.y.mean()]), family.psi())[0])
-    moved = float(np.abs(rows.eta(solve(information, score))).max(initial=0.0))
+    typical = float(variance(family.kernel, np.array([center]), family.psi())[0])
     return rows_there if weakest < VANISHED * typical or moved > DRIFT else 0
+
+
+def counted_at_bound(family: Family, means: Means, extreme: float = FITTED_EXTREME) -> int:
+    """Rows at the bound, of rows in pieces."""
+    if family.name == "binomial":
+        return sum(int(np.sum(at_bound(family, mu, extreme))) for _, mu in means())
+    if family.support not in ("count", "nonnegative"):
+        return 0
+    top = max(max((float(mu.max(initial=0.0)) for _, mu in means()), default=0.0), float(np.finfo(np.float64).tiny))
+    total, n = 0.0, 0
+    for _, mu in means():
+        total, n = block_sum(mu / top, total), n + len(mu)
+    return sum(int(np.sum(mu / top < extreme * total / max(n, 1))) for _, mu in means())
 
 
 def limiting(design: Design, family: Family, mu: Floats, w: Floats) -> tuple[Floats, tuple[str, ...]]:
@@ -87,13 +111,17 @@ def bounded(family: Family, link: Link) -> bool:
 
 
 def edge(family: Family, link: Link, mu: Floats) -> str:
-    """The sentence about fitted means that a link which does not keep to the family's range has led to its end; nothing elsewhere."""
-    rows = rows_at_bound(family, mu) if bounded(family, link) else 0
+    """`at_edge` of fitted means (n,)."""
+    return at_edge(family, link, rows_at_bound(family, mu), len(mu)) if bounded(family, link) else ""
+
+
+def at_edge(family: Family, link: Link, rows: int, n: int) -> str:
+    """The sentence about fitted means that a link which does not keep to the family's range has led to its end; nothing where rows is 0."""
     if not rows:
         return ""
     what = "probabilities of 0 or 1" if family.name == "binomial" else "means of 0"
     return (
-        f"{END_OF_LINK} {link.name!r} allows, fitted {what} in {rows} of {len(mu)} rows, where neither estimates "
+        f"{END_OF_LINK} {link.name!r} allows, fitted {what} in {rows} of {n} rows, where neither estimates "
         f"nor standard errors hold: use link={family.default_link!r}"
     )
 

@@ -8,7 +8,7 @@ Source: Pan (2001), Biometrics 57, 120-125; Hin and Wang (2009), Stat. Med. 28, 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from numbers import Real
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
@@ -18,9 +18,12 @@ import numpy as np
 from ..covariance.odds_ratios import OddsRatios
 from ..covariance.working import Independence
 from ..design.coordinates import to_working
+from ..design.records import Design
+from ..design.stream import StreamedDesign
 from ..errors import GlimmError, suggest
 from ..estimators.control import Control
 from ..estimators.gee import equations_of, fit_gee, gee_psi
+from ..estimators.source import mean_rows
 from ..family import Family
 from ..family.own import Functions
 from ..kernels import Rows, mean, positive_definite, variance
@@ -148,14 +151,28 @@ def compared_qic(records: Sequence[GeeRecord]) -> tuple[list[Qic], float | None]
     return [qic(record, "common", scale) for record in records], scale
 
 
+def _rows(record: GeeRecord) -> Iterator[tuple[Design, Floats]]:
+    """Rows with their linear predictor (n,): all that are held, or block by block from a file."""
+    design = record.design
+    if not isinstance(design, StreamedDesign):
+        yield design, record.eta
+        return
+    beta = to_working(design.mean, record.vector)
+    for part in design.stream.parts(design):
+        yield part, mean_rows(part, 1).eta(beta)
+
+
 def independence_information(record: GeeRecord) -> Floats:
     """(p, p) X'diag(w d^2 / v) X at the record's coefficients, on working columns."""
-    design, part = record.design, record.design.mean
-    mu, slope, _, _ = mean(part.link.kernel, record.eta)
-    v = variance(record.family.kernel, mu, gee_psi(record.family))
-    with np.errstate(all="ignore"):
-        weights = np.where(v > 0.0, slope**2 / v, 0.0) * (1.0 if design.size is None else design.size)
-    return Rows(part.matrix, part.center, part.scale, size=weights).gram()
+    out = np.zeros_like(record.bread)
+    for design, eta in _rows(record):
+        part = design.mean
+        mu, slope, _, _ = mean(part.link.kernel, eta)
+        v = variance(record.family.kernel, mu, gee_psi(record.family))
+        with np.errstate(all="ignore"):
+            weights = np.where(v > 0.0, slope**2 / v, 0.0) * (1.0 if design.size is None else design.size)
+        out += Rows(part.matrix, part.center, part.scale, size=weights).gram()
+    return out
 
 
 def rotnitzky_jewell(record: GeeRecord, robust: Floats) -> tuple[float, float]:
@@ -170,15 +187,17 @@ def rotnitzky_jewell(record: GeeRecord, robust: Floats) -> tuple[float, float]:
 
 def gaussian_pseudo_likelihood(record: GeeRecord) -> tuple[float, str]:
     """(-1/2 sum (r'V^-1 r + log|V|) with V = phi A^1/2 R A^1/2 / w, why it has no value)."""
-    design = record.design
-    mu = mean(design.mean.link.kernel, record.eta)[0]
-    v = variance(record.family.kernel, mu, gee_psi(record.family)) / (1.0 if design.size is None else design.size)
-    if not (np.all(v > 0.0) and record.scale > 0.0):
-        return math.nan, "a fitted mean leaves no variance"
+    log_v = 0.0
+    for design, eta in _rows(record):
+        mu = mean(design.mean.link.kernel, eta)[0]
+        v = variance(record.family.kernel, mu, gee_psi(record.family)) / (1.0 if design.size is None else design.size)
+        if not (np.all(v > 0.0) and record.scale > 0.0):
+            return math.nan, "a fitted mean leaves no variance"
+        log_v += float(np.log(v).sum())
     quadratic, log_det = _normal_terms(record)
     if not (math.isfinite(quadratic) and math.isfinite(log_det)):
         return math.nan, "the working correlation is not positive definite"
-    return -0.5 * (quadratic / record.scale + design.n * math.log(record.scale) + float(np.log(v).sum()) + log_det), ""
+    return -0.5 * (quadratic / record.scale + record.design.n * math.log(record.scale) + log_v + log_det), ""
 
 
 def _normal_terms(record: GeeRecord) -> tuple[float, float]:
@@ -194,10 +213,13 @@ def _normal_terms(record: GeeRecord) -> tuple[float, float]:
 
 def quasi_likelihood(record: GeeRecord) -> float:
     """Q at the fitted means, dispersion 1."""
-    mu = mean(record.design.mean.link.kernel, record.eta)[0]
-    with np.errstate(all="ignore"):  # infinite or NaN where a fitted mean is at its limit
-        q = quasi(record.family, record.design.y, mu)
-    return float(q.sum() if record.design.size is None else (record.design.size * q).sum())
+    total = 0.0
+    for design, eta in _rows(record):
+        mu = mean(design.mean.link.kernel, eta)[0]
+        with np.errstate(all="ignore"):  # infinite or NaN where a fitted mean is at its limit
+            q = quasi(record.family, design.y, mu)
+        total += float(q.sum() if design.size is None else (design.size * q).sum())
+    return total
 
 
 def quasi(family: Family, y: Floats, mu: Floats) -> Floats:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..design.coordinates import to_named
+from ..design.stream import need_rows
 from ..errors import GlimmError
 from ..estimators.gee import pieces
 from ..estimators.restricted import fit_restricted, null_space
@@ -30,6 +31,7 @@ def score_test(record: GeeRecord, contrasts: Floats, vcov: object, text: tuple[s
 
     contrasts : (r, p) L on the coefficients as named; vcov : "model" has M in place of V and divides by the restricted dispersion
     """
+    need_rows(record.design)
     try:
         under = fit_restricted(record, contrasts)
         return score_at(under, contrasts @ to_named(record.design.mean), vcov, text)

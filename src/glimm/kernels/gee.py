@@ -18,6 +18,15 @@ INDEPENDENCE, EXCHANGEABLE, AR1, BAND, FILTER, NESTED = range(6)
 BLOCK_ROWS = 8192
 
 
+def cluster_blocks(starts: Ints) -> list[int]:
+    """Clusters at which blocks begin, and their number: a block ends with the cluster that brings it to 8,192 rows."""
+    edges = [0]
+    while edges[-1] < len(starts) - 1:
+        end = int(np.searchsorted(starts, starts[edges[-1]] + BLOCK_ROWS))
+        edges.append(min(end, len(starts) - 1))
+    return edges
+
+
 class Whitening(NamedTuple):
     """A working correlation as what makes the rows of a cluster uncorrelated; kinds and fields as in native/gee.hpp.
 

@@ -80,9 +80,13 @@ class Rows:
         out: Floats = self.handle.refined_residual_score(shaped(high, self.p), shaped(low, self.p))
         return out
 
-    def qr(self) -> Floats:
-        """(p, p) R of W^1/2 X = QR, W = size, by blocks of rows."""
-        out: Floats = self.handle.qr()
+    def change(self, a: Floats, b: Floats) -> float:
+        """The largest |eta(a) - eta(b)| of a row."""
+        return float(np.abs(self.eta(a) - self.eta(b)).max(initial=0.0))
+
+    def qr(self, before: Floats | None = None) -> Floats:
+        """(p, p) R of W^1/2 X = QR, W = size, by blocks of rows; before : the R of the rows before."""
+        out: Floats = self.handle.qr(None if before is None else shaped(before, self.p, self.p))
         return out
 
     def gram(self) -> Floats:

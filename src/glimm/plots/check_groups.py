@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..data.columns import level_name
+from ..design.clusters import row_codes
 from ..errors import GlimmError
 from ..kernels.matrix import Codes
 from ..records import GeeRecord, MixedRecord, Record
@@ -36,9 +37,7 @@ def groups_of(record: Record, by: Any) -> Grouped | None:
         return Grouped(term.group, tuple(level_name(v) for v in term.levels.tolist()), term.refs, True)
     if isinstance(record, GeeRecord):
         clusters = next(iter(d.clusters.values()))
-        codes = np.empty(d.n, dtype=np.int32)
-        codes[clusters.order] = np.repeat(np.arange(len(clusters.levels), dtype=np.int32), clusters.sizes)
-        return Grouped(clusters.name, tuple(level_name(v) for v in clusters.levels.tolist()), codes, True)
+        return Grouped(clusters.name, tuple(level_name(v) for v in clusters.levels.tolist()), row_codes(clusters).astype(np.int32), True)
     for name, variable in d.columns.items():
         if variable.kind == "factor":
             return given_groups(record, name)
