@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -94,7 +95,7 @@ def test_random_effects_of_the_formula_are_kept():
     pastes = pd.read_csv(REFERENCE / "lme4_Pastes.csv")
     advice = glimm.advise("strength ~ 1 + (1 | batch/cask)", pastes)
     assert advice.calls["individual"] == 'glimm.glmm("strength ~ 1 + (1 | batch/cask)", data)'
-    assert advice.calls["population"] == 'glimm.gee("strength ~ 1", data, groups="batch")'
+    assert advice.calls["population"] == 'glimm.gee("strength ~ 1", data, groups="batch", vcov="mancl_derouen")'
     assert [(g.name, g.clusters, g.within) for g in advice.facts.groups] == [("batch", 10, ()), ("batch:cask", 30, ("batch",))]
     only = glimm.advise("strength ~ 1 + (1 | batch:cask)", pastes, question="population")
     assert (only.model, only.answers[0].then, codes(only.answers[0].reasons)) == (
@@ -184,3 +185,23 @@ def test_a_large_data_set_takes_little_time():
     start = time.process_time()
     glimm.advise("y ~ x + trt", data, groups="g", time="t")
     assert time.process_time() - start < 5.0
+
+
+def test_few_clusters_of_a_gee_are_corrected_where_there_are_enough_for_it():
+    epil = pd.read_csv(REFERENCE / "MASS_epil.csv")
+    few = glimm.advise("y ~ lbase * trt", epil.query("subject <= 20"), groups="subject", question="population")
+    assert 'vcov="mancl_derouen"' in few.call
+    assert 'vcov="mancl_derouen" corrects them' in next(s.text for s in few.reasons if s.code == "robust_errors")
+    assert 'vcov="mancl_derouen" corrects them' in next(s.text for s in few.doubts if s.code == "few_clusters")
+    assert "vcov" not in glimm.advise("y ~ lbase * trt", epil, groups="subject", question="population").call  # 59 of them
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", glimm.GlimmWarning)
+        none = glimm.advise("y ~ lbase * trt", epil.query("subject in (1, 3, 30, 31)"), groups="subject", question="population")
+    assert "vcov" not in none.call
+    assert "mancl" not in str(none)
+
+
+def test_a_response_of_few_whole_numbers_may_be_ordered_levels():
+    koch = pd.read_csv(REFERENCE / "geepack_koch.csv")
+    said = next(s.text for s in glimm.advise("y ~ trt", koch, groups="id").about if s.code == "family_gaussian")
+    assert 'If its 3 values are ordered levels and no amounts, a GEE takes family="ordinal".' in said

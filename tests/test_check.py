@@ -253,6 +253,8 @@ def test_a_healthy_fit_says_what_was_looked_at(three):
         assert not check.codes
         assert "nothing found" in str(check)
         assert "Looked at" in str(check)
+        assert ("random effects" in str(check)) == (fit.model.partition(":")[0] == "GLMM")
+        assert ("Hessian" in str(check)) == (fit.model.partition(":")[0] != "GEE")
         assert len(check.table) == 0
         assert "fit.check()" not in str(fit.summary())
         with pytest.raises(glimm.GlimmError, match="nothing was found"):

@@ -84,6 +84,16 @@ def test_random_sd_and_working_correlation(three):
     assert cells(comparison, "working correlation alpha").endswith(f"{three[2].corr_params['alpha']:.4f}")
 
 
+def test_many_correlations_stand_as_their_range(ohio):
+    more = {"groups": "id", "time": "age", "family": "binomial"}
+    wide, odds, one = (glimm.gee("resp ~ age * smoke", ohio, corr=c, **more) for c in ("unstructured", "odds_ratio(pairs)", "exchangeable"))
+    text = str(glimm.compare(wide, odds, one))
+    assert "working correlations 6, 0.3053 to 0.4720" in " ".join(text.split())  # R's glmtoolbox 0.1.9
+    assert "log odds ratios" in text
+    assert "working correlation alpha" in text
+    assert "alpha[" not in text
+
+
 def test_missing_assumptions(three):
     text = flat(glimm.compare(*three))
     row = cells(glimm.compare(*three), "missing values")

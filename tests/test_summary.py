@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 import glimm
+import support_gee
 from glimm.text import decimals, figures, number, p_value
 
 
@@ -181,6 +182,27 @@ def test_independence_gee_has_no_correlation_parameter(visits):
     assert "working correlation: independence, no parameter" in narrow(
         glimm.gee("y ~ f", visits, groups="g", corr="independence").summary()
     )
+
+
+def test_correlations_of_many_occasions_stand_in_a_triangle():
+    setup = support_gee.SETUPS["toenail_month"]
+    toenail, more = support_gee.frame(setup.stem), support_gee.arguments(setup)
+    text = glimm.gee(setup.formula, toenail, corr="unstructured", **more).summary()
+    narrow(text)
+    assert table_row(text, "occasion").split() == ["occasion", "1", "2", "3", "4", "5", "6"]
+    assert table_row(text, "2").split() == ["2", "0.877"]  # R's glmtoolbox 0.1.9: .8771924227, and below
+    assert table_row(text, "7").split() == ["7", "0.147", "0.215", "0.217", "0.268", "0.456", "0.824"]
+    assert "working correlation: unstructured, by pair of occasions; dispersion: 1.074" in text
+    with pytest.warns(glimm.GlimmWarning, match="no correlation matrix"):
+        near = glimm.gee(setup.formula, toenail, corr="nonstationary(2)", **more).summary()
+    assert table_row(near, "4").split()[:2] == ["4", "0"]  # no parameter: more than 2 apart
+    twelve = pd.DataFrame({"g": np.repeat(np.arange(40), 12), "t": np.tile(np.arange(12), 40)})
+    twelve["y"] = np.random.default_rng(2).normal(size=480) + np.random.default_rng(3).normal(size=40)[twelve["g"]]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", glimm.GlimmWarning)
+        fit = glimm.gee("y ~ 1", twelve, groups="g", time="t", corr="unstructured")
+    low, high = figures(fit.corr_params.min()), figures(fit.corr_params.max())
+    assert f"unstructured, 66 parameters from {low} to {high}: see fit.corr_params, fit.working_corr()" in narrow(fit.summary())
 
 
 def test_two_level_response_names_its_event():

@@ -31,7 +31,7 @@ def doubts(facts: Facts, answers: tuple[Answer, ...]) -> tuple[Statement, ...]:
         *of_fit(facts),
         *unnamed(facts),
         *of_changes(facts),
-        *of_clusters(facts, robust),
+        *of_clusters(facts, robust, "gee" in models),
         *of_size(facts),
         *of_predictors(facts),
         *of_time(facts, models),
@@ -93,11 +93,11 @@ def unnamed(facts: Facts) -> Iterator[Statement]:
         )
 
 
-def of_clusters(facts: Facts, robust: bool) -> Iterator[Statement]:
-    """How many there are, and whether they matter. robust : an answer has robust standard errors."""
+def of_clusters(facts: Facts, robust: bool, averaged: bool) -> Iterator[Statement]:
+    """How many there are, and whether they matter. robust : an answer has robust standard errors; averaged : it is a GEE."""
     if not facts.groups:
         return
-    yield from of_few(facts, robust)
+    yield from of_few(facts, robust, averaged)
     for g in facts.groups:
         if 2 * g.single > g.clusters:
             yield Statement(
@@ -121,9 +121,10 @@ def of_clusters(facts: Facts, robust: bool) -> Iterator[Statement]:
         )
 
 
-def of_few(facts: Facts, robust: bool) -> Iterator[Statement]:
+def of_few(facts: Facts, robust: bool, averaged: bool) -> Iterator[Statement]:
     """Too few clusters for a variance, or for robust standard errors, and what does not rest on their number."""
     fewest = min(facts.groups, key=lambda g: g.clusters)
+    corrected = averaged and flags.correctable(facts, fewest)
     mixed = not flags.unchanging(facts)
     if fewest.clusters < flags.VARIANCE_CLUSTERS:
         inside = [x.name for x in facts.predictors if x.within[fewest.name] > 0.0]
@@ -132,6 +133,8 @@ def of_few(facts: Facts, robust: bool) -> Iterator[Statement]:
         if inside and mixed:
             about = f" (of {listed(inside)}; {listed(rest)} {'does' if len(rest) == 1 else 'do'} not vary there)" if rest else ""
             ways.append(f"a GLM with C({ticked(fewest.name)}) among the predictors compares rows inside these clusters only{about}")
+        if corrected:
+            ways.append(f'vcov="{flags.CORRECTED}" corrects these')
         if mixed:
             ways.append("a mixed model averaged, fit.marginal_params(), needs no robust errors")
         yield Statement(
@@ -141,13 +144,12 @@ def of_few(facts: Facts, robust: bool) -> Iterator[Statement]:
             {"clusters": fewest.clusters},
         )
     elif robust and fewest.clusters < flags.ROBUST_CLUSTERS:
-        way = (
-            '; a mixed model averaged over its clusters, fit.marginal_params() or fit.effect(..., target="marginal"), does not rest on them'
-        )
+        way = 'a mixed model averaged over its clusters, fit.marginal_params() or fit.effect(..., target="marginal"), does not rest on them'
+        ways = ([f'vcov="{flags.CORRECTED}" corrects them'] if corrected else []) + ([way] if mixed else [])
         yield Statement(
             "few_clusters",
             f"{fewest.name} has {fewest.clusters} clusters: with fewer than {flags.ROBUST_CLUSTERS} robust standard errors are too small"
-            f"{way if mixed else ''}.",
+            f"{'; ' if ways else ''}{', and '.join(ways)}.",
             {"clusters": fewest.clusters},
         )
 

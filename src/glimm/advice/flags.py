@@ -12,6 +12,7 @@ from .facts import Facts, Group, Predictor
 CERTAIN = 3.0
 UNSEEN = 2.0
 ROBUST_CLUSTERS = 40
+CORRECTED = "mancl_derouen"
 VARIANCE_CLUSTERS = 10
 CLUSTERS_FOR_Z = 10
 CLEARLY_BETTER = 4.0
@@ -35,6 +36,11 @@ def informative_size(g: Group) -> bool:
 def dropout_matters(facts: Facts) -> bool:
     """Whether clusters that end early differed before they did."""
     return facts.dropout is not None and abs(facts.dropout.z) > CERTAIN
+
+
+def correctable(facts: Facts, g: Group) -> bool:
+    """Whether the robust errors of a GEE need a correction for few clusters, and there are enough for one."""
+    return facts.p < g.clusters < ROBUST_CLUSTERS
 
 
 def falling(facts: Facts) -> bool:

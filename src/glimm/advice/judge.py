@@ -137,14 +137,19 @@ def gee(facts: Facts, asked: Asked, g: Group) -> Answer:
     corr, why = working_correlation(facts, g)
     more = {"time": facts.times.name} if corr == "ar1" and facts.times is not None else {}
     arguments = {"groups": g.name, **more, **({} if corr == "exchangeable" else {"corr": corr})}
-    reasons = [why, robust(g), *effective(facts)]
+    if flags.correctable(facts, g):
+        arguments["vcov"] = flags.CORRECTED
+    reasons = [why, robust(g, flags.correctable(facts, g)), *effective(facts)]
     inner = [other for other in facts.groups if g.name in other.within]
     if inner:
+        own = inner[0].name
+        nested = f'; groups="{g.name}/{own}", corr="nested" gives rows of one {own} a correlation of their own'
         reasons.append(
             Statement(
                 "outermost_clusters",
                 f"{listed([f'{o.name} ({o.clusters})' for o in inner])} {'lie' if len(inner) > 1 else 'lies'} inside {g.name} "
-                f"({g.clusters}): the outermost clusters are the independent ones, and the robust errors allow any dependence in them.",
+                f"({g.clusters}): the outermost clusters are the independent ones, and the robust errors allow any dependence in them"
+                f"{nested if len(inner) == 1 and inner[0].factors == (own,) else ''}.",
                 {o.name: o.clusters for o in (g, *inner)},
             )
         )
@@ -205,15 +210,16 @@ def working_correlation(facts: Facts, g: Group) -> tuple[str, Statement]:
     )
 
 
-def robust(g: Group) -> Statement:
+def robust(g: Group, corrected: bool) -> Statement:
     """What the standard errors rest on."""
     limit = flags.ROBUST_CLUSTERS
     many = g.clusters >= limit
+    way = f': vcov="{flags.CORRECTED}" corrects them, with a t reference' if corrected else ""
     return Statement(
         "robust_errors",
         f"With the right model of the mean the estimates hold even if the working correlation is wrong; so do the robust standard errors, "
         f"given many clusters: {g.clusters} are "
-        + (f"enough ({limit} or more)." if many else f"few (fewer than {limit}), and the errors come out too small."),
+        + (f"enough ({limit} or more)." if many else f"few (fewer than {limit}), and the errors come out too small{way}."),
         {"clusters": g.clusters},
     )
 

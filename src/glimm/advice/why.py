@@ -10,6 +10,8 @@ from .guess import LEAST_COUNT, LEAST_DISPERSION
 from .records import Statement
 from .words import exact, percent, separated, span
 
+GRADES = 7
+
 
 def common(facts: Facts) -> tuple[Statement, ...]:
     """Reasons that hold for every question."""
@@ -60,7 +62,10 @@ def family(facts: Facts) -> Statement:
             if r.low >= LEAST_COUNT
             else f"they vary less than {LEAST_DISPERSION:g} times as much as counts"
         )
-        return Statement("family_gaussian", f"{runs}; {why}, so they are taken as measurements, family gaussian.", numbers)
+        grades = ""
+        if facts.groups and r.distinct <= GRADES:
+            grades = f' If its {r.distinct} values are ordered levels and no amounts, a GEE takes family="ordinal".'
+        return Statement("family_gaussian", f"{runs}; {why}, so they are taken as measurements, family gaussian.{grades}", numbers)
     text = f"{r.name} holds {r.distinct} different numbers from {span(r.low, r.high)}: family gaussian."
     return Statement("family_gaussian", text, numbers)
 

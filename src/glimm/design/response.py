@@ -129,7 +129,7 @@ def _numbers(variable: Variable, family: Family) -> Floats:
         shown = ", ".join(repr(level) for level in variable.levels[:3])
         raise GlimmError(
             f"the response {variable.name!r} is not a number (it holds {shown}): family {family.name!r} needs numbers; "
-            "for two levels use family='binomial'"
+            "for two levels use family='binomial', for more glimm.gee with family='ordinal' or 'multinomial'"
         )
     assert variable.codes is not None
     return variable.codes.astype(np.float64)
@@ -152,7 +152,8 @@ def _binary(variable: Variable, rows: Ints | None, known: Response | None) -> Ma
             shown = ", ".join(repr(level) for level in levels[:6]) + (", ..." if len(levels) > 6 else "")
             raise GlimmError(
                 f"the response {name!r} has {len(levels)} levels ({shown}), and a binomial response has two: "
-                f"choose the event, for example I({name} == {levels[-1]!r})"
+                f"choose the event, for example I({name} == {levels[-1]!r}), or fit all levels by glimm.gee with family='ordinal' "
+                "or 'multinomial'"
             )
         if len(levels) == 1:
             raise GlimmError(f"the response {name!r} is {levels[0]!r} in all rows used: there is nothing to estimate")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ..records import Record
+from ..records import GeeRecord, GlmRecord, Record
 from .clusters import clusters
 from .findings import Finding, ranked
 from .losses import find
@@ -49,7 +49,14 @@ def check(record: Record, vcov: Any = "model") -> Checked:
     found = [finding for run in CHECKS.values() for finding in run(sight)]
     codes = {f.code for f in found}
     kept = [f for f in found if not codes & IMPLIED.get(f.code, set())]
-    return Checked(ranked(kept), tuple(skipped(sight)))
+    return Checked(ranked(kept), tuple(skipped(sight)), looked(record))
+
+
+def looked(record: Record) -> tuple[str, ...]:
+    """The checks that a model of this kind has something for: a GEE has no Hessian, and only a mixed model random effects."""
+    without = {GlmRecord: {"random effects"}, GeeRecord: {"random effects", "the search and its Hessian"}}.get(type(record), set())
+    first = ("the search",) if isinstance(record, GeeRecord) else ()
+    return (*first, *(name for name in CHECKS if name not in without))
 
 
 def skipped(sight: Sight) -> Iterator[str]:

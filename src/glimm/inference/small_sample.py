@@ -241,7 +241,8 @@ def _notes(clusters: Clusters, asked: Asked, found: Found) -> tuple[str, ...]:
     notes = []
     k = len(clusters.levels)
     if asked.kind == "robust" and k < FEW:
-        notes.append(f"{k} clusters, fewer than {FEW}: robust standard errors are too small; {REMEDY} corrects them")
+        way = f"{REMEDY} corrects them" if k > len(found.work) else f"for {len(found.work)} coefficients they are too few to correct"
+        notes.append(f"{k} clusters, fewer than {FEW}: robust standard errors are too small; {way}")
     if found.alone:
         notes.append(_alone(clusters, found.alone))
     if found.leverage is not None and float(found.leverage.max(initial=0.0)) > LEVERAGE:

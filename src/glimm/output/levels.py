@@ -54,7 +54,7 @@ def level_numbers(
     clusters = next(iter(design.clusters.values()))
     numbers: dict[str, Any] = plain(
         {
-            **dict.fromkeys(("family_parameters", "deviance", "llf", "aic", "bic", "reml", "points", "varcorr")),
+            **dict.fromkeys(("family_parameters", "deviance", "llf", "aic", "bic", "qic", "cic", "reml", "points", "varcorr")),
             "model": "GEE",
             "target": "marginal",
             "formula": design.spec.formula.text,

@@ -16,11 +16,12 @@ from typing import Any
 
 import numpy as np
 
+from ..covariance.odds_ratios import OddsRatios
 from ..diagnostics.check import Checked
 from ..errors import GlimmError
 from ..inference.covariance import Inference
 from ..kernels.matrix import Floats
-from ..records import Record
+from ..records import GeeRecord, MixedRecord, Record
 from ..text import figures
 from . import diagnosis, effects, words
 from .compare import Compared
@@ -124,8 +125,16 @@ def numbers(record: Record, inference: Inference, level: int) -> list[Chapter]:
     other = other_parameters(record)
     chapters = [Chapter("Coefficients", (coefficients(inference), dropped(record)), level=level)]
     if other is not None:
-        chapters.append(Chapter("Random effects" if isinstance(other, Table) else "Working correlation", (other,), level=level))
+        chapters.append(Chapter(_dependence(record), (other,), level=level))
     return [*chapters, Chapter("Fit", (fit_lines(record),), level=level)]
+
+
+def _dependence(record: Record) -> str:
+    """The heading over what ties the rows of a cluster."""
+    if isinstance(record, MixedRecord):
+        return "Random effects"
+    odds = isinstance(record, GeeRecord) and isinstance(record.working, OddsRatios)
+    return "Odds ratios within clusters" if odds else "Working correlation"
 
 
 def comparison_page(comparison: Compared, averages: Sequence[Table], shown: Shown, forest: Shown) -> str:

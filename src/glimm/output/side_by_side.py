@@ -28,6 +28,7 @@ from .sections import Heading, Row, SideBySide
 
 WIDTH = 120
 MOST_TERMS = 8
+MOST_CORRELATIONS = 4
 
 
 @final
@@ -102,8 +103,12 @@ def other_rows(columns: Sequence[Column]) -> list[Row]:
     """Standard deviations of random effects and of the residual, working correlation, dispersion."""
     found: dict[str, dict[int, str]] = {}
     for k, c in enumerate(columns):
-        for name, value in other_parameters(c.model.record):
-            found.setdefault(name, {})[k] = figures(value)
+        one, gone = range_of_many(c.model.record)
+        for name, value in one:
+            found.setdefault(name, {})[k] = value
+        for name, amount in other_parameters(c.model.record):
+            if name not in gone:
+                found.setdefault(name, {})[k] = figures(amount)
     return [(name, tuple(held.get(k, "") for k in range(len(columns)))) for name, held in found.items()]
 
 
@@ -130,15 +135,29 @@ def other_parameters(record: Record) -> list[tuple[str, float]]:
     given = zip(record.family.parameters, record.family.fixed, strict=False)
     out += [(f"{record.family.name} {name} (given)", value) for name, value in given if value is not None]
     if isinstance(record, GeeRecord):
-        odds = isinstance(record.working, OddsRatios)
-        names = record.corr_names if odds else [f"working correlation {name}" for name in record.corr_names]
-        out += [(name, float(a)) for name, a in zip(names, record.alpha, strict=True)]
-        if odds:
+        out += [(name, float(a)) for name, a in zip(association_names(record), record.alpha, strict=True)]
+        if isinstance(record.working, OddsRatios):
             return out
     pearson = isinstance(record, GeeRecord) or (isinstance(record, GlmRecord) and not record.family.scale_known)
     if pearson and record.family.name != "gaussian":
         out.append(("dispersion", record.scale))
     return out
+
+
+def range_of_many(record: Record) -> tuple[list[tuple[str, str]], tuple[str, ...]]:
+    """A row for the parameters between rows of a cluster where there are many, and the names that it stands for."""
+    if not isinstance(record, GeeRecord) or len(record.alpha) <= MOST_CORRELATIONS:
+        return [], ()
+    label = "log odds ratios" if isinstance(record.working, OddsRatios) else "working correlations"
+    low, high = figures(float(record.alpha.min())), figures(float(record.alpha.max()))
+    return [(label, f"{len(record.alpha)}, {low} to {high}")], association_names(record)
+
+
+def association_names(record: GeeRecord) -> tuple[str, ...]:
+    """What the parameters between rows of a cluster are called in a comparison."""
+    if isinstance(record.working, OddsRatios):
+        return record.corr_names
+    return tuple(f"working correlation {name}" for name in record.corr_names)
 
 
 def _correlations(record: MixedRecord) -> list[tuple[str, float]]:

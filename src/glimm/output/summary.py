@@ -10,8 +10,10 @@ from typing import final
 
 import numpy as np
 
+from ..covariance.by_wave import Unstructured
 from ..covariance.correlated import CORRELATED
 from ..data.records import Factor
+from ..design.clusters import occasions
 from ..diagnostics.findings import Finding
 from ..inference.association import association_parameters
 from ..inference.covariance import Inference
@@ -29,6 +31,7 @@ from .terminal import render
 
 WIDTH = 100
 MOST_LEVELS = 8
+MOST_NAMED, MOST_LISTED, MOST_OCCASIONS = 6, 20, 10
 
 
 @final
@@ -176,11 +179,31 @@ def other_parameters(record: Record) -> Table | Lines | None:
     if isinstance(record, GeeRecord):
         if (odds := association_parameters(record)) is not None:
             return association_table(record, odds)
-        names = record.corr_names
-        values = [f"{name} = {figures(float(a))}" for name, a in zip(names, record.alpha, strict=True)]
-        correlation = f"{record.corr}, {', '.join(values) if values else 'no parameter'}"
-        return Lines(((("working correlation", correlation),), (("dispersion", figures(record.scale)),)))
+        return working_correlation(record)
     return None
+
+
+def working_correlation(record: GeeRecord) -> Table | Lines:
+    """The parameters of the working correlation by name; those by pair of occasions as a triangle, and where there are many their range."""
+    count, dispersion = len(record.alpha), figures(record.scale)
+    if isinstance(record.working, Unstructured) and count > MOST_NAMED:
+        at = occasions(record.clusters, record.moments)
+        labels = tuple(f"{t:g}" for t in at.scope.times)
+        if len(labels) <= MOST_OCCASIONS:
+            cells = np.full((len(labels), len(labels)), "0", dtype=object)
+            cells[np.triu_indices(len(labels))] = ""
+            j, k = record.working.pairs(at)
+            cells[k, j] = [number(float(a), 3) for a in record.alpha]
+            columns = (Column(label, tuple(cells[1:, first]), "number") for first, label in enumerate(labels[:-1]))
+            note = f"working correlation: {record.corr}, by pair of occasions; dispersion: {dispersion}"
+            return Table("working correlation", (Column("occasion", labels[1:]), *columns), (note,))
+    if count > MOST_LISTED:
+        low, high = figures(float(record.alpha.min())), figures(float(record.alpha.max()))
+        correlation = f"{record.corr}, {count} parameters from {low} to {high}: see fit.corr_params, fit.working_corr()"
+    else:
+        values = [f"{name} = {figures(float(a))}" for name, a in zip(record.corr_names, record.alpha, strict=True)]
+        correlation = f"{record.corr}, {', '.join(values) if values else 'no parameter'}"
+    return Lines(((("working correlation", correlation),), (("dispersion", dispersion),)))
 
 
 def association_table(record: GeeRecord, odds: Parameters) -> Table:

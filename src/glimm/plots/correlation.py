@@ -97,7 +97,7 @@ def said(record: GeeRecord, c: Correlations) -> str:
     more = "more" if difference[g] > 0.0 else "less"
     return (
         f"Residuals{where} correlate {more} than the {record.corr} correlation says: {figures(float(c.empirical[g]), 2)} against "
-        f"{figures(float(c.working[g]), 2)}"
+        f"{figures(w, 2) if (w := float(c.working[g])) else '0'}"
     )
 
 
