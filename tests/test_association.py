@@ -345,7 +345,8 @@ def test_faces(small, tmp_path):
     assert fit.working_corr().shape == (4, 4)
     assert list(fit.glance()["corr"]) == ["odds_ratio(pairs)"]
     other = glimm.gee(FORMULA, small, corr="exchangeable", **BINARY)
-    assert "log_odds_ratio[-2,-1]" in str(glimm.compare(fit, other))
+    assert "log odds ratios" in str(glimm.compare(fit, other))
+    assert "log_odds_ratio[-2,-1]" in str(fit.summary())
     assert fit.check() is not None
     assert glimm.report(fit, tmp_path / "odds.html").exists()
     again = pickle.loads(pickle.dumps(fit))

@@ -202,6 +202,8 @@ def test_faces():
     assert "1830.67" in text
     assert "(1) has the smallest CIC" in text.replace("\n", " ")
     assert "one dispersion" not in text
+    fewer = glimm.gee("resp ~ age", data("geepack_ohio"), groups="id", family="binomial")
+    assert "(2) has the smallest QIC" in str(glimm.compare(fits[1], fewer)).replace("\n", " ")  # CIC is for the same predictors
     alone = glimm.compare(fits[1], glimm.glm("resp ~ age * smoke", data("geepack_ohio"), family="binomial"))
     assert "QIC" not in str(alone)
     assert "qic" not in alone.criteria

@@ -205,6 +205,18 @@ def test_correlations_of_many_occasions_stand_in_a_triangle():
     assert f"unstructured, 66 parameters from {low} to {high}: see fit.corr_params, fit.working_corr()" in narrow(fit.summary())
 
 
+def test_clusters_in_clusters_and_terms_of_odds_ratios_are_told():
+    data = pd.DataFrame({"school": np.repeat(np.arange(45), 6), "room": np.tile(np.repeat([1, 2, 3], 2), 45)})
+    rng = np.random.default_rng(5)
+    data["y"] = rng.normal(size=45)[data["school"]] + rng.normal(size=270)
+    flat = narrow(glimm.gee("y ~ 1", data, groups="school/room", corr="nested").summary())
+    assert "school: 45 clusters of 6 rows each inside them: 135 clusters of 2 rows each" in flat
+    apart = glimm.OddsRatio({"apart": lambda a, b: abs(a["age"] - b["age"])})
+    text = glimm.gee("resp ~ age", glimm.load_dataset("ohio"), groups="id", family="binomial", corr=apart).summary()
+    assert table_row(text, "association").split() == ["association", "estimate", "std.", "error", "exp"]
+    assert "exp of log_odds_ratio is an odds ratio, exp of another term its factor for one unit" in narrow(text)
+
+
 def test_two_level_response_names_its_event():
     data = {"cured": ["no", "yes", "no", "yes", "yes", "no", "yes", "no"], "x": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]}
     flat = narrow(glimm.glm("cured ~ x", data, family="binomial").summary())

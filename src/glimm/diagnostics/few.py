@@ -20,7 +20,7 @@ from .sight import Sight
 from .simpler import ticked
 
 EFFECTIVE = 8.0
-LEVERAGE, SHOWN = 0.5, 3
+LEVERAGE, NEARLY_ALL, SHOWN = 0.5, 0.8, 3
 
 
 def few(sight: Sight) -> Iterator[Finding]:
@@ -108,15 +108,12 @@ def leverage(sight: Sight) -> Iterator[Finding]:
     shown = [f"{clusters.levels[i]} ({figures(float(found[i]), 2)})" for i in high[:SHOWN]]
     many = f" and {len(high) - SHOWN} more" if len(high) > SHOWN else ""
     trusting = sight.kind not in ("robust", "clustered")
+    rests = "is nearly what" if sight.shares[j, a] > NEARLY_ALL else "rests in large part on what"
+    consequence, remedy = f"The coefficient of {names[a]} {rests} cluster {clusters.levels[j]} alone says.", ""
     if not trusting:
-        consequence = (
-            f"The coefficient of {names[a]} is nearly what cluster {clusters.levels[j]} alone says. Its residuals are small because the "
-            "fit follows it, so robust standard errors are too small."
-        )
+        consequence += " Its residuals are small because the fit follows it, so robust standard errors are too small."
         door = "" if isinstance(record, GeeRecord) else 'glimm.gee with corr="independence" and '
         remedy = f'take errors that allow for it, {door}vcov="mancl_derouen" or "kauermann_carroll"; '
-    else:
-        consequence, remedy = f"The coefficient of {names[a]} is nearly what cluster {clusters.levels[j]} alone says.", ""
     yield Finding(
         "cluster_leverage",
         "note" if trusting else "warning",

@@ -215,14 +215,17 @@ def quasi_of(models: Sequence[Model]) -> tuple[dict[int, Qic], float | None]:
 def quasi_words(models: Sequence[Model]) -> list[str]:
     """What QIC and CIC say of several GEE, and what they do not."""
     found, scale = quasi_of(models)
-    best = min((k for k in found if math.isfinite(found[k].cic)), key=lambda k: found[k].cic, default=None)
+    alike = len({m.record.design.mean.names for m in models if m.number in found}) == 1
+    name = "cic" if alike else "qic"
+    values = {k: float(getattr(q, name)) for k, q in found.items() if math.isfinite(getattr(q, name))}
+    best = min(values, key=values.__getitem__, default=None)
     if best is None:
         return []
     shared = "" if scale is None else f" Both are for one dispersion, {figures(scale)}, in all fits."
     return [
         "Of QIC and CIC the smaller is the better: CIC for working correlations of the same predictors, QIC for predictors too. "
-        f"({best}) has the smallest CIC.{shared} They are about small standard errors, not about which fit is right: estimates stay "
-        "consistent under each working correlation."
+        f"({best}) has the smallest {name.upper()}.{shared} They are about small standard errors, not about which fit is right: estimates "
+        "stay consistent under each working correlation."
     ]
 
 

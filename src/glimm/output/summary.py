@@ -12,6 +12,7 @@ import numpy as np
 
 from ..covariance.by_wave import Unstructured
 from ..covariance.correlated import CORRELATED
+from ..covariance.odds_ratios import FITTED, OddsRatio
 from ..data.records import Factor
 from ..design.clusters import occasions
 from ..diagnostics.findings import Finding
@@ -132,6 +133,8 @@ def cluster_lines(record: Record) -> list[tuple[str, str]]:
     for group in groups:
         losses = words.cluster_losses(record.design.missing, group.name)
         lines.append(("clusters", f"{group.name}: {words.cluster_words(group)}" + (f"; missing rows: {losses}" if losses else "")))
+    if isinstance(record, GeeRecord) and (inner := words.inner_words(record)):
+        lines.append(("inside them", inner))
     return lines
 
 
@@ -208,13 +211,17 @@ def working_correlation(record: GeeRecord) -> Table | Lines:
 
 def association_table(record: GeeRecord, odds: Parameters) -> Table:
     """Log odds ratios of pairs of rows, with their errors and the odds ratios."""
+    own = isinstance(record.working, OddsRatio)
     columns = (
         Column("association", odds.names),
         Column("estimate", tuple(figures(float(v)) for v in odds.values), "number"),
         Column("std. error", tuple(figures(float(v)) if math.isfinite(v) else "" for v in odds.errors), "number"),
-        Column("odds ratio", tuple(figures(math.exp(v)) for v in odds.values), "number"),
+        Column("exp" if own else "odds ratio", tuple(figures(math.exp(v)) for v in odds.values), "number"),
     )
-    return Table("association of rows of a cluster", columns, (f"{record.corr}: {record.working.about}; robust standard errors",))
+    notes = [f"{record.corr}: {record.working.about}; robust standard errors"]
+    if own:
+        notes.append(f"exp of {FITTED} is an odds ratio, exp of another term its factor for one unit")
+    return Table("association of rows of a cluster", columns, tuple(notes))
 
 
 def own_parameters(record: Record) -> Table | None:

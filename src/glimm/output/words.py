@@ -45,6 +45,14 @@ def groupings(record: Record) -> list[Grouping]:
     return []
 
 
+def inner_words(record: GeeRecord) -> str:
+    """The clusters inside the clusters of groups="school/class", where rows are held."""
+    inner = record.clusters.inner
+    if inner is None or not len(inner):
+        return ""
+    return cluster_words(Grouping("", np.unique(inner, return_counts=True)[1]))
+
+
 def group_names(record: Record) -> tuple[str, ...]:
     """Names of `groupings`."""
     if isinstance(record, MixedRecord):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..covariance.odds_ratios import OddsRatios
 from ..diagnostics.pairs import FEW_OCCASIONS, Correlations, Pairs, pairs_of
 from ..errors import GlimmError
 from ..kernels.matrix import Floats
@@ -89,14 +90,15 @@ def words(c: Correlations) -> list[str]:
 def said(record: GeeRecord, c: Correlations) -> str:
     """The title: where the two differ most beyond chance, or that they agree."""
     difference = c.empirical - c.working
+    what = "correlation from the odds ratios" if isinstance(record.working, OddsRatios) else f"{record.corr} correlation"
     far = (np.abs(difference) > DIFFERS) & (np.abs(difference) > LIMIT * c.error)
     if not far.any():
-        return f"The {record.corr} correlation is close to that of the residuals"
+        return f"The {what} is close to that of the residuals"
     g = int(np.argmax(np.where(far, np.abs(difference), -1.0)))
     where = "" if len(c.lag) == 1 else f" {_place(c, g)}"
     more = "more" if difference[g] > 0.0 else "less"
     return (
-        f"Residuals{where} correlate {more} than the {record.corr} correlation says: {figures(float(c.empirical[g]), 2)} against "
+        f"Residuals{where} correlate {more} than the {what} says: {figures(float(c.empirical[g]), 2)} against "
         f"{figures(w, 2) if (w := float(c.working[g])) else '0'}"
     )
 
