@@ -523,4 +523,4 @@ def test_command_line(more, fits, capsys):
         assert len(numbers["effects"]) == 3
     else:
         assert "order of levels: y = 1 < 2 < 3" in said
-        assert ("average effect on the probability of each level" in said) == bool(more)
+        assert ("Average effect of trt: difference of probabilities" in said) == bool(more)

@@ -144,7 +144,9 @@ def _levels(a: argparse.Namespace, fit: Any) -> int:
     else:
         print(fit.summary(level=a.level))
         if found is not None:
-            print(f"\n\naverage effect on the probability of each level\n{found.to_string(index=False)}")
+            from .output.effects import told
+
+            print(f"\n\n{told(fit.record, fit.inference, found.to_dict('list'), a.contrast or 'difference', a.level)}")
         if a.check:
             print(f"\n\n{fit.check()}")
     _write_report(fit, a.report)

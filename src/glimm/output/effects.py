@@ -19,7 +19,7 @@ from ..inference.covariance import Inference
 from ..kernels.matrix import Ints
 from ..marginal import effects
 from ..marginal.population import Some, make_wish
-from ..records import MixedRecord, Record
+from ..records import AnyRecord, LevelsRecord, MixedRecord, Record
 from ..text import decimals, figures, listed, number, p_value
 from . import words
 from .sections import Column as TableColumn
@@ -136,13 +136,13 @@ def alone(record: Record, inference: Inference, variable: str, contrast: str, ta
     return effects.effect(record, inference, variable, contrast, None, wish)
 
 
-def told(record: Record, inference: Inference, table: Mapping[str, Any], contrast: str, level: float) -> str:
+def told(record: AnyRecord, inference: Inference, table: Mapping[str, Any], contrast: str, level: float) -> str:
     """The effects of one fit as text, to be read below its summary."""
     return render(single(record, inference, table, contrast, level), NARROW)
 
 
-def single(record: Record, inference: Inference, table: Mapping[str, Any], contrast: str, level: float) -> tuple[Section, ...]:
-    """The effects of one fit, a row for each contrast, with what they are averages of."""
+def single(record: AnyRecord, inference: Inference, table: Mapping[str, Any], contrast: str, level: float) -> tuple[Section, ...]:
+    """The effects of one fit, a row for each contrast, and each level of a response with levels, with what they are averages of."""
     places = [decimals(float(se)) for se in table["std_error"]]
 
     def shown(name: str) -> tuple[str, ...]:
@@ -164,6 +164,7 @@ def single(record: Record, inference: Inference, table: Mapping[str, Any], contr
         notes.append("statistic, p and interval are made on the log scale")
     columns = (
         TableColumn("contrast", tuple(table["contrast"])),
+        *([TableColumn("level", tuple(map(str, table["level"])))] if "level" in table else []),
         TableColumn("estimate", shown("estimate"), "number"),
         TableColumn("std. error", shown("std_error"), "number"),
         TableColumn("z" if inference.df is None else "t", tuple(number(float(v), 2) for v in table["statistic"]), "number"),
@@ -176,11 +177,14 @@ def single(record: Record, inference: Inference, table: Mapping[str, Any], contr
     return heading, Table("effects", columns, tuple(notes)), Paragraph(said)
 
 
-def what(record: Record, contrast: str) -> str:
+def what(record: AnyRecord, contrast: str) -> str:
     """What is contrasted, in words."""
     risk = record.family.support == "binomial"
-    one = words.mean_words(record)
-    several = one.replace("mean of", "means of", 1) if one.startswith("mean of") else f"{one}s"
+    if isinstance(record, LevelsRecord):
+        several = "probabilities"
+    else:
+        one = words.mean_words(record)
+        several = one.replace("mean of", "means of", 1) if one.startswith("mean of") else f"{one}s"
     return {
         "difference": "risk difference" if risk else f"difference of {several}",
         "ratio": "risk ratio" if risk else f"ratio of {several}",
