@@ -211,3 +211,13 @@ def test_table_of_parity(corr, rule):
     fit = call(SETUPS["ohio"], frame("geepack_ohio"), corr, rule)
     values = [fit.scale, *fit.corr_params, *(v for i in (2, 3) for v in (fit.params.iloc[i], fit.bse.iloc[i]))]
     assert [float(v) for v in re.findall(r"-?[0-9]\.[0-9]{5}", line)] == [round(float(v), 5) for v in values]
+
+
+@pytest.mark.parametrize(
+    ("corr", "here"),
+    [("MDEP(2)", "stationary(2)"), ("m-dependent(3)", "stationary(3)"), ("AR(2)", "ar(2)"), ("UN", "unstructured"),
+     ("AR(1)", "ar1"), ("fullclust", "odds_ratio(pairs)"), ("toeplitz", "stationary(m)")],
+)  # fmt: skip
+def test_names_of_other_programs_are_told(corr, here):
+    with pytest.raises(glimm.GlimmError, match=f"here it is called '{re.escape(here)}'"):
+        glimm.gee("resp ~ age", frame("geepack_ohio"), groups="id", corr=corr, family="binomial")

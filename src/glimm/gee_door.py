@@ -37,7 +37,7 @@ def fit_door(spec: Spec, data: Any, corr: Any, moments: Any, asked: Asked, contr
     structure = odds_ratios(corr) or working(corr)
     if not (isinstance(moments, str) and moments in RULES):
         what = repr(moments) if isinstance(moments, str) else type(moments).__name__
-        raise GlimmError(f"moments must be 'standard', 'geepack' or 'gee', not {what}")
+        raise GlimmError(f"moments must be 'standard' (as SAS and SPSS), 'geepack' or 'gee', not {what}")
     design = _design(spec, data, structure, moments)
     require_rows(design)
     name = next(iter(design.clusters))

@@ -36,6 +36,9 @@ OTHERWISE: Final = {
     "unstr": "unstructured",
     "stat_m_dep": "stationary(m)",
     "non_stat_m_dep": "nonstationary(m)",
+    "nested_exchangeable": "nested",
+    "fullclust": "odds_ratio(pairs)",
+    "nest1": "odds_ratio(nested)",
 }
 
 
@@ -66,6 +69,23 @@ def working(corr: Any) -> Working:
         raise GlimmError(f"corr={corr!r} needs a number: write {example}")
     if corr == "fixed":
         raise GlimmError("corr='fixed' needs the matrix: corr=glimm.FixedCorr(matrix)")
-    if corr.lower() in OTHERWISE:
-        raise GlimmError(f"unknown working correlation corr={corr!r}: here it is called {OTHERWISE[corr.lower()]!r}")
-    raise GlimmError(f"unknown working correlation corr={corr!r}: {suggest(corr, KNOWN)}")
+    if (here := _elsewhere(corr.lower())) is not None:
+        raise GlimmError(f"unknown working correlation corr={corr!r}: here it is called {here!r}")
+    raise GlimmError(f"unknown working correlation corr={corr!r}: {suggest(corr, KNOWN)}; or FixedCorr, CustomCorr of glimm")
+
+
+def _elsewhere(corr: str) -> str | None:
+    """The name here of what other programs call so, in lower case.
+
+    >>> _elsewhere("mdep(2)"), _elsewhere("ar(2)"), _elsewhere("un")
+    ('stationary(2)', 'ar(2)', 'unstructured')
+    """
+    if corr in OTHERWISE:
+        return OTHERWISE[corr]
+    name, _, number = (part.strip() for part in corr.rstrip(") ").partition("("))
+    if not number.isdecimal():
+        return None
+    if name in NUMBERED:
+        return f"{name}({number})"
+    found = OTHERWISE.get(name)
+    return None if found is None else found.replace("(m)", f"({number})")
