@@ -21,7 +21,7 @@ from ..inference.covariance import named as as_named
 from ..kernels.matrix import Floats, Ints
 from ..records import GeeRecord, GlmRecord, MixedRecord, Record
 from ..text import listed
-from . import effects, losses, tables, words
+from . import compared_tables, effects, losses, tables, words
 from .effects import Effect, Effects
 from .losses import NOTHING, Told
 from .sections import Items, Section
@@ -75,7 +75,7 @@ class Compared:
             (c.model.number, c.model.name, words.target(c.model.record), c.inference, words.se_kind(c.inference.label))
             for c in self.columns
         ]
-        return tables.deliver(self.models[0].record, tables.comparison(described))
+        return tables.deliver(self.models[0].record, compared_tables.comparison(described))
 
     @property
     def effects(self) -> Any:
@@ -83,7 +83,7 @@ class Compared:
         if self.effect is None:
             return None
         named = [(c.model.number, c.model.name, words.se_kind(c.inference.label)) for c in self.columns]
-        return tables.deliver(self.models[0].record, tables.compared_effects(named, self.effect))
+        return tables.deliver(self.models[0].record, compared_tables.compared_effects(named, self.effect))
 
     @property
     def criteria(self) -> Any:
