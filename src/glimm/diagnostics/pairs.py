@@ -18,6 +18,7 @@ from ..covariance.occasions import Occasions
 from ..covariance.odds_ratios import OddsRatios, gammas
 from ..design.clusters import occasions
 from ..design.coordinates import to_working
+from ..design.records import NO_ROWS
 from ..errors import GlimmError
 from ..estimators.association import AssociationEquations
 from ..estimators.control import Control
@@ -145,6 +146,8 @@ def summed(codes: Ints, values: Floats, count: int) -> Floats:
 
 def pairs_of(record: GeeRecord, most: int = MOST_PAIRS) -> Pairs:
     """The pairs of a fit; of very many a sample, of large clusters rows up to 30 apart and some distances beyond, which count for all."""
+    if record.clusters.scope is not None:
+        raise GlimmError(NO_ROWS)
     at = occasions(record.clusters, record.moments)
     n, sizes = int(at.starts[-1]), at.sizes
     cluster = np.repeat(np.arange(len(sizes)), sizes)
