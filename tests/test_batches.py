@@ -213,7 +213,18 @@ def test_what_a_fit_of_a_file_answers(data: pd.DataFrame, path: Path) -> None:
         assert said[0] == said[1] != []
     assert np.array_equal(pickle.loads(pickle.dumps(b)).params, b.params)
     assert len(b.record.eta) == 0
-    for asked in ("resid", "predict", "check", "influence", "augment", "residual_tests", "plot_check", "score_test_terms", "residual_corr", "plot_corr"):
+    for asked in (
+        "resid",
+        "predict",
+        "check",
+        "influence",
+        "augment",
+        "residual_tests",
+        "plot_check",
+        "score_test_terms",
+        "residual_corr",
+        "plot_corr",
+    ):
         with pytest.raises(GlimmError, match=r"holds no rows.*in memory"):
             getattr(b, asked)()
     with pytest.raises(GlimmError, match="holds no rows"):

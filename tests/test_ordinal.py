@@ -521,6 +521,8 @@ def test_command_line(more, fits, capsys):
         assert numbers["levels"] == [1, 2, 3]
         assert numbers["corr_params"]["log_odds_ratio"] == pytest.approx(1.463977796, abs=1e-8)
         assert len(numbers["effects"]) == 3
+        assert numbers["qic"] is numbers["cic"] is None
+        assert [(row["name"], round(row["estimate"], 8)) for row in numbers["association"]] == [("log_odds_ratio", 1.4639778)]
     else:
         assert "order of levels: y = 1 < 2 < 3" in said
         assert ("Average effect of trt: difference of probabilities" in said) == bool(more)

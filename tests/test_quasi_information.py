@@ -194,6 +194,7 @@ def test_separated_has_none():
 def test_faces():
     fits = [problem("ohio", corr) for corr in ("independence", "exchangeable", "ar1")]
     assert fits[1].glance()["qic"][0] == fits[1].qic().qic
+    assert repr(fits[0].qic()).startswith("<qic = 1830.347, qicu = 1827.480, cic = 5.433, ")
     comparison = glimm.compare(*fits)
     table = comparison.criteria
     assert table["qic"].tolist() == [fit.qic().qic for fit in fits]

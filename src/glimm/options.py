@@ -53,8 +53,9 @@ and x), and the averages are contrasted. A ratio is one of averages.
 --json prints one object: model, target, formula, family, link, event, nobs, n_dropped, missing, groups, converged,
 solution {{code, message}}, method, se_kind, level, coefficients [{{term, estimate, std_error, statistic, p_value, conf_low,
 conf_high}}], dropped_terms, df_resid, scale, family_parameters [{{name, estimate, std_error}}], deviance, llf, aic, bic, qic, cic,
-reml, points, varcorr, corr, corr_params, effects [{{variable, contrast, target, estimate, std_error, statistic, p_value, conf_low,
-conf_high, mean_from, mean_to, rows}}], findings [{{code, severity, sentence, consequence, remedy, evidence}}], version.
+reml, points, varcorr, corr, corr_params, association [{{name, estimate, std_error}}], effects [{{variable, contrast, target,
+estimate, std_error, statistic, p_value, conf_low, conf_high, mean_from, mean_to, rows}}], findings [{{code, severity, sentence,
+consequence, remedy, evidence}}], version.
 What a model does not have is null.
 
 {_STATUS}"""

@@ -69,6 +69,10 @@ class Qic(NamedTuple):
     def __float__(self) -> float:
         return self.qic
 
+    def __repr__(self) -> str:
+        values = ", ".join(f"{name} = {value:.3f}" for name, value in zip(self._fields[:9], self[:9], strict=True))
+        return f"<{values}; variant {self.variant!r}{f'; {self.note}' if self.note else ''}>"
+
 
 def qic(record: GeeRecord, variant: str = "sas", phi0: float | None = None) -> Qic:
     """The criteria of a GEE.

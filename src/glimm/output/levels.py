@@ -15,7 +15,7 @@ from ..records import LevelsRecord
 from ..text import counted, figures
 from . import tables, words
 from .diagnosis import short
-from .plain import FINDING, plain
+from .plain import FINDING, parameters, plain
 from .sections import Facts, Heading, Lines, Paragraph, Section
 from .summary import WIDTH, Summary, coefficients, dropped, extras, factor_words
 from .terminal import render
@@ -77,6 +77,7 @@ def level_numbers(
             "scale": record.scale,
             "corr": record.corr,
             "corr_params": dict.fromkeys((ASSOCIATION,), float(record.alpha[0])) if len(record.alpha) else {},
+            "association": parameters(estimated(record)) or None,
             "effects": effects,
             "findings": None if findings is None else [{name: getattr(f, name) for name in FINDING} for f in findings],
             "version": record.version,

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from ..diagnostics.findings import Finding
+from ..inference.association import association_parameters
 from ..inference.covariance import Inference
 from ..inference.criteria import criteria
-from ..inference.parameters import family_parameters
+from ..inference.parameters import Parameters, family_parameters
 from ..inference.quasi_information import quasi_criteria
 from ..records import GeeRecord, GlmRecord, MixedRecord, Record
 from . import tables, words
@@ -66,6 +67,7 @@ def fit_numbers(
             "varcorr": tables.varcorr(record).to_dict("records") if isinstance(record, MixedRecord) else None,
             "corr": record.corr if isinstance(record, GeeRecord) else None,
             "corr_params": correlations(record),
+            "association": parameters(association_parameters(record)) or None,
             "effects": None if effects is None else [dict(zip(effects, row, strict=True)) for row in zip(*effects.values(), strict=True)],
             "findings": None if findings is None else [{name: getattr(f, name) for name in FINDING} for f in findings],
             "version": record.version,
@@ -97,12 +99,18 @@ def groups(record: Record) -> list[dict[str, Any]] | None:
 
 def family_parameters_of(record: Record) -> list[dict[str, Any]] | None:
     """The family's own parameters, estimated or given (without a standard error)."""
-    own = family_parameters(record)
-    found = (
-        [] if own is None else [dict(zip(("name", "estimate", "std_error"), row, strict=True)) for row in zip(*astuple(own), strict=True)]
-    )
+    found = parameters(family_parameters(record))
     given = zip(record.family.parameters, record.family.fixed, strict=False)
     return found + [{"name": name, "estimate": value, "std_error": None} for name, value in given if value is not None] or None
+
+
+def parameters(found: Parameters | None) -> list[dict[str, Any]]:
+    """Names, estimates and standard errors, a row each."""
+    return (
+        []
+        if found is None
+        else [dict(zip(("name", "estimate", "std_error"), row, strict=True)) for row in zip(*astuple(found), strict=True)]
+    )
 
 
 def correlations(record: Record) -> dict[str, float] | None:
