@@ -210,6 +210,7 @@ def test_clusters_in_clusters_and_terms_of_odds_ratios_are_told():
     rng = np.random.default_rng(5)
     data["y"] = rng.normal(size=45)[data["school"]] + rng.normal(size=270)
     flat = narrow(glimm.gee("y ~ 1", data, groups="school/room", corr="nested").summary())
+    narrow(glimm.gee("b ~ 1", data.assign(b=data["y"] > 0), groups="school/room", corr="odds_ratio(nested)", family="binomial").summary())
     assert "school: 45 clusters of 6 rows each inside them: 135 clusters of 2 rows each" in flat
     apart = glimm.OddsRatio({"apart": lambda a, b: abs(a["age"] - b["age"])})
     text = glimm.gee("resp ~ age", glimm.load_dataset("ohio"), groups="id", family="binomial", corr=apart).summary()

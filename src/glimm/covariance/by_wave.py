@@ -125,9 +125,11 @@ class FixedCorr:
 
     def names(self, at: Occasions) -> tuple[str, ...]:
         """None; raises GlimmError for a matrix that does not fit the occasions."""
-        if not least_over(self._place(at), at) > 0.0:
+        least = least_over(self._place(at), at)
+        if not least > 0.0:
             raise GlimmError(
-                "FixedCorr: the matrix is not positive definite for the occasions of some cluster, so it is no correlation matrix"
+                f"FixedCorr: the matrix is not positive definite for the occasions of some cluster (smallest eigenvalue {least:.3g}), so "
+                "it is no correlation matrix: correct it, or estimate one, corr='unstructured'"
             )
         return ()
 

@@ -61,7 +61,8 @@ def columns_of(section: Table, width: int) -> list[str]:
     heads = [column.head for column in section.columns]
     taken = sum(GAP + max(len(head), *map(len, cells)) for head, cells in zip(heads[1:], numbers, strict=True))
     names = [broken(name, max(width - taken, SHORTEST_TERM)) for name in section.columns[0].cells]
-    return [*table(heads, [names, *numbers], [column.kind != "words" for column in section.columns]), *section.notes]
+    notes = [line for note in section.notes for line in wrapped(note, width)]
+    return [*table(heads, [names, *numbers], [column.kind != "words" for column in section.columns]), *notes]
 
 
 def aligned(column: Column) -> list[str]:
