@@ -29,13 +29,14 @@ from .estimators.control import Control
 from .estimators.gee import fit_gee
 from .estimators.glm import fit_glm, require_rows
 from .estimators.glmm import fit_glmm
+from .estimators.levels import layout_of
 from .estimators.lmm import fit_lmm
 from .estimators.ordinal import check_levels, fit_levels
 from .family import LEVELS
 from .fit import Fit, GeeFit, GlmFit, GlmmFit
 from .fit_levels import LevelsFit
 from .inference.covariance import check_robust, mixed_clusters
-from .inference.small_sample import Asked, asked_of, check_few
+from .inference.small_sample import asked_of, check_few
 from .output.reproduce import keep
 from .records import Call
 
@@ -209,10 +210,13 @@ def gee(
     control = checked_control(control)
     spec = make_spec("gee", formula, family, link, weights, offset, exposure, missing, groups=groups, time=time)
     if spec.family.name in LEVELS:
-        of_levels = _gee_of_levels(spec, data, corr, moments, asked, control, keep(gee, given))
-        if asked.kind == "robust":
+        of_levels = _gee_of_levels(spec, data, corr, moments, vcov, control, keep(gee, given))
+        if asked.kind != "model":
             _warn_few(of_levels.record.design, tuple(of_levels.record.design.clusters), len(of_levels.record.vector))
-        return _announced(of_levels)
+        _announced(of_levels)
+        if asked.kind not in ("robust", "model"):
+            _ = of_levels.inference
+        return of_levels
     structure = odds_ratios(corr) or working(corr)  # an unknown name is refused before any data are read
     if not (isinstance(moments, str) and moments in RULES):
         what = repr(moments) if isinstance(moments, str) else type(moments).__name__
@@ -238,10 +242,9 @@ def gee(
     return fit
 
 
-def _gee_of_levels(spec: Spec, data: Any, corr: Any, moments: Any, asked: Asked, control: Control, call: Call) -> LevelsFit:
+def _gee_of_levels(spec: Spec, data: Any, corr: Any, moments: Any, vcov: Any, control: Control, call: Call) -> LevelsFit:
     """A GEE of a response with levels."""
-    if asked not in (asked_of("robust"), asked_of("model")):
-        raise NotYetError(f"vcov: corrections for few clusters are not there for family {spec.family.name!r}: use 'robust' or 'model'")
+    asked = asked_of(vcov)
     if is_files(data):
         raise NotYetError(f"family {spec.family.name!r} is not fitted from a file yet: fit in memory, data=glimm.read(path)")
     check_levels(spec.family, corr, moments, spec.weights is not None)
@@ -250,7 +253,8 @@ def _gee_of_levels(spec: Spec, data: Any, corr: Any, moments: Any, asked: Asked,
     name, clusters = next(iter(design.clusters.items()))
     if clusters.inner is not None:
         raise GlimmError(f"groups={spec.groups!r} are clusters in clusters: family {spec.family.name!r} takes one column, groups={name!r}")
-    return LevelsFit(replace(fit_levels(design, spec.family, name, corr, control), call=call), asked.kind)
+    check_few(design, asked, layout_of(design, spec.family.support == "ordered").size)
+    return LevelsFit(replace(fit_levels(design, spec.family, name, corr, control), call=call), vcov)
 
 
 def compare(*fits: Fit, effect: Any = None, contrast: str = "difference", values: Any = None) -> Comparison:

@@ -14,6 +14,7 @@ from .diagnostics.check import Checked
 from .diagnostics.levels import check_levels as checks_of
 from .errors import GlimmError, GlimmWarning, NotYetError
 from .fit import LATER, GeeFit
+from .fit_tests import Tests
 from .inference.covariance import Inference
 from .inference.levels import ASSOCIATION, association, infer_levels, probabilities
 from .inference.wald import p_values
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 
 @final
-class LevelsFit:
+class LevelsFit(Tests):
     """A fitted GEE of a response with C levels: family "ordinal" or "multinomial".
 
     Thresholds are named "1|2" and stand first in `params`; nominal coefficients are named "level: term". Means are probabilities of the
@@ -41,6 +42,8 @@ class LevelsFit:
 
     record : the frozen record behind it
     """
+
+    record: LevelsRecord
 
     def __init__(self, record: LevelsRecord, vcov: Any) -> None:
         self.record = record
@@ -91,7 +94,7 @@ class LevelsFit:
     @property
     def pvalues(self) -> pd.Series[float]:
         """Two-sided p-values of the parameters."""
-        return tables.by_term(self.inference.names, p_values(self.inference.statistic, None), "pvalues")
+        return tables.by_term(self.inference.names, p_values(self.inference.statistic, self.inference.df), "pvalues")
 
     @property
     def levels(self) -> tuple[Any, ...]:

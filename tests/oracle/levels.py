@@ -70,20 +70,25 @@ def covariance(kind, mu, psi):
     return v
 
 
-def equations(kind, link, vector, x, y, clusters, m, log_odds=0.0, weights=None):
-    """(score (P,), model-based (P, P), robust (P, P)) at the parameters as named."""
+def pieces(kind, link, vector, x, y, clusters, m, log_odds=0.0, weights=None):
+    """(D_i, V_i, o_i - mu_i) of each cluster at the parameters as named."""
     means = (lambda v: ordinal_means(link, v, x, m)) if kind == "ordinal" else (lambda v: nominal_means(v, x, m))
     mu, along = means(vector), derivative(means, vector)
     o = (y[:, None] > np.arange(m)) if kind == "ordinal" else (y[:, None] == np.arange(1, m + 1))
-    total, bread, meat = np.zeros(len(vector)), 0.0, 0.0
     for cluster in np.unique(clusters):
         rows = np.flatnonzero(clusters == cluster)
         v = covariance(kind, mu[rows], np.exp(log_odds))
         if weights is not None:
             root = np.sqrt(np.repeat(weights[rows], m))
             v = v / np.outer(root, root)
-        d = along[rows].reshape(-1, len(vector))
-        u = d.T @ np.linalg.solve(v, (o[rows] - mu[rows]).ravel())
+        yield along[rows].reshape(-1, len(vector)), v, (o[rows] - mu[rows]).ravel()
+
+
+def equations(*given, **more):
+    """(score (P,), model-based (P, P), robust (P, P)) at the parameters as named; arguments as of `pieces`."""
+    total, bread, meat = 0.0, 0.0, 0.0
+    for d, v, r in pieces(*given, **more):
+        u = d.T @ np.linalg.solve(v, r)
         total, bread, meat = total + u, bread + d.T @ np.linalg.solve(v, d), meat + np.outer(u, u)
     inverse = np.linalg.inv(bread)
     return total, inverse, inverse @ meat @ inverse

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..design.coordinates import to_named
+from ..design.coordinates import from_named, to_named
 from ..design.records import Design, Part
 from ..family.records import COMPLEMENT, LINKS
 from ..kernels import Block, Rows, mean
@@ -71,6 +71,15 @@ class Layout:
         m, free = self.splits, self.free
         a = np.diag(np.concatenate([np.ones(m), 1.0 / self.part.scale[free]]))
         a[:m, m:] = self.part.center[free] / self.part.scale[free]
+        return a
+
+    def from_named(self) -> Floats:
+        """(P, P) A^-1."""
+        if not self.ordered:
+            return np.asarray(np.kron(np.eye(self.splits), from_named(self.part)), dtype=np.float64)
+        m, free = self.splits, self.free
+        a = np.diag(np.concatenate([np.ones(m), self.part.scale[free]]))
+        a[:m, m:] = -self.part.center[free]
         return a
 
     def predictors(self, matrix: Matrix, offset: Floats | None, vector: Floats) -> Floats:

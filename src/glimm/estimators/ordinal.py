@@ -111,12 +111,21 @@ def fit_levels(design: Design, family: Family, groups: str, corr: str, control: 
     )
 
 
+def refit_levels(record: LevelsRecord, design: Design, control: Control) -> LevelsRecord:
+    """The same model of some of its rows; raises GlimmError where a level has none of them."""
+    seen = np.bincount(design.y.astype(np.int64), minlength=len(design.response.levels))
+    if not seen.all():
+        absent = level_name(design.response.levels[int(np.argmin(seen))])
+        raise GlimmError(f"no row of these has {design.response.name} = {absent}: leave the level out")
+    return fit_levels(design, record.family, next(iter(design.clusters)), record.corr, control)
+
+
 def pieces(record: LevelsRecord, clusters: Clusters, curvatures: bool = False) -> Iterator[tuple[Floats | None, Floats]]:
     """Blocks of per-cluster (curvature (K, P, P) or None, score (K, P)) in working parameters."""
     design = record.design
     layout = layout_of(design, record.family.support == "ordered")
     if len(record.alpha):
-        gamma = np.asarray(np.linalg.solve(layout.to_named(), record.vector), dtype=np.float64)
+        gamma = layout.from_named() @ record.vector
         done = GlobalOdds(design, layout, clusters, 1).at(gamma, record.alpha, scores=True, curvatures=curvatures)
         assert done.scores is not None
         yield done.curvatures, done.scores
@@ -129,7 +138,7 @@ def pieces(record: LevelsRecord, clusters: Clusters, curvatures: bool = False) -
 def joint_pass(record: LevelsRecord, clusters: Clusters) -> AssociationPass:
     """The pass at the estimates with the scores of the log odds ratio, and what they owe to the other parameters."""
     layout = layout_of(record.design, record.family.support == "ordered")
-    gamma = np.asarray(np.linalg.solve(layout.to_named(), record.vector), dtype=np.float64)
+    gamma = layout.from_named() @ record.vector
     return GlobalOdds(record.design, layout, clusters, 1).at(gamma, record.alpha, scores=True, association=True, joint=True)
 
 
