@@ -14,31 +14,20 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from .arguments import checked_control, checked_points, clusters_of, make_spec, mixed_clusters_of, refuse_later
-from .covariance.choose import working
-from .covariance.moments import RULES
-from .covariance.odds_ratios import OddsRatios, odds_ratios
-from .covariance.working import EXTREMES
 from .data.parquet import is_files
-from .design.beside import BesideColumns
 from .design.build import build_design
-from .design.records import Design, Spec
-from .design.stream import stream_design
+from .design.records import Design
 from .errors import GlimmError, GlimmWarning, NotYetError
-from .estimators.association import fit_association
 from .estimators.control import Control
-from .estimators.gee import fit_gee
 from .estimators.glm import fit_glm, require_rows
 from .estimators.glmm import fit_glmm
-from .estimators.levels import layout_of
 from .estimators.lmm import fit_lmm
-from .estimators.ordinal import check_levels, fit_levels
-from .family import LEVELS
 from .fit import Fit, GeeFit, GlmFit, GlmmFit
 from .fit_levels import LevelsFit
+from .gee_door import fit_door
 from .inference.covariance import check_robust, mixed_clusters
-from .inference.small_sample import asked_of, check_few
+from .inference.small_sample import asked_of
 from .output.reproduce import keep
-from .records import Call
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -46,7 +35,7 @@ if TYPE_CHECKING:
     from .advice.say import Advice
     from .comparison import Comparison
 
-F = TypeVar("F", Fit, LevelsFit, GlmFit, GlmmFit, GeeFit)
+F = TypeVar("F", bound=Fit | LevelsFit)
 
 
 def glm(
@@ -209,52 +198,13 @@ def gee(
     asked = asked_of(vcov)
     control = checked_control(control)
     spec = make_spec("gee", formula, family, link, weights, offset, exposure, missing, groups=groups, time=time)
-    if spec.family.name in LEVELS:
-        of_levels = _gee_of_levels(spec, data, corr, moments, vcov, control, keep(gee, given))
-        if asked.kind != "model":
-            _warn_few(of_levels.record.design, tuple(of_levels.record.design.clusters), len(of_levels.record.vector))
-        _announced(of_levels)
-        if asked.kind not in ("robust", "model"):
-            _ = of_levels.inference
-        return of_levels
-    structure = odds_ratios(corr) or working(corr)  # an unknown name is refused before any data are read
-    if not (isinstance(moments, str) and moments in RULES):
-        what = repr(moments) if isinstance(moments, str) else type(moments).__name__
-        raise GlimmError(f"moments must be 'standard', 'geepack' or 'gee', not {what}")
-    streamed = is_files(data)
-    if streamed and isinstance(structure, OddsRatios):
-        raise NotYetError("odds ratios are not fitted from a file yet: use a working correlation, or fit in memory, data=glimm.read(path)")
-    design = stream_design(spec, data, structure.name not in EXTREMES, moments == "gee") if streamed else build_design(spec, data)
-    require_rows(design)
-    name = next(iter(design.clusters))
-    if design.clusters[name].inner is not None and "nested" not in structure.name:
-        raise GlimmError(f"groups={groups!r} are clusters in clusters, for corr='nested': name the outer one only, groups={name!r}")
-    check_few(design, asked)
+    fit = fit_door(spec, data, corr, moments, asked, control, keep(gee, given), vcov)
     if asked.kind != "model":
-        _warn_few(design, (name,))
-    if isinstance(structure, OddsRatios):
-        record = fit_association(design, spec.family, name, structure, control, BesideColumns(data, design.rows))
-    else:
-        record = fit_gee(design, spec.family, name, structure, moments, control)
-    fit = _announced(GeeFit(replace(record, call=keep(gee, given)), vcov))
-    if streamed or asked.kind not in ("robust", "model"):
+        _warn_few(fit.record.design, tuple(fit.record.design.clusters), len(fit.record.vector))
+    _announced(fit)
+    if is_files(data) or asked.kind not in ("robust", "model"):
         _ = fit.inference  # what stands in the way of a correction is said here, not when it is asked for; and while the file is there
     return fit
-
-
-def _gee_of_levels(spec: Spec, data: Any, corr: Any, moments: Any, vcov: Any, control: Control, call: Call) -> LevelsFit:
-    """A GEE of a response with levels."""
-    asked = asked_of(vcov)
-    if is_files(data):
-        raise NotYetError(f"family {spec.family.name!r} is not fitted from a file yet: fit in memory, data=glimm.read(path)")
-    check_levels(spec.family, corr, moments, spec.weights is not None)
-    design = build_design(spec, data)
-    require_rows(design)
-    name, clusters = next(iter(design.clusters.items()))
-    if clusters.inner is not None:
-        raise GlimmError(f"groups={spec.groups!r} are clusters in clusters: family {spec.family.name!r} takes one column, groups={name!r}")
-    check_few(design, asked, layout_of(design, spec.family.support == "ordered").size)
-    return LevelsFit(replace(fit_levels(design, spec.family, name, corr, control), call=call), vcov)
 
 
 def compare(*fits: Fit, effect: Any = None, contrast: str = "difference", values: Any = None) -> Comparison:

@@ -90,7 +90,7 @@ def closest(lags: Correlations) -> str:
     """Of exchangeable and ar1 the one nearer to the correlations by distance, weights being pairs."""
     w, r, d = lags.pairs.astype(np.float64), lags.empirical, lags.lag
     constant = float(w @ (r - np.average(r, weights=w)) ** 2)
-    curves = np.linspace(0.0, 0.999, 400)[:, None] ** d[None, :]
+    curves = powers(d)
     return "ar1" if float((((curves - r) ** 2) @ w).min()) < constant else "exchangeable"
 
 
@@ -142,7 +142,7 @@ def better(found: Pairs, lags: Correlations) -> str:
     if found.record.corr.startswith("odds_ratio"):
         return "odds_ratio(pairs)" if times <= 12 else ""
     w, d = lags.pairs.astype(np.float64), lags.lag
-    curves = np.linspace(0.0, 0.999, 1000)[:, None] ** d[None, :]
+    curves = powers(d)
     power = curves[int(np.argmin(((curves - lags.empirical) ** 2) @ w))]
     ways = {"exchangeable": np.full(len(d), np.average(lags.empirical, weights=w)), "ar1": power}
     ways.pop(found.record.corr, None)
@@ -152,6 +152,12 @@ def better(found: Pairs, lags: Correlations) -> str:
         return name
     now = float(w @ (lags.empirical - lags.working) ** 2)
     return "unstructured" if times <= 12 and clusters >= 5 * times * (times - 1) // 2 else name if left[name] < 0.5 * now else ""
+
+
+def powers(d: Floats) -> Floats:
+    """(m, g) curves alpha^d over alpha; of negative alpha too where distances are whole numbers."""
+    least = -0.999 if np.array_equal(d, np.round(d)) else 0.0
+    return np.asarray(np.linspace(least, 0.999, 1000)[:, None] ** d[None, :])
 
 
 def _named(lags: Correlations, curve: Floats) -> Bools:

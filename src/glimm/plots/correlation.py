@@ -111,6 +111,6 @@ def _place(c: Correlations, g: int) -> str:
 def explained(found: Pairs, c: Correlations, square: bool) -> str:
     """The sentences under the title."""
     which = f"{int(c.pairs.sum()):,} pairs of rows of one cluster" + ("" if found.whole else ", a sample")
-    right = " Right: each pair of occasions, residuals below the diagonal, working above." if square else ""
+    right = " Right: each pair of occasions, residuals below the diagonal, working above; hollow: negative." if square else ""
     line = "points" if c.kind == "inner" else "line"
     return f"Pearson residuals of {which}, with 95 % limits between clusters; ochre {line}: the working correlation.{right}"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from .draw import BLUE, DARK, DPI, INK, SMALL, WIDTH, WORDS, Picture, lines_of, own_style, plain_axes, size_of, title_of
 from .draw_checks import OCHRE
@@ -65,6 +65,7 @@ def _curve(axes: Axes, c: Curve) -> None:
     axes.set_xlim((least / 1.5, most * 1.5) if wide else (least - pad, most + pad))
     if wide:
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.6g}"))
     elif c.names:
         axes.set_xticks(c.x, c.names, parse_math=False)
     elif np.array_equal(c.x, np.round(c.x)):
