@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 
 import numpy as np
@@ -32,19 +33,17 @@ def few(koch):
 
 
 def fitted(data, family, formula="y ~ trt + x", **given):
-    corr = {"ordinal": "exchangeable", "multinomial": "independence"}[family]
-    return glimm.gee(formula, data, groups="id", family=family, **{"corr": corr, **given})
+    return glimm.gee(formula, data, groups="id", family=family, **given)
 
 
 def dense(fit, data):
     """(D_i, V_i, r_i) of each cluster at the estimates as named."""
     x = np.column_stack([data["trt"], data["x"]])
-    y, odds = data["y"].to_numpy() - 1, float(fit.corr_params.iloc[0]) if len(fit.corr_params) else 0.0
-    if fit.record.family.name == "multinomial":
-        kind, x = "nominal", np.column_stack([np.ones(len(x)), x])
-    else:
-        kind = "ordinal"
-    return list(oracle.pieces(kind, "logit", fit.params.to_numpy(), x, y, data["id"].to_numpy(), 2, odds))
+    given = fit.params.to_numpy(), data["y"].to_numpy() - 1, data["id"].to_numpy(), 2
+    value = float(fit.corr_params.iloc[0]) if len(fit.corr_params) else 0.0
+    if fit.record.family.name == "ordinal":
+        return list(oracle.pieces("ordinal", "logit", given[0], x, *given[1:], value))
+    return list(oracle.pieces("nominal", "logit", given[0], np.column_stack([np.ones(len(x)), x]), *given[1:], alpha=value))
 
 
 def brute(fit, data):
@@ -98,9 +97,10 @@ def brute(fit, data):
 # covariances for few clusters
 
 
+@pytest.mark.parametrize("corr", ["exchangeable", "independence"])
 @pytest.mark.parametrize("family", ["ordinal", "multinomial"])
-def test_small_samples_by_brute_force(few, family):
-    fit = fitted(few, family)
+def test_small_samples_by_brute_force(few, family, corr):
+    fit = fitted(few, family, corr=corr)
     want, degrees, leverage = brute(fit, few)
     for kind, cov in want.items():
         size = np.sqrt(np.outer(np.diag(cov), np.diag(cov)))
@@ -243,3 +243,47 @@ def test_a_coefficient_without_an_end(koch):
     assert np.isnan(table["statistic"].iloc[2])
     assert table["note"].iloc[2] == "no standard error of 3: C(day)[T.14]"
     assert np.isfinite(table["statistic"].iloc[1])
+
+
+# criteria
+
+
+def test_qic_under_independence(koch):
+    """The quasi-likelihood is the log-likelihood that MASS::polr gives, the trace that of dense algebra."""
+    fit = glimm.gee("y ~ trt + C(day)", koch, groups="id", family="ordinal", corr="independence")
+    loglik = json.loads((HERE / "levels_polr.json").read_text())["logistic"]["loglik"]
+    found = fit.qic()
+    x = np.column_stack([koch["trt"], *[(koch["day"] == day).astype(float) for day in (7, 10, 14)]])
+    _, model, robust = oracle.equations("ordinal", "logit", fit.params.to_numpy(), x, koch["y"].to_numpy() - 1, koch["id"].to_numpy(), 2)
+    trace = np.trace(np.linalg.solve(model, robust))
+    assert found.cic == pytest.approx(trace, rel=1e-6)
+    assert float(found) == pytest.approx(-2 * loglik + 2 * trace, rel=1e-7)
+    assert found.qicu == pytest.approx(-2 * loglik + 2 * 6, rel=1e-8)
+    assert found.qicc == pytest.approx(found.qic + 2 * 6 * 7 / (72 - 7), rel=1e-12)
+    ratio = np.linalg.solve(model, robust)
+    c1, c2 = np.trace(ratio) / 6, np.trace(ratio @ ratio) / 6
+    assert found.rjc == pytest.approx(np.hypot(1 - c1, 1 - c2), rel=1e-5)
+    assert np.isnan(found.gp)
+
+
+@pytest.mark.parametrize("family", ["ordinal", "multinomial"])
+def test_qic_of_an_association(few, family):
+    fit = fitted(few, family)
+    clusters = dense(fit, few)
+    p = fit.fittedvalues.to_numpy()[np.arange(len(few)), few["y"] - 1]
+    bread = np.linalg.inv(sum(d.T @ np.linalg.solve(v, d) for d, v, _ in clusters))
+    u = np.array([d.T @ np.linalg.solve(v, r) for d, v, r in clusters])
+    inside = [np.kron(np.eye(len(v) // 2), np.ones((2, 2))) * v for _, v, _ in clusters]
+    information = sum(d.T @ np.linalg.solve(v, d) for (d, _, _), v in zip(clusters, inside, strict=True))
+    trace = np.trace(information @ bread @ u.T @ u @ bread)
+    found = fit.qic()
+    assert found.cic == pytest.approx(trace, rel=1e-5)
+    assert float(found) == pytest.approx(-2 * np.log(p).sum() + 2 * trace, rel=1e-6)
+
+
+def test_qic_refuses(few):
+    fit = fitted(few, "ordinal")
+    with pytest.raises(glimm.GlimmError, match="levels have dispersion 1"):
+        fit.qic("pan")
+    with pytest.raises(glimm.GlimmError, match="phi0 is the dispersion of variant 'common'"):
+        fit.qic(phi0=1.5)

@@ -412,7 +412,12 @@ def test_too_few_iterations(koch):
         ({"groups": "trt/id"}, "groups='trt/id' are clusters in clusters"),
         ({"moments": "geepack"}, "moments='geepack' has no meaning for family 'ordinal'"),
         ({"link": "log"}, "link 'log' does not go with family 'ordinal'"),
-        ({"family": "multinomial"}, "corr='exchangeable' is not there for family 'multinomial'"),
+        ({"family": "multinomial", "corr": "odds_ratio"}, "an odds ratio has no meaning for family 'multinomial'"),
+        (
+            {"family": "multinomial", "corr": glimm.OddsRatio({"one": lambda a, b: 1.0})},
+            "an odds ratio has no meaning for family 'multinomial'",
+        ),
+        ({"family": "multinomial", "weights": "day"}, "weights with corr='exchangeable' are not there"),
         ({"family": "multinomial", "link": "probit"}, "link 'probit' does not go with family 'multinomial'"),
         ({"family": "multinomial", "corr": "independence", "offset": "day"}, "offset or exposure has no meaning"),
         ({"weights": "day"}, "weights with corr='exchangeable' are not there"),
@@ -492,7 +497,7 @@ def test_faces(fits, koch):
         assert "<table" in fit._repr_html_()
         with pytest.raises(glimm.GlimmError, match="fittedvalues has the probability of each level"):
             fit.resid()
-        with pytest.raises(glimm.GlimmError, match="corr_params has the log global odds ratio"):
+        with pytest.raises(glimm.GlimmError, match="corr_params has the association between occasions"):
             fit.working_corr()
 
 

@@ -16,7 +16,8 @@ from .errors import GlimmError, GlimmWarning, NotYetError
 from .fit import LATER, GeeFit
 from .fit_tests import Tests
 from .inference.covariance import Inference
-from .inference.levels import ASSOCIATION, association, infer_levels, probabilities
+from .inference.levels import association, association_names, infer_levels, probabilities
+from .inference.quasi_information import Qic, qic_of_levels
 from .inference.wald import p_values
 from .marginal import levels as averages
 from .marginal.effects import asked_of
@@ -143,25 +144,35 @@ class LevelsFit(Tests):
 
     @property
     def corr_params(self) -> pd.Series[float]:
-        """The log global odds ratio between occasions; empty under independence."""
-        return tables.by_term((ASSOCIATION,) * len(self.record.alpha), self.record.alpha, "corr_params")
+        """The log global odds ratio between occasions, of nominal levels their correlation alpha; empty under independence."""
+        return tables.by_term(association_names(self.record), self.record.alpha, "corr_params")
 
     @property
     def parts(self) -> dict[str, Estimates]:
-        """parts["association"] : the log global odds ratio, by name, with its standard error; empty under independence."""
+        """parts["association"] : what `corr_params` has, by name, with its standard error; empty under independence."""
         found = association(self.record)
         return {} if found is None else {"association": Estimates(found)}
 
     def working_corr(self) -> NoReturn:
-        """Not of levels, whose correlations depend on their probabilities: GlimmError that names corr_params."""
+        """Not of levels, whose indicators have correlations that depend on their probabilities: GlimmError that names corr_params."""
         raise GlimmError(
-            "working_corr: levels have no correlation that is the same for all rows; corr_params has the log global odds ratio between "
+            "working_corr: levels have no matrix of correlations that is the same for all rows; corr_params has the association between "
             "occasions"
         )
 
     def cov_params(self) -> pd.DataFrame:
         """(P, P) covariance of the parameters."""
         return tables.square(self.inference.names, self.inference.cov)
+
+    def qic(self, variant: str = "sas", *, phi0: float | None = None) -> Qic:
+        """Criteria to choose between GEE of the same responses, as of other GEE: qic, qicu, cic, rjc, dbar and qicc; dispersion 1.
+
+        variant : "sas", the only one; phi0 : None. gp, agpc and sgpc, which are of numbers, are NaN.
+        """
+        out = qic_of_levels(self.record, variant, phi0)
+        if out.note:
+            warnings.warn(f"qic: {out.note}", GlimmWarning, stacklevel=2)
+        return out
 
     def conf_int(self, *, level: float = 0.95, method: str = "wald") -> pd.DataFrame:
         """Confidence limits by term: columns conf_low, conf_high."""

@@ -20,6 +20,7 @@ from ..kernels import Block, Rows, mean
 from ..kernels.matrix import Floats, Ints, Matrix
 
 LEAST = 1e-300
+BLOCK = 4096
 
 
 class Jet(NamedTuple):
@@ -232,3 +233,14 @@ def log_likelihood(j: Jet, y: Ints, size: Floats | None) -> float:
     with np.errstate(divide="ignore", invalid="ignore"):
         found = np.log(np.where(j.probability > LEAST, j.probability, 0.0)[np.arange(len(y)), y])
     return float(found.sum() if size is None else (size * found).sum())
+
+
+def cluster_information(layout: Layout, w: Floats, order: Ints, sizes: Ints) -> Floats:
+    """(K, P, P) sums of (d eta)' w (d eta) over clusters: rows in `order`, `sizes` of them in each."""
+    out = np.zeros((len(sizes), layout.size, layout.size))
+    inside = np.repeat(np.arange(len(sizes)), sizes)
+    for first in range(0, len(order), BLOCK):
+        rows = order[first : first + BLOCK]
+        a = layout.jacobian(some_rows(layout.part.matrix, rows))
+        np.add.at(out, inside[first : first + BLOCK], np.einsum("ncp,ncd,ndq->npq", a, w[rows], a, optimize=True))
+    return out

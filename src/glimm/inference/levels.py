@@ -15,7 +15,7 @@ from .covariance import Inference
 from .parameters import Parameters
 from .small_sample import errors_of
 
-ASSOCIATION = "log_odds_ratio"
+ASSOCIATION = {"ordered": "log_odds_ratio", "nominal": "alpha"}
 
 
 def infer_levels(record: LevelsRecord, vcov: Any) -> Inference:
@@ -34,15 +34,20 @@ def cluster_influence(record: LevelsRecord) -> Floats:
     return np.concatenate([scores for _, scores in ordinal.pieces(record, clusters)]) @ record.bread
 
 
+def association_names(record: LevelsRecord) -> tuple[str, ...]:
+    """(q,) names of the record's alpha."""
+    return (ASSOCIATION[record.family.support],) * len(record.alpha)
+
+
 def association(record: LevelsRecord) -> Parameters | None:
-    """The log global odds ratio with its error from the joint sandwich; None where there is none, NaN where it is held at a limit.
+    """The log odds ratio or correlation with its error from the joint sandwich; None where there is none, NaN where it is held at a limit.
 
     The bread is [[M^-1, 0], [A_ab, A_aa]], as SAS has it for alternating logistic regressions.
     """
     if not len(record.alpha):
         return None
     if record.solution.code != "converged":
-        return Parameters((ASSOCIATION,), record.alpha, np.full(1, np.nan))
+        return Parameters(association_names(record), record.alpha, np.full(1, np.nan))
     done = ordinal.joint_pass(record, next(iter(record.design.clusters.values())))
     assert done.alpha_scores is not None
     assert done.scores is not None
@@ -50,7 +55,7 @@ def association(record: LevelsRecord) -> Parameters | None:
     assert done.given_beta is not None
     own = done.alpha_scores - done.scores @ record.bread @ done.given_beta.T
     error = np.sqrt(np.sum(own**2, axis=0)) / done.given[0, 0]
-    return Parameters((ASSOCIATION,), record.alpha, np.asarray(error))
+    return Parameters(association_names(record), record.alpha, np.asarray(error))
 
 
 def cluster_codes(record: LevelsRecord) -> Codes:
