@@ -311,5 +311,7 @@ class LevelsFit(Tests):
         if not self.converged:
             warnings.warn(f"{asked}: of a fit that is not to be used as it is: {solution.message}", GlimmWarning, stacklevel=3)
         if not (vcov is None or isinstance(vcov, str | Mapping)):
-            raise GlimmError(f"{asked}: vcov must be as at the door, 'robust' or 'model', not {type(vcov).__name__}")
+            raise GlimmError(
+                f"{asked}: vcov must be as at the door, 'robust', 'model' or a correction for few clusters, not {type(vcov).__name__}"
+            )
         return self.inference if vcov is None else infer_levels(self.record, vcov)
