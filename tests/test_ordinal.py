@@ -412,12 +412,16 @@ def test_too_few_iterations(koch):
         ({"groups": "trt/id"}, "groups='trt/id' are clusters in clusters"),
         ({"moments": "geepack"}, "moments='geepack' has no meaning for family 'ordinal'"),
         ({"link": "log"}, "link 'log' does not go with family 'ordinal'"),
-        ({"family": "multinomial"}, "corr='exchangeable' is not there for family 'multinomial'"),
+        ({"family": "multinomial", "corr": "odds_ratio"}, "an odds ratio has no meaning for family 'multinomial'"),
+        (
+            {"family": "multinomial", "corr": glimm.OddsRatio({"one": lambda a, b: 1.0})},
+            "an odds ratio has no meaning for family 'multinomial'",
+        ),
+        ({"family": "multinomial", "weights": "day"}, "weights with corr='exchangeable' are not there"),
         ({"family": "multinomial", "link": "probit"}, "link 'probit' does not go with family 'multinomial'"),
         ({"family": "multinomial", "corr": "independence", "offset": "day"}, "offset or exposure has no meaning"),
         ({"weights": "day"}, "weights with corr='exchangeable' are not there"),
         ({"vcov": "HC3"}, "vcov='HC3' is not a covariance of a GEE"),
-        ({"vcov": "mancl_derouen"}, "corrections for few clusters are not there for family 'ordinal'"),
         ({"control": glimm.Control(start={"trt": 0.0})}, "control: start is not there for family 'ordinal'"),
     ],
 )
@@ -465,6 +469,7 @@ def test_every_public_name(fits, koch):
     """A fit to levels has what another GEE has, or says that it has not."""
     arguments = {
         "effect": ("trt",), "slope": ("trt",), "means": ("trt",), "plot": ("trt",), "conditional_params": (1.0,), "refit": ([0],),
+        "wald_test": ("trt",),
     }  # fmt: skip
     for fit in fits:
         for name in (n for n in dir(glimm.gee("y ~ trt", koch, groups="id")) if not n.startswith("_")):
@@ -492,7 +497,7 @@ def test_faces(fits, koch):
         assert "<table" in fit._repr_html_()
         with pytest.raises(glimm.GlimmError, match="fittedvalues has the probability of each level"):
             fit.resid()
-        with pytest.raises(glimm.GlimmError, match="corr_params has the log global odds ratio"):
+        with pytest.raises(glimm.GlimmError, match="corr_params has the association between occasions"):
             fit.working_corr()
 
 

@@ -181,7 +181,7 @@ def gee(
         degrees of freedom for K clusters and p coefficients; {"type": "fay_graubard", "df": "fay_graubard"} names another: "normal"
         (default of the first two), "k_minus_p", "pan_wall", "fay_graubard"
     family : as in glm, and for a response of three or more levels "ordinal" (P(Y <= c) = h(threshold - x'b); corr "exchangeable" is one
-        global odds ratio between occasions) and "multinomial" (corr "independence"); their fit is a `glimm.fit_levels.LevelsFit`
+        global odds ratio between occasions) and "multinomial" (one correlation of the levels); their fit is a `glimm.fit_levels.LevelsFit`
 
     An estimated correlation that is no correlation matrix for some cluster is drawn towards independence until its smallest eigenvalue
     is 0.1, with a warning; the robust errors stay valid.

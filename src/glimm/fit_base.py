@@ -51,6 +51,8 @@ class Fit(Bridges, Checks, Outside, Tests):
     record : the frozen record behind it
     """
 
+    record: Record
+
     def __init__(self, record: Record, vcov: Any) -> None:
         self.record = record
         self._vcov = vcov

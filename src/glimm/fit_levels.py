@@ -14,8 +14,10 @@ from .diagnostics.check import Checked
 from .diagnostics.levels import check_levels as checks_of
 from .errors import GlimmError, GlimmWarning, NotYetError
 from .fit import LATER, GeeFit
+from .fit_tests import Tests
 from .inference.covariance import Inference
-from .inference.levels import ASSOCIATION, association, infer_levels, probabilities
+from .inference.levels import association, association_names, infer_levels, probabilities
+from .inference.quasi_information import Qic, qic_of_levels
 from .inference.wald import p_values
 from .marginal import levels as averages
 from .marginal.effects import asked_of
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
 
 @final
-class LevelsFit:
+class LevelsFit(Tests):
     """A fitted GEE of a response with C levels: family "ordinal" or "multinomial".
 
     Thresholds are named "1|2" and stand first in `params`; nominal coefficients are named "level: term". Means are probabilities of the
@@ -41,6 +43,8 @@ class LevelsFit:
 
     record : the frozen record behind it
     """
+
+    record: LevelsRecord
 
     def __init__(self, record: LevelsRecord, vcov: Any) -> None:
         self.record = record
@@ -91,7 +95,7 @@ class LevelsFit:
     @property
     def pvalues(self) -> pd.Series[float]:
         """Two-sided p-values of the parameters."""
-        return tables.by_term(self.inference.names, p_values(self.inference.statistic, None), "pvalues")
+        return tables.by_term(self.inference.names, p_values(self.inference.statistic, self.inference.df), "pvalues")
 
     @property
     def levels(self) -> tuple[Any, ...]:
@@ -140,25 +144,35 @@ class LevelsFit:
 
     @property
     def corr_params(self) -> pd.Series[float]:
-        """The log global odds ratio between occasions; empty under independence."""
-        return tables.by_term((ASSOCIATION,) * len(self.record.alpha), self.record.alpha, "corr_params")
+        """The log global odds ratio between occasions, of nominal levels their correlation alpha; empty under independence."""
+        return tables.by_term(association_names(self.record), self.record.alpha, "corr_params")
 
     @property
     def parts(self) -> dict[str, Estimates]:
-        """parts["association"] : the log global odds ratio, by name, with its standard error; empty under independence."""
+        """parts["association"] : what `corr_params` has, by name, with its standard error; empty under independence."""
         found = association(self.record)
         return {} if found is None else {"association": Estimates(found)}
 
     def working_corr(self) -> NoReturn:
-        """Not of levels, whose correlations depend on their probabilities: GlimmError that names corr_params."""
+        """Not of levels, whose indicators have correlations that depend on their probabilities: GlimmError that names corr_params."""
         raise GlimmError(
-            "working_corr: levels have no correlation that is the same for all rows; corr_params has the log global odds ratio between "
+            "working_corr: levels have no matrix of correlations that is the same for all rows; corr_params has the association between "
             "occasions"
         )
 
     def cov_params(self) -> pd.DataFrame:
         """(P, P) covariance of the parameters."""
         return tables.square(self.inference.names, self.inference.cov)
+
+    def qic(self, variant: str = "sas", *, phi0: float | None = None) -> Qic:
+        """Criteria to choose between GEE of the same responses, as of other GEE: qic, qicu, cic, rjc, dbar and qicc; dispersion 1.
+
+        variant : "sas", the only one; phi0 : None. gp, agpc and sgpc, which are of numbers, are NaN.
+        """
+        out = qic_of_levels(self.record, variant, phi0)
+        if out.note:
+            warnings.warn(f"qic: {out.note}", GlimmWarning, stacklevel=2)
+        return out
 
     def conf_int(self, *, level: float = 0.95, method: str = "wald") -> pd.DataFrame:
         """Confidence limits by term: columns conf_low, conf_high."""
@@ -297,5 +311,7 @@ class LevelsFit:
         if not self.converged:
             warnings.warn(f"{asked}: of a fit that is not to be used as it is: {solution.message}", GlimmWarning, stacklevel=3)
         if not (vcov is None or isinstance(vcov, str | Mapping)):
-            raise GlimmError(f"{asked}: vcov must be as at the door, 'robust' or 'model', not {type(vcov).__name__}")
+            raise GlimmError(
+                f"{asked}: vcov must be as at the door, 'robust', 'model' or a correction for few clusters, not {type(vcov).__name__}"
+            )
         return self.inference if vcov is None else infer_levels(self.record, vcov)

@@ -6,7 +6,6 @@ import warnings
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
-from .design.coordinates import to_named
 from .errors import GlimmError, GlimmWarning
 from .inference import quasi_information, term_tests
 from .inference.covariance import Inference
@@ -14,7 +13,7 @@ from .inference.hypotheses import HypothesisTest, read, wald
 from .inference.quasi_information import Qic
 from .inference.score_tests import compare_score
 from .output import tables
-from .records import GeeRecord, Record
+from .records import AnyRecord, GeeRecord
 
 if TYPE_CHECKING:
     from .fit import GeeFit
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 class Tests(ABC):
     """Wald tests, of every fit."""
 
-    record: Record
+    record: AnyRecord
 
     @property
     @abstractmethod
@@ -35,7 +34,8 @@ class Tests(ABC):
 
         hypothesis : text, "age = 0, smoke = age:smoke" (numbers, +, -, *, / and names of coefficients; a name with a space in backticks);
         names of coefficients or terms, "race" or ["age", "smoke"], all of whose coefficients are `value`; or a matrix L with a column
-        per coefficient for L b = value. value : one number or one per row, default 0.
+        per coefficient for L b = value. A term of a nominal response is its coefficients for all levels.
+        value : one number or one per row, default 0.
         Chi-squared, or F where coefficients have a t reference. Where the covariance of the contrasts is singular its generalised
         inverse is taken, the degrees of freedom are its rank, and `note` says so.
 
@@ -50,14 +50,15 @@ class Tests(ABC):
         """
         names = self.inference.names
         terms = term_tests.columns_of_terms(self.record, names)
-        part = self.record.design.mean
-        return wald(self.inference, read(hypothesis, value, names, terms, part.dropped), to_named(part))
+        read_as = read(hypothesis, value, names, terms, self.record.design.mean.dropped)
+        return wald(self.inference, read_as, term_tests.back(self.record))
 
     def wald_test_terms(self, type: int = 3) -> Any:
         """Wald tests of every term, a row each: term, statistic, df, df_denominator, p_value, note.
 
         type : 3, the hypotheses of SAS and SPSS: contrasts between the levels of a term's factors, averaged with equal weights over the
         levels of the factors that it interacts with, numeric predictors of interactions at 0. The coding of factors makes no difference.
+        Thresholds of an ordinal response are no term; a term of a nominal one is tested over all levels together.
         What empty cells or columns left out for rank do not let estimate is left out of a test, and `note` says so.
         Raises GlimmError for another type.
         Source: Searle, Speed and Milliken (1980), Am. Stat. 34, 216-221.

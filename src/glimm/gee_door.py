@@ -22,18 +22,19 @@ from .estimators.association import fit_association
 from .estimators.control import Control
 from .estimators.gee import fit_gee
 from .estimators.glm import require_rows
+from .estimators.levels import layout_of
 from .estimators.ordinal import check_levels, fit_levels
 from .family import LEVELS
 from .fit import GeeFit
 from .fit_levels import LevelsFit
-from .inference.small_sample import Asked, asked_of, check_few
+from .inference.small_sample import Asked, check_few
 from .records import Call
 
 
 def fit_door(spec: Spec, data: Any, corr: Any, moments: Any, asked: Asked, control: Control, call: Call, vcov: Any) -> GeeFit | LevelsFit:
     """The fit that a call of glimm.gee asks for; raises GlimmError for what cannot be fitted, before any row is read where it can."""
     if spec.family.name in LEVELS:
-        return _of_levels(spec, data, corr, moments, asked, control, call)
+        return _of_levels(spec, data, corr, moments, asked, control, call, vcov)
     structure = odds_ratios(corr) or working(corr)
     if not (isinstance(moments, str) and moments in RULES):
         what = repr(moments) if isinstance(moments, str) else type(moments).__name__
@@ -60,10 +61,8 @@ def _design(spec: Spec, data: Any, structure: Working | OddsRatios, moments: str
     return stream_design(spec, data, structure.name not in EXTREMES, moments == "gee")
 
 
-def _of_levels(spec: Spec, data: Any, corr: Any, moments: Any, asked: Asked, control: Control, call: Call) -> LevelsFit:
+def _of_levels(spec: Spec, data: Any, corr: Any, moments: Any, asked: Asked, control: Control, call: Call, vcov: Any) -> LevelsFit:
     """A GEE of a response with levels."""
-    if asked not in (asked_of("robust"), asked_of("model")):
-        raise NotYetError(f"vcov: corrections for few clusters are not there for family {spec.family.name!r}: use 'robust' or 'model'")
     if is_files(data):
         raise NotYetError(f"family {spec.family.name!r} is not fitted from a file yet: fit in memory, data=glimm.read(path)")
     check_levels(spec.family, corr, moments, spec.weights is not None)
@@ -72,4 +71,5 @@ def _of_levels(spec: Spec, data: Any, corr: Any, moments: Any, asked: Asked, con
     name, clusters = next(iter(design.clusters.items()))
     if clusters.inner is not None:
         raise GlimmError(f"groups={spec.groups!r} are clusters in clusters: family {spec.family.name!r} takes one column, groups={name!r}")
-    return LevelsFit(replace(fit_levels(design, spec.family, name, corr, control), call=call), asked.kind)
+    check_few(design, asked, layout_of(design, spec.family.support == "ordered").size)
+    return LevelsFit(replace(fit_levels(design, spec.family, name, corr, control), call=call), vcov)

@@ -189,7 +189,7 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     _add_data(
         parser,
         "gaussian (default), binomial, poisson, gamma, inverse_gaussian, negative_binomial, negative_binomial1, beta, tweedie; "
-        "with --gee also ordinal and multinomial (for which --corr is exchangeable, one odds ratio, or independence)",
+        "with --gee also ordinal and multinomial (for which --corr is exchangeable, one odds ratio or correlation, or independence)",
     )
     parser.add_argument("--missing", choices=("drop", "error"), help="rows with missing values (default: drop, and say so)")
     parser.add_argument("--max-iter", type=int, metavar="N", help="iterations at most")

@@ -158,7 +158,7 @@ class LevelsRecord:
 
     names, vector : (P,) thresholds, then coefficients (ordinal), or coefficients by level (multinomial); one block, mean
     bread : (P, P) inverse of sum D'V^-1D in working parameters; eta : (n, m) linear predictors
-    corr : what was asked for; alpha : (q,) log global odds ratios between occasions; scale : 1
+    corr : what was asked for; alpha : (q,) log global odds ratio, or correlation, between occasions; scale : 1
     """
 
     design: Design

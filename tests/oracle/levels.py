@@ -70,20 +70,49 @@ def covariance(kind, mu, psi):
     return v
 
 
-def equations(kind, link, vector, x, y, clusters, m, log_odds=0.0, weights=None):
-    """(score (P,), model-based (P, P), robust (P, P)) at the parameters as named."""
+def correlated(mu, alpha):
+    """(n m, n m) V_i of nominal rows with Cov(Y_j, Y_k) = alpha B_j B_k', without the first level."""
+    n, m = mu.shape
+    roots = []
+    for pi in probabilities("nominal", mu):
+        s = np.sqrt(pi)
+        roots.append((np.diag(s) @ (np.eye(m + 1) - np.outer(s, s)))[1:])
+    return np.block([[roots[i] @ roots[j].T * (1.0 if i == j else alpha) for j in range(n)] for i in range(n)])
+
+
+def agreement(alpha, mu, y, clusters):
+    """(sum over pairs of e_j'e_k - alpha tr P_j P_k) of each cluster, e = (Y - pi) / sqrt(pi)."""
+    p, out = probabilities("nominal", mu), []
+    for cluster in np.unique(clusters):
+        rows, total = np.flatnonzero(clusters == cluster), 0.0
+        for at, i in enumerate(rows):
+            for j in rows[at + 1 :]:
+                e = [(np.eye(p.shape[1])[y[k]] - p[k]) / np.sqrt(p[k]) for k in (i, j)]
+                along = [np.eye(p.shape[1]) - np.outer(np.sqrt(p[k]), np.sqrt(p[k])) for k in (i, j)]
+                total += e[0] @ e[1] - alpha * np.trace(along[0] @ along[1])
+        out.append(total)
+    return np.array(out)
+
+
+def pieces(kind, link, vector, x, y, clusters, m, log_odds=0.0, weights=None, alpha=None):
+    """(D_i, V_i, o_i - mu_i) of each cluster at the parameters as named; alpha : the correlation of nominal levels."""
     means = (lambda v: ordinal_means(link, v, x, m)) if kind == "ordinal" else (lambda v: nominal_means(v, x, m))
     mu, along = means(vector), derivative(means, vector)
     o = (y[:, None] > np.arange(m)) if kind == "ordinal" else (y[:, None] == np.arange(1, m + 1))
-    total, bread, meat = np.zeros(len(vector)), 0.0, 0.0
     for cluster in np.unique(clusters):
         rows = np.flatnonzero(clusters == cluster)
-        v = covariance(kind, mu[rows], np.exp(log_odds))
+        v = covariance(kind, mu[rows], np.exp(log_odds)) if alpha is None else correlated(mu[rows], alpha)
         if weights is not None:
             root = np.sqrt(np.repeat(weights[rows], m))
             v = v / np.outer(root, root)
-        d = along[rows].reshape(-1, len(vector))
-        u = d.T @ np.linalg.solve(v, (o[rows] - mu[rows]).ravel())
+        yield along[rows].reshape(-1, len(vector)), v, (o[rows] - mu[rows]).ravel()
+
+
+def equations(*given, **more):
+    """(score (P,), model-based (P, P), robust (P, P)) at the parameters as named; arguments as of `pieces`."""
+    total, bread, meat = 0.0, 0.0, 0.0
+    for d, v, r in pieces(*given, **more):
+        u = d.T @ np.linalg.solve(v, r)
         total, bread, meat = total + u, bread + d.T @ np.linalg.solve(v, d), meat + np.outer(u, u)
     inverse = np.linalg.inv(bread)
     return total, inverse, inverse @ meat @ inverse

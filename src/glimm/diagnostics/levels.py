@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, cast
 
-from ..inference.small_sample import FEW
+from ..inference.small_sample import FEW, REMEDY, asked_of
 from ..records import LevelsRecord, Record
 from ..text import counted
 from .check import Checked
@@ -56,8 +56,12 @@ def _search(record: LevelsRecord) -> Iterator[Finding]:
 def _few(record: LevelsRecord, vcov: Any) -> Iterator[Finding]:
     clusters = next(iter(record.design.clusters.values()))
     count, p = len(clusters.levels), len(record.vector)
-    if vcov != "robust" or count >= FEW:
+    kind = asked_of(vcov).kind
+    if kind == "model" or (kind != "robust" and count > p) or count >= FEW:
         return
+    instead = f"Use standard errors that allow for few clusters: glimm.gee(..., {REMEDY})."
+    if count <= p:
+        instead = "Use the errors of the model, vcov='model', or fewer predictors."
     yield Finding(
         "few_clusters",
         "error" if count <= p else "warning",
@@ -65,7 +69,7 @@ def _few(record: LevelsRecord, vcov: Any) -> Iterator[Finding]:
         "With as many parameters as clusters these errors are zero in some direction."
         if count <= p
         else f"With fewer than {FEW} clusters robust standard errors are too small, and p-values with them.",
-        "Where a predictor differs between clusters only, no model makes up for few of them: say how many there are.",
+        f"{instead} Where a predictor differs between clusters only, no model makes up for few of them: say how many there are.",
         {"clusters": count, "coefficients": p},
         1.0 / count,
     )

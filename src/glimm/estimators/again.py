@@ -6,12 +6,13 @@ import numpy as np
 
 from ..design.records import Design
 from ..errors import GlimmError
-from ..records import GeeRecord, GlmRecord, MixedRecord, Record
+from ..records import GeeRecord, GlmRecord, LevelsRecord, MixedRecord, Record
 from .control import Control
 from .gee import refit_gee
 from .glm import fit_glm
 from .glmm import fit_glmm
 from .lmm import fit_lmm
+from .ordinal import refit_levels
 
 
 def fit_again(record: Record, design: Design) -> Record:
@@ -31,8 +32,10 @@ def fit_plain(record: GlmRecord | GeeRecord, design: Design, control: Control) -
     return refit_gee(record, design, control)
 
 
-def fit_near(record: GlmRecord | GeeRecord, design: Design, threads: int | None) -> GlmRecord | GeeRecord:
+def fit_near(record: GlmRecord | GeeRecord | LevelsRecord, design: Design, threads: int | None) -> GlmRecord | GeeRecord | LevelsRecord:
     """From the estimates on; from the beginning where they are no start. Raises GlimmError where neither gives a fit."""
+    if isinstance(record, LevelsRecord):
+        return refit_levels(record, design, Control(threads=threads))
     start = dict(zip(record.design.mean.names, record.vector[record.blocks["mean"]].tolist(), strict=True))
     try:
         return fit_plain(record, design, Control(threads=threads, start=start))
@@ -40,7 +43,7 @@ def fit_near(record: GlmRecord | GeeRecord, design: Design, threads: int | None)
         return fit_plain(record, design, Control(threads=threads))
 
 
-def trouble(record: Record) -> str:
+def trouble(record: Record | LevelsRecord) -> str:
     """What went wrong with a fit, nothing where its estimates can be used."""
     if record.solution.code in ("separated", "not_converged"):
         return record.solution.message

@@ -17,6 +17,7 @@ from ..family.records import COMPLEMENT
 from ..kernels import Block, Matrix, Rows
 from ..kernels.association import MOST_ROWS, AssociationPass, Pairs, association_pass
 from ..kernels.matrix import Floats
+from .level_correlation import CorrelationPass
 from .levels import Layout
 
 LARGEST = 15.0
@@ -89,7 +90,7 @@ class GlobalOdds:
         """The odds ratio to begin from: 1."""
         return np.zeros(1 if self.pairs else 0)
 
-    def step(self, alpha: Floats, done: AssociationPass) -> Floats:
+    def step(self, alpha: Floats, done: AssociationPass | CorrelationPass) -> Floats:
         """A scoring step of the log odds ratio, of at most 2, inside its range."""
         if not len(alpha) or done.alpha_score is None or done.alpha_information is None:
             return alpha

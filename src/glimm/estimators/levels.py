@@ -13,13 +13,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..design.coordinates import to_named
+from ..design.coordinates import from_named, to_named
 from ..design.records import Design, Part
 from ..family.records import COMPLEMENT, LINKS
 from ..kernels import Block, Rows, mean
 from ..kernels.matrix import Floats, Ints, Matrix
 
 LEAST = 1e-300
+BLOCK = 4096
 
 
 class Jet(NamedTuple):
@@ -71,6 +72,15 @@ class Layout:
         m, free = self.splits, self.free
         a = np.diag(np.concatenate([np.ones(m), 1.0 / self.part.scale[free]]))
         a[:m, m:] = self.part.center[free] / self.part.scale[free]
+        return a
+
+    def from_named(self) -> Floats:
+        """(P, P) A^-1."""
+        if not self.ordered:
+            return np.asarray(np.kron(np.eye(self.splits), from_named(self.part)), dtype=np.float64)
+        m, free = self.splits, self.free
+        a = np.diag(np.concatenate([np.ones(m), self.part.scale[free]]))
+        a[:m, m:] = -self.part.center[free]
         return a
 
     def predictors(self, matrix: Matrix, offset: Floats | None, vector: Floats) -> Floats:
@@ -223,3 +233,14 @@ def log_likelihood(j: Jet, y: Ints, size: Floats | None) -> float:
     with np.errstate(divide="ignore", invalid="ignore"):
         found = np.log(np.where(j.probability > LEAST, j.probability, 0.0)[np.arange(len(y)), y])
     return float(found.sum() if size is None else (size * found).sum())
+
+
+def cluster_information(layout: Layout, w: Floats, order: Ints, sizes: Ints) -> Floats:
+    """(K, P, P) sums of (d eta)' w (d eta) over clusters: rows in `order`, `sizes` of them in each."""
+    out = np.zeros((len(sizes), layout.size, layout.size))
+    inside = np.repeat(np.arange(len(sizes)), sizes)
+    for first in range(0, len(order), BLOCK):
+        rows = order[first : first + BLOCK]
+        a = layout.jacobian(some_rows(layout.part.matrix, rows))
+        np.add.at(out, inside[first : first + BLOCK], np.einsum("ncp,ncd,ndq->npq", a, w[rows], a, optimize=True))
+    return out

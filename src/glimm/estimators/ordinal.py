@@ -1,7 +1,8 @@
 """GEE of a response with C levels: solve sum D_i'V_i^-1 (o_i - mu_i) = 0, o_ic = 1(Y_i > c) or 1(Y_i = c), by Fisher scoring.
 
 Inside an occasion V_i is that of the multinomial distribution. Between occasions it is 0 (independence: maximum likelihood), or follows
-from one global odds ratio of all pairs of 1(Y_j > c) and 1(Y_k > d), estimated by the score of the pairs' 2 x 2 tables.
+from one global odds ratio of all pairs of 1(Y_j > c) and 1(Y_k > d), estimated by the score of the pairs' 2 x 2 tables, or from one
+correlation of nominal levels.
 Source: Heagerty and Zeger (1996), J. Am. Stat. Assoc. 91, 1024-1036; Williamson, Kim and Lipsitz (1995), J. Am. Stat. Assoc. 90, 1432-1437.
 """
 
@@ -25,7 +26,8 @@ from ..records import LevelsRecord, Solution, SolutionCode
 from ..version import VERSION
 from .control import Control
 from .global_odds import LARGEST, GlobalOdds
-from .levels import Layout, jet, layout_of, log_likelihood, row_curvature, row_information, row_score, some_rows
+from .level_correlation import CorrelationPass, LevelCorrelation
+from .levels import Layout, cluster_information, jet, layout_of, log_likelihood, row_curvature, row_information, row_score
 
 TOLERANCE = 1e-11
 CONVERGED = 1e-12
@@ -35,12 +37,14 @@ HELD, PATIENCE, SHORTEST = 5, 8, 0.25
 ENOUGH = 1e-8
 ASSOCIATED = ("exchangeable", "odds_ratio")
 CORRELATIONS = ("independence", *ASSOCIATED)
-BLOCK = 4096
+WHAT = {"ordered": "global odds ratio", "nominal": "correlation"}
+
+Association = GlobalOdds | LevelCorrelation
 
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """Where scoring is: working parameters, log odds ratios, squared standard errors of the last step, passes, whether all has settled."""
+    """Where scoring is: working parameters, association, squared standard errors of the last step, passes, whether all has settled."""
 
     gamma: Floats
     alpha: Floats
@@ -51,7 +55,13 @@ class Reached:
 
 def check_levels(family: Family, corr: Any, moments: Any, weighted: bool) -> None:
     """Raises GlimmError for arguments of the door that have no meaning for a response with levels."""
-    if isinstance(corr, OddsRatio) or (isinstance(corr, str) and corr.startswith("odds_ratio(")):
+    several = isinstance(corr, OddsRatio) or (isinstance(corr, str) and corr.startswith("odds_ratio("))
+    if family.support != "ordered" and (several or (isinstance(corr, str) and corr == "odds_ratio")):
+        raise GlimmError(
+            f"corr: an odds ratio has no meaning for family {family.name!r}, as without an order the same one cannot hold for equal and "
+            "for different levels: use corr='exchangeable' (one correlation between occasions) or 'independence'"
+        )
+    if several:
         raise NotYetError(
             f"family {family.name!r} has one odds ratio for all pairs of occasions, or none: corr='odds_ratio' or 'independence'"
         )
@@ -59,12 +69,7 @@ def check_levels(family: Family, corr: Any, moments: Any, weighted: bool) -> Non
         given = repr(corr) if isinstance(corr, str) else type(corr).__name__
         raise GlimmError(
             f"corr={given} is a correlation of numbers, which levels have not: family {family.name!r} takes corr='independence'"
-            + (" or 'exchangeable' (one global odds ratio for all pairs of occasions)" if family.support == "ordered" else "")
-        )
-    if corr in ASSOCIATED and family.support != "ordered":
-        raise NotYetError(
-            f"corr={corr!r} is not there for family {family.name!r}, whose levels have no order: use corr='independence'; "
-            "the estimates are consistent and the standard errors robust"
+            f" or 'exchangeable' (one {WHAT[family.support]} for all pairs of occasions)"
         )
     if corr in ASSOCIATED and weighted:
         raise NotYetError(f"weights with corr={corr!r} are not there for family {family.name!r}: use corr='independence'")
@@ -91,8 +96,7 @@ def fit_levels(design: Design, family: Family, groups: str, corr: str, control: 
     endless = _endless(design, layout, reached.gamma)
     bread = inverse_or_nan(_information(design, layout, reached.gamma))
     if corr in ASSOCIATED and not endless and reached.settled:
-        odds = GlobalOdds(design, layout, clusters, control.n_threads)
-        reached, bread = _associated(odds, reached, control)
+        reached, bread = _associated(_association(design, layout, clusters, control.n_threads), reached, control)
     vector = layout.to_named() @ reached.gamma
     names = layout.names(tuple(level_name(level) for level in design.response.levels))
     return LevelsRecord(
@@ -111,37 +115,40 @@ def fit_levels(design: Design, family: Family, groups: str, corr: str, control: 
     )
 
 
+def refit_levels(record: LevelsRecord, design: Design, control: Control) -> LevelsRecord:
+    """The same model of some of its rows; raises GlimmError where a level has none of them."""
+    seen = np.bincount(design.y.astype(np.int64), minlength=len(design.response.levels))
+    if not seen.all():
+        absent = level_name(design.response.levels[int(np.argmin(seen))])
+        raise GlimmError(f"no row of these has {design.response.name} = {absent}: leave the level out")
+    return fit_levels(design, record.family, next(iter(design.clusters)), record.corr, control)
+
+
 def pieces(record: LevelsRecord, clusters: Clusters, curvatures: bool = False) -> Iterator[tuple[Floats | None, Floats]]:
     """Blocks of per-cluster (curvature (K, P, P) or None, score (K, P)) in working parameters."""
     design = record.design
     layout = layout_of(design, record.family.support == "ordered")
     if len(record.alpha):
-        gamma = np.asarray(np.linalg.solve(layout.to_named(), record.vector), dtype=np.float64)
-        done = GlobalOdds(design, layout, clusters, 1).at(gamma, record.alpha, scores=True, curvatures=curvatures)
+        gamma = layout.from_named() @ record.vector
+        done = _association(design, layout, clusters, 1).at(gamma, record.alpha, scores=True, curvatures=curvatures)
         assert done.scores is not None
         yield done.curvatures, done.scores
         return
     found, y = jet(layout, record.eta), design.y.astype(np.int64)
     scores = layout.sums(design.mean.matrix, row_score(found, y, design.size), clusters.order, clusters.starts)
-    yield (_curvatures(design, layout, row_information(found, design.size), clusters) if curvatures else None), scores
+    yield (cluster_information(layout, row_information(found, design.size), clusters.order, clusters.sizes) if curvatures else None), scores
 
 
-def joint_pass(record: LevelsRecord, clusters: Clusters) -> AssociationPass:
-    """The pass at the estimates with the scores of the log odds ratio, and what they owe to the other parameters."""
+def joint_pass(record: LevelsRecord, clusters: Clusters) -> AssociationPass | CorrelationPass:
+    """The pass at the estimates with the scores of the association, and what they owe to the other parameters."""
     layout = layout_of(record.design, record.family.support == "ordered")
-    gamma = np.asarray(np.linalg.solve(layout.to_named(), record.vector), dtype=np.float64)
-    return GlobalOdds(record.design, layout, clusters, 1).at(gamma, record.alpha, scores=True, association=True, joint=True)
+    gamma = layout.from_named() @ record.vector
+    return _association(record.design, layout, clusters, 1).at(gamma, record.alpha, scores=True, association=True, joint=True)
 
 
-def _curvatures(design: Design, layout: Layout, w: Floats, clusters: Clusters) -> Floats:
-    """(K, P, P) sums over clusters of (d eta)' w (d eta)."""
-    out = np.zeros((len(clusters.levels), layout.size, layout.size))
-    inside = np.repeat(np.arange(len(clusters.levels)), clusters.sizes)
-    for first in range(0, design.n, BLOCK):
-        rows = clusters.order[first : first + BLOCK]
-        a = layout.jacobian(some_rows(design.mean.matrix, rows))
-        np.add.at(out, inside[first : first + BLOCK], np.einsum("ncp,ncd,ndq->npq", a, w[rows], a, optimize=True))
-    return out
+def _association(design: Design, layout: Layout, clusters: Clusters, threads: int) -> Association:
+    """The equations of levels that are tied between occasions."""
+    return GlobalOdds(design, layout, clusters, threads) if layout.ordered else LevelCorrelation(design, layout, clusters)
 
 
 def _start(design: Design, layout: Layout) -> Floats:
@@ -209,8 +216,8 @@ def _endless(design: Design, layout: Layout, gamma: Floats) -> list[int]:
     return [int(j) for j in np.flatnonzero(errors * np.sqrt(min(size, 1.0)) > ENDLESS)]
 
 
-def _associated(odds: GlobalOdds, r: Reached, control: Control) -> tuple[Reached, Floats]:
-    """Fisher steps of the parameters and of the log odds ratio together, from independence; and the bread at their end.
+def _associated(odds: Association, r: Reached, control: Control) -> tuple[Reached, Floats]:
+    """Fisher steps of the parameters and of the association together, from independence; and the bread at their end.
 
     Steps that go round in a circle are shortened.
     """
@@ -263,7 +270,7 @@ def _solution(design: Design, r: Reached, endless: list[str], corr: str) -> Solu
         message = f"no convergence in {r.passes} passes (last change {r.change:.1e} in squared standard errors)"
         if len(r.alpha) and not np.isfinite(r.change):
             message = "no convergence: the equations are singular, some level is next to impossible in most rows; use corr='independence'"
-    elif len(r.alpha) and np.abs(r.alpha).max() >= LARGEST:
+    elif len(r.alpha) and abs(r.alpha[0]) >= LARGEST:
         code = "boundary"
         message = f"the log global odds ratio has no end and is held at {r.alpha[0]:g}: some pair of levels never occurs together"
     return Solution(code, message, r.passes, r.change, np.zeros(len(r.gamma)), evidence=evidence)

@@ -16,14 +16,20 @@ import numpy as np
 
 from ..design.coordinates import from_named, to_named
 from ..estimators import gee as gee_estimator
+from ..estimators import ordinal
+from ..estimators.levels import layout_of
 from ..kernels import positive_definite
 from ..kernels.matrix import Floats
-from ..records import GeeRecord
+from ..records import GeeRecord, LevelsRecord
 
 CELLS = 2**21
 BOUND = 0.75
 ALONE = 1e-9
 """1 - an eigenvalue of a cluster's leverage at which no other cluster knows its direction."""
+
+
+Clustered = GeeRecord | LevelsRecord
+"""Fits whose estimating equations are sums over independent clusters."""
 
 
 class Block(NamedTuple):
@@ -34,18 +40,34 @@ class Block(NamedTuple):
     score: Floats
 
 
-def blocks(record: GeeRecord) -> Iterator[Block]:
+def pieces(record: Clustered, curvatures: bool = False) -> Iterator[tuple[Floats | None, Floats]]:
+    """Curvatures H_i (k, p, p) or None and scores U_i (k, p) of some clusters at a time, on working columns."""
+    name, clusters = next(iter(record.design.clusters.items()))
+    if isinstance(record, LevelsRecord):
+        return ordinal.pieces(record, clusters, curvatures)
+    return gee_estimator.pieces(record, name, curvatures)
+
+
+def coordinates(record: Clustered) -> tuple[Floats, Floats]:
+    """(p, p) A and its inverse: parameters as named = A times working ones."""
+    if isinstance(record, LevelsRecord):
+        layout = layout_of(record.design, record.family.support == "ordered")
+        return layout.to_named(), layout.from_named()
+    return to_named(record.design.mean), from_named(record.design.mean)
+
+
+def blocks(record: Clustered) -> Iterator[Block]:
     """The clusters of a fit on working columns, as many at a time as fit into memory."""
-    p = record.design.mean.matrix.p
+    p = len(record.bread)
     most, first = max(1, CELLS // (p * p)), 0
-    for curvature, score in gee_estimator.pieces(record, next(iter(record.design.clusters)), curvatures=True):
+    for curvature, score in pieces(record, curvatures=True):
         assert curvature is not None
         for a in range(0, len(score), most):
             yield Block(first + a, curvature[a : a + most], score[a : a + most])
         first += len(score)
 
 
-def half(record: GeeRecord) -> Floats:
+def half(record: Clustered) -> Floats:
     """(p, p) C with M = C C'."""
     return np.asarray(np.linalg.cholesky(record.bread), dtype=np.float64)
 
@@ -86,10 +108,9 @@ class FayGraubardBlock(NamedTuple):
     score: Floats
 
 
-def fay_graubard_block(record: GeeRecord, block: Block) -> FayGraubardBlock:
+def fay_graubard_block(record: Clustered, block: Block) -> FayGraubardBlock:
     """h_i = (1 - min(.75, (H_i M)_jj))^-1/2 on the columns as named, which is what makes it depend on their coding."""
-    part = record.design.mean
-    back, there = to_named(part), from_named(part)
+    back, there = coordinates(record)
     product = there.T @ block.curvature @ (record.bread @ back.T)
     factor = 1.0 / np.sqrt(1.0 - np.minimum(BOUND, np.einsum("kjj->kj", product)))
     return FayGraubardBlock(product, factor, factor * (block.score @ there))
@@ -100,13 +121,13 @@ def fay_graubard_block(record: GeeRecord, block: Block) -> FayGraubardBlock:
 class FayGraubard:
     """record : whose clusters are passed over again for every set of contrasts; common : K - p, of what is no contrast of coefficients."""
 
-    record: GeeRecord
+    record: Clustered
     common: float
     about: str = "Fay-Graubard"
 
     def of(self, contrasts: Floats) -> Floats:
         """(r,) of contrasts (r, p) of the working coefficients."""
-        p = self.record.design.mean.matrix.p
+        p = len(self.record.bread)
         if not positive_definite(self.record.bread):
             return np.full(len(contrasts), np.nan)
         meat = np.zeros((p, p))
@@ -122,7 +143,7 @@ class FayGraubard:
         """Sums over clusters from which tr W and tr W^2 follow."""
         record, (r, p) = self.record, contrasts.shape
         root = half(record)
-        along, moved = contrasts @ root, contrasts @ record.bread @ to_named(record.design.mean).T
+        along, moved = contrasts @ root, contrasts @ record.bread @ coordinates(record)[0].T
         weights, diagonal, shifts, squares, crossed, shifted = (np.zeros(r) for _ in range(6))
         gram = np.zeros((r, 2 * p, 2 * p))
         for block in blocks(record):

@@ -1,4 +1,4 @@
-"""Covariance of the parameters of a GEE for levels: model-based M, or the sandwich M (sum U U') M by clusters."""
+"""Covariance of the parameters of a GEE for levels: as of other GEE, from M and the scores U_c of clusters."""
 
 from __future__ import annotations
 
@@ -7,32 +7,25 @@ from typing import Any
 import numpy as np
 
 from ..design.clusters import row_codes
-from ..errors import NotYetError
 from ..estimators import ordinal
 from ..estimators.levels import Jet, Layout, jet, layout_of
 from ..kernels.matrix import Codes, Floats
 from ..records import LevelsRecord
 from .covariance import Inference
 from .parameters import Parameters
+from .small_sample import errors_of
 
-ASSOCIATION = "log_odds_ratio"
+ASSOCIATION = {"ordered": "log_odds_ratio", "nominal": "alpha"}
 
 
 def infer_levels(record: LevelsRecord, vcov: Any) -> Inference:
     """The parameters with the covariance that `vcov` asks for; NaN for those without a finite estimate."""
-    clusters = next(iter(record.design.clusters.values()))
-    if vcov == "model":
-        work, label = record.bread, "model-based (trusts the working association)"
-    elif vcov == "robust":
-        each = cluster_influence(record)
-        work, label = each.T @ each, f"robust (sandwich) by {clusters.name}"
-    else:
-        raise NotYetError(f"vcov={vcov!r} is not there for family {record.family.name!r}: use 'robust' or 'model'")
-    a = layout(record).to_named()
-    cov = a @ work @ a.T
+    found, a = errors_of(record, vcov), layout(record).to_named()
+    df = found.df if found.degrees is None else found.degrees.of(a)
+    cov = a @ found.work @ a.T
     lost = np.isin(record.names, (record.solution.evidence or {}).get("infinite", ()))
     cov[lost, :] = cov[:, lost] = np.nan
-    return Inference(record.names, record.vector, cov, work, label, None, vcov)
+    return Inference(record.names, record.vector, cov, found.work, found.label, df, vcov, found.degrees, found.notes)
 
 
 def cluster_influence(record: LevelsRecord) -> Floats:
@@ -41,15 +34,20 @@ def cluster_influence(record: LevelsRecord) -> Floats:
     return np.concatenate([scores for _, scores in ordinal.pieces(record, clusters)]) @ record.bread
 
 
+def association_names(record: LevelsRecord) -> tuple[str, ...]:
+    """(q,) names of the record's alpha."""
+    return (ASSOCIATION[record.family.support],) * len(record.alpha)
+
+
 def association(record: LevelsRecord) -> Parameters | None:
-    """The log global odds ratio with its error from the joint sandwich; None where there is none, NaN where it is held at a limit.
+    """The log odds ratio or correlation with its error from the joint sandwich; None where there is none, NaN where it is held at a limit.
 
     The bread is [[M^-1, 0], [A_ab, A_aa]], as SAS has it for alternating logistic regressions.
     """
     if not len(record.alpha):
         return None
     if record.solution.code != "converged":
-        return Parameters((ASSOCIATION,), record.alpha, np.full(1, np.nan))
+        return Parameters(association_names(record), record.alpha, np.full(1, np.nan))
     done = ordinal.joint_pass(record, next(iter(record.design.clusters.values())))
     assert done.alpha_scores is not None
     assert done.scores is not None
@@ -57,7 +55,7 @@ def association(record: LevelsRecord) -> Parameters | None:
     assert done.given_beta is not None
     own = done.alpha_scores - done.scores @ record.bread @ done.given_beta.T
     error = np.sqrt(np.sum(own**2, axis=0)) / done.given[0, 0]
-    return Parameters((ASSOCIATION,), record.alpha, np.asarray(error))
+    return Parameters(association_names(record), record.alpha, np.asarray(error))
 
 
 def cluster_codes(record: LevelsRecord) -> Codes:

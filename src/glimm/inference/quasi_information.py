@@ -23,13 +23,16 @@ from ..design.stream import StreamedDesign
 from ..errors import GlimmError, suggest
 from ..estimators.control import Control
 from ..estimators.gee import equations_of, fit_gee, gee_psi
+from ..estimators.levels import log_likelihood, row_information
 from ..estimators.source import mean_rows
 from ..family import Family
 from ..family.own import Functions
 from ..kernels import Rows, mean, positive_definite, variance
 from ..kernels.matrix import Floats
-from ..records import GeeRecord
+from ..records import GeeRecord, LevelsRecord
 from .comparable import same, same_functions
+from .degrees_of_freedom import Clustered
+from .levels import layout, probabilities
 from .small_sample import errors_of
 
 VARIANTS: Final = MappingProxyType(
@@ -107,6 +110,31 @@ def qic(record: GeeRecord, variant: str = "sas", phi0: float | None = None) -> Q
     return _named([float(value) if math.isfinite(value) else math.nan for value in values], variant, notes)
 
 
+def qic_of_levels(record: LevelsRecord, variant: str = "sas", phi0: float | None = None) -> Qic:
+    """The criteria of a fit to levels, Q = sum w log pi_y at dispersion 1; gp, agpc and sgpc, which are of numbers, are NaN.
+
+    Raises GlimmError for another variant than "sas", and for a phi0.
+    """
+    _check(variant, phi0)
+    if variant != "sas":
+        raise GlimmError(f"qic: levels have dispersion 1, so that variant 'sas' is the only one, not {variant!r}")
+    if record.solution.code == "separated":
+        return _named([math.nan] * 9, variant, ["the fit is separated, so its quasi-likelihood has no maximum"])
+    notes = [] if record.solution.code != "not_converged" else ["the fit did not converge"]
+    design, found = record.design, probabilities(record)
+    p, k, parameters = len(record.bread), len(next(iter(design.clusters.values())).levels), len(record.bread) + len(record.alpha)
+    robust = errors_of(record, "robust").work
+    q = -2.0 * log_likelihood(found, design.y.astype(np.int64), design.size)
+    trace = float(np.sum(layout(record).information(row_information(found, design.size)) * robust))
+    small, left = math.nan, k - parameters - 1
+    if left > 0:
+        small = q + 2.0 * trace + 2.0 * parameters * (parameters + 1) / left
+    else:
+        notes.append(f"qicc: needs more than {parameters + 1} clusters, here are {k}")
+    values = (q + 2.0 * trace, q + 2.0 * p, trace, *rotnitzky_jewell(record, robust), *[math.nan] * 3, small)
+    return _named([float(value) if math.isfinite(value) else math.nan for value in values], variant, notes)
+
+
 def _named(values: Sequence[float], variant: str, notes: Sequence[str]) -> Qic:
     return Qic(**dict(zip(Qic._fields, values, strict=False)), variant=variant, note="; ".join(notes))
 
@@ -179,7 +207,7 @@ def independence_information(record: GeeRecord) -> Floats:
     return out
 
 
-def rotnitzky_jewell(record: GeeRecord, robust: Floats) -> tuple[float, float]:
+def rotnitzky_jewell(record: Clustered, robust: Floats) -> tuple[float, float]:
     """(RJC, DBAR) from G = (phi M)^-1 V_R: distance of tr G / p and tr G^2 / p from 1, and C2 - 2 C1 + 1."""
     model = record.scale * record.bread
     if not (np.isfinite(robust).all() and np.isfinite(model).all() and positive_definite(model)):

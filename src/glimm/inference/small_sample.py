@@ -16,18 +16,28 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from ..design.clusters import row_codes
-from ..design.coordinates import to_named, to_working
 from ..design.records import Clusters, Design
 from ..design.take import take_rows
 from ..errors import GlimmError, GlimmWarning, suggest
-from ..estimators import gee as gee_estimator
 from ..estimators.again import fit_near, trouble
 from ..kernels import positive_definite
 from ..kernels.matrix import Floats
 from ..progress import Progress
-from ..records import GeeRecord
+from ..records import LevelsRecord
 from ..text import counted, figures, listed
-from .degrees_of_freedom import ALONE, Degrees, FayGraubard, PanWall, blocks, fay_graubard_block, half, spectrum
+from .degrees_of_freedom import (
+    ALONE,
+    Clustered,
+    Degrees,
+    FayGraubard,
+    PanWall,
+    blocks,
+    coordinates,
+    fay_graubard_block,
+    half,
+    pieces,
+    spectrum,
+)
 
 KINDS: Final = {
     "robust": "robust (sandwich)",
@@ -40,6 +50,7 @@ KINDS: Final = {
     "jackknife": "robust (one-step jackknife)",
     "full_jackknife": "robust (jackknife)",
 }
+MODEL: Final = "model-based (trusts the working association)"
 DF: Final = ("normal", "k_minus_p", "pan_wall", "fay_graubard")
 FEW = 40
 REMEDY = 'vcov="mancl_derouen"'
@@ -97,9 +108,9 @@ def asked_of(vcov: Any) -> Asked:
     return Asked(kind, df)
 
 
-def check_few(design: Design, asked: Asked) -> None:
-    """Raises GlimmError for what needs more clusters than coefficients, or more rows."""
-    clusters, p = _clusters(design), design.mean.matrix.p
+def check_few(design: Design, asked: Asked, parameters: int | None = None) -> None:
+    """Raises GlimmError for what needs more clusters than coefficients, or more rows; parameters : how many, where not one a column."""
+    clusters, p = _clusters(design), parameters or design.mean.matrix.p
     k = len(clusters.levels)
     said = f"{counted(k, 'cluster')} of {clusters.name} and {counted(p, 'coefficient')}"
     instead = "use vcov='model', which sums over rows, or fewer predictors"
@@ -115,19 +126,20 @@ def check_few(design: Design, asked: Asked) -> None:
         )
 
 
-def errors_of(record: GeeRecord, vcov: Any) -> Errors:
+def errors_of(record: Clustered, vcov: Any) -> Errors:
     """Covariance, degrees of freedom and remarks.
 
     A cluster that alone knows a direction of the coefficients is a GlimmWarning that names it: that direction is left out.
     """
     asked, clusters = asked_of(vcov), _clusters(record.design)
-    check_few(record.design, asked)
-    label = KINDS[asked.kind] + ("" if asked.kind == "model" else f" by {clusters.name}")
+    check_few(record.design, asked, len(record.bread))
+    kind = MODEL if asked.kind == "model" and isinstance(record, LevelsRecord) else KINDS[asked.kind]
+    label = kind + ("" if asked.kind == "model" else f" by {clusters.name}")
     found = _covariance(record, asked.kind)
     if found.alone:
         message = f"vcov={asked.kind!r}: {_alone(clusters, found.alone)}"
         warnings.warn(message, GlimmWarning, stacklevel=3)
-    common = float(len(clusters.levels) - record.design.mean.matrix.p)
+    common = float(len(clusters.levels) - len(record.bread))
     degrees: Degrees | None = None
     if asked.df == "pan_wall":
         degrees = PanWall(_scores(record) @ record.bread, common)
@@ -136,7 +148,7 @@ def errors_of(record: GeeRecord, vcov: Any) -> Errors:
     return Errors(found.work, label, None if asked.df == "normal" else common, degrees, _notes(clusters, asked, found))
 
 
-def _covariance(record: GeeRecord, kind: str) -> Found:
+def _covariance(record: Clustered, kind: str) -> Found:
     bread = record.bread
     k, (n, p) = len(_clusters(record.design).levels), (record.design.n, len(bread))
     if kind == "model":
@@ -152,7 +164,7 @@ def _covariance(record: GeeRecord, kind: str) -> Found:
             return Found(factor * robust + delta * max(record.scale, trace) * bread)
         return Found(robust if kind == "robust" else k / (k - p) * robust)
     if kind == "fay_graubard":
-        moved = to_named(record.design.mean) @ bread
+        moved = coordinates(record)[0] @ bread
         return Found(_squares(np.concatenate([fay_graubard_block(record, b).score @ moved for b in blocks(record)])))
     steps, alone, leverage = deletions(record, 0.5 if kind == "kauermann_carroll" else 1.0)
     if kind == "full_jackknife":
@@ -160,7 +172,7 @@ def _covariance(record: GeeRecord, kind: str) -> Found:
     return Found((k - p) / k * _squares(steps) if "jackknife" in kind else _squares(steps), alone, leverage)
 
 
-def deletions(record: GeeRecord, power: float) -> tuple[Floats, tuple[int, ...], Floats]:
+def deletions(record: Clustered, power: float) -> tuple[Floats, tuple[int, ...], Floats]:
     """C (I - A_i)^-power C'U_i (K, p): with power 1 what leaving out a cluster does in one Fisher step, b - b_(-i).
 
     Also the clusters with an eigenvalue of 1, whose direction is left out, and tr A_i (K,).
@@ -179,10 +191,10 @@ def deletions(record: GeeRecord, power: float) -> tuple[Floats, tuple[int, ...],
     return np.concatenate(steps), tuple(alone), np.concatenate(leverage)
 
 
-def refits(record: GeeRecord, steps: Floats) -> Floats:
+def refits(record: Clustered, steps: Floats) -> Floats:
     """b - b_(-i) (K, p) of fits without each cluster, alpha and phi estimated again; that of one step where there is no fit."""
-    part, clusters = record.design.mean, _clusters(record.design)
-    codes, whole = row_codes(clusters), to_working(part, record.vector)
+    there, clusters = coordinates(record)[1], _clusters(record.design)
+    codes = row_codes(clusters)
     out, lost = steps.copy(), []
     with Progress("jackknife", len(steps), None) as bar:
         for i in range(len(steps)):
@@ -195,7 +207,7 @@ def refits(record: GeeRecord, steps: Floats) -> Floats:
             if trouble(again):
                 lost.append(i)
             else:
-                out[i] = whole - to_working(part, again.vector)
+                out[i] = there @ (record.vector - again.vector)
     if len(lost) > MOST_LOST * len(steps):
         raise GlimmError(
             f"vcov='full_jackknife': without one cluster of {clusters.name} there was no fit in {len(lost)} of {len(steps)} cases: "
@@ -214,9 +226,9 @@ def _clusters(design: Design) -> Clusters:
     return next(iter(design.clusters.values()))
 
 
-def _scores(record: GeeRecord) -> Floats:
+def _scores(record: Clustered) -> Floats:
     """(K, p) U_i."""
-    return np.concatenate([u for _, u in gee_estimator.pieces(record, next(iter(record.design.clusters)))])
+    return np.concatenate([u for _, u in pieces(record)])
 
 
 def _squares(steps: Floats) -> Floats:

@@ -69,7 +69,6 @@ def predict_levels(
         estimate, columns = (where.common(new.matrix, new.offset, vector)[:, None], ("link",)) if where.ordered else (eta, levels[1:])
     estimate = np.where(new.complete[:, None], estimate, np.nan)
     untold = 0 if new.told is None else int(np.sum(new.complete & ~new.told))
-    q = quantile(level, None)
     if interval is None:
         return LevelPrediction(columns, estimate, untold=untold)
     se = np.full(estimate.shape, np.nan)
@@ -82,6 +81,7 @@ def predict_levels(
             along = where.common_jacobian(some_rows(new.matrix, rows))[:, None]
         se[rows] = np.sqrt(np.maximum(np.einsum("nkp,pq,nkq->nk", along, inference.work, along, optimize=True), 0.0))
     se = np.where(np.isnan(estimate), np.nan, se)
+    q = quantile(level, inference.common_df)
     if scale == "link":
         return LevelPrediction(columns, estimate, se, estimate - q * se, estimate + q * se, untold)
     return LevelPrediction(columns, estimate, se, *_limits(estimate, se, q), untold)
@@ -112,7 +112,7 @@ def effect_of_levels(record: LevelsRecord, inference: Inference, variable: str, 
     if not rows:
         raise GlimmError(f"effect: no row has the value of {variable!r} that population={wish.population!r} asks for")
     cell, before, after = (np.array([row[k] for row in rows]) for k in (1, 2, 3))
-    made = contrasted(found, (cell, before, after), contrast, None, wish.level)
+    made = contrasted(found, (cell, before, after), contrast, inference.common_df, wish.level)
     first = {
         "variable": [variable] * len(rows),
         "contrast": [named(c, contrast) for c, *_ in rows],
@@ -142,7 +142,8 @@ def slope_of_levels(record: LevelsRecord, inference: Inference, variable: str, w
         "level": [levels[k] for k in level],
         "target": [wish.target] * len(cell),
     }
-    rest = {**tested(found.values[level, cell], errors_of(found)[level, cell], None, None, wish.level), "rows": groups.cells.rows[cell]}
+    made = tested(found.values[level, cell], errors_of(found)[level, cell], None, inference.common_df, wish.level)
+    rest = {**made, "rows": groups.cells.rows[cell]}
     return {**first, **renamed(groups.columns(cell.tolist()), {*first, *rest}), **rest}
 
 
@@ -158,7 +159,7 @@ def means_of_levels(record: LevelsRecord, inference: Inference, asked: Mapping[s
     ]
     at, cell = np.array([s * len(levels) + k for s, _, _, k in places]), np.array([g for _, _, g, _ in places])
     estimate, se = found.values[at, cell], errors_of(found)[at, cell]
-    low, high = _limits(estimate[:, None], se[:, None], quantile(wish.level, None))
+    low, high = _limits(estimate[:, None], se[:, None], quantile(wish.level, inference.common_df))
     rest = {"estimate": estimate, "std_error": se, "conf_low": low[:, 0], "conf_high": high[:, 0], "rows": groups.cells.rows[cell]}
     own = renamed({name: [values[j].value for _, values, _, _ in places] for j, name in enumerate(asked)}, {"target", "level", *rest})
     by = renamed(groups.columns(cell.tolist()), {"target", "level", *own, *rest})

@@ -9,8 +9,8 @@ import numpy as np
 
 from ..diagnostics.findings import Finding
 from ..inference.covariance import Inference
-from ..inference.levels import ASSOCIATION
 from ..inference.levels import association as estimated
+from ..inference.levels import association_names
 from ..records import LevelsRecord
 from ..text import counted, figures
 from . import tables, words
@@ -76,8 +76,8 @@ def level_numbers(
             "df_resid": design.n - len(record.vector),
             "scale": record.scale,
             "corr": record.corr,
-            "corr_params": dict.fromkeys((ASSOCIATION,), float(record.alpha[0])) if len(record.alpha) else {},
             "association": parameters(estimated(record)) or None,
+            "corr_params": dict(zip(association_names(record), record.alpha.tolist(), strict=True)),
             "effects": effects,
             "findings": None if findings is None else [{name: getattr(f, name) for name in FINDING} for f in findings],
             "version": record.version,
@@ -112,7 +112,8 @@ def association(record: LevelsRecord) -> str:
         return f"{record.corr}, not estimated" if clusters.sizes.max() > 1 else "none, no cluster has two occasions"
     found = estimated(record)
     error = "" if found is None or not np.isfinite(found.errors[0]) else f" (std. error {figures(float(found.errors[0]))})"
-    return f"one global odds ratio, {ASSOCIATION} = {figures(float(record.alpha[0]))}{error}"
+    name, what = association_names(record)[0], "global odds ratio" if record.family.support == "ordered" else "correlation"
+    return f"one {what}, {name} = {figures(float(record.alpha[0]))}{error}"
 
 
 def meaning(record: LevelsRecord) -> str:
