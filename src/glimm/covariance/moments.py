@@ -89,7 +89,8 @@ def collect(own_sums: Callable[[Residuals, Rule, Floats | None], Floats | None],
     n = before.n
     for block in r.blocks():
         n += 0.0 if block.size is None else float(block.size.sum())
-    return Sums(n, plain.largest, PairSums(plain.pairs.squares, a.pairs, b.pairs, a.next, b.next), own)
+    number = b.pairs if r.at.scope.largest > 1 else 0.0  # a difference of squares: rounding, where clusters have one row
+    return Sums(n, plain.largest, PairSums(plain.pairs.squares, a.pairs, number, a.next, b.next), own)
 
 
 def _counts_of(own: Floats | None) -> Floats | None:

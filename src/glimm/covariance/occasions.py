@@ -85,6 +85,12 @@ class Occasions:
         return float((self.time[self.starts[1:][filled] - 1] - self.time[self.starts[:-1][filled]]).max(initial=0.0))
 
     @cached_property
+    def shortest(self) -> float:
+        """The smallest distance in time of rows of a cluster; 1 where there are none."""
+        steps = np.ones(0) if self.time is None else np.diff(self.time)[self.inside]
+        return float(steps.min(initial=np.inf)) if len(steps) else 1.0
+
+    @cached_property
     def gapless(self) -> NDArray[np.bool_]:
         """(K,) clusters whose times follow each other one unit apart."""
         if self.time is None:
