@@ -17,9 +17,9 @@ from ..kernels.gee import BAND, FILTER
 from ..kernels.matrix import Floats
 from .moments import NOTHING_PAIRED, Moments, Residuals, Rule, Sums, lag_products, ratios
 from .occasions import Occasions, by_size, packed_roots
+from .working import MOST_LAGS
 
 DENSE = 400
-MOST_LAGS = 100_000
 VANISHED = 1e-20
 
 

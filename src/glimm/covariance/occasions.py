@@ -12,9 +12,11 @@ from typing import NamedTuple, final
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import GlimmError
 from ..kernels.matrix import Codes, Floats, Ints
 
 BITS = 63
+MOST_NUMBERS = 250_000_000
 
 
 class Patterns(NamedTuple):
@@ -143,8 +145,19 @@ class Occasions:
         return Patterns(of, values)
 
 
+def check_room(values: list[NDArray[np.float64]]) -> None:
+    """Raise GlimmError for sets of occasions whose matrices are too many or too large to be held."""
+    sizes = np.array([len(v) for v in values], dtype=np.int64)
+    if int((sizes * sizes).sum()) > MOST_NUMBERS:
+        raise GlimmError(
+            f"the correlation matrices of clusters of up to {int(sizes.max()):,} rows at different sets of times ({len(values):,}) are too "
+            "large to be held: number the occasions in time= without gaps or with fewer values, or use corr='ar1' or 'exchangeable'"
+        )
+
+
 def by_size(values: list[NDArray[np.float64]], make: Callable[[Floats], Floats]) -> list[tuple[Ints, Floats]]:
     """(patterns (P,), matrices (P, m, m)) for each number m of occasions; make : occasions (P, m) -> matrices."""
+    check_room(values)
     sizes = np.array([len(v) for v in values], dtype=np.int64)
     out = []
     for size in np.unique(sizes):

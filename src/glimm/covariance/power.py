@@ -58,6 +58,8 @@ def _rho(d: Floats, sums: Floats, counts: Floats) -> tuple[float, float]:
     a, b = float(grid[best - 1]), float(grid[min(best + 1, len(grid) - 1)])
     for _ in range(100):
         middle = 0.5 * (a + b)
+        if middle in (a, b):
+            break
         if downhill(middle) > 0.0:
             a = middle
         else:
