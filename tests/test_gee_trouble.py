@@ -57,6 +57,31 @@ def test_the_factor_told_is_the_factor_used(seed):
         np.testing.assert_allclose(fit.params, gls(d, fit.working_corr().to_numpy()), rtol=1e-5, atol=1e-7)
 
 
+def test_whole_steps_that_overshoot_are_shortened():
+    rng = np.random.default_rng(1)
+    sizes = rng.integers(2, 6, 50)
+    g = np.repeat(np.arange(50), sizes)
+    n = len(g)
+    x, z, f = rng.normal(size=n), rng.normal(size=n), rng.choice(list("abc"), n)
+    eta = 0.2 + 0.3 * x + 0.5 * rng.normal(size=50)[g]
+    y = (rng.random(n) < 1 / (1 + np.exp(-eta))) * 1.0
+    d = pd.DataFrame({"g": g, "x": x, "z": z, "f": f, "y": y, "w": rng.uniform(0.5, 2, n), "o": 0.1 * rng.normal(size=n)})
+    with pytest.warns(glimm.GlimmWarning, match="drawn towards independence"):
+        fit = glimm.gee("y ~ x + z + f", d, groups="g", family="binomial", corr="unstructured", weights="w", offset="o")
+    assert fit.converged
+    columns = np.column_stack([np.ones(n), x, z, f == "b", f == "c"]).astype(float)
+    mu = 1 / (1 + np.exp(-columns @ fit.params[["Intercept", "x", "z", "f[T.b]", "f[T.c]"]] - d["o"]))
+    r, score, bread = fit.working_corr().to_numpy(), np.zeros(5), np.zeros((5, 5))
+    for i in range(50):
+        own = np.flatnonzero(g == i)
+        m, w = mu[own].to_numpy(), d["w"].to_numpy()[own]
+        inverse = np.linalg.inv(r[: len(own), : len(own)])
+        wide = columns[own] * np.sqrt(m * (1 - m) * w)[:, None]
+        score += wide.T @ inverse @ ((y[own] - m) * np.sqrt(w / (m * (1 - m))))
+        bread += wide.T @ inverse @ wide
+    assert np.abs(np.linalg.solve(bread, score) * np.sqrt(np.diag(bread))).max() < 1e-7
+
+
 @pytest.mark.parametrize(("corr", "groups"), [("exchangeable", "g"), ("ar1", "g"), ("nested", "g/t")])
 def test_weights_of_clusters_of_one_row_pair_nothing(corr, groups):
     d = clusters(80, 1).assign(w=np.random.default_rng(2).uniform(0.3, 3.0, 80))

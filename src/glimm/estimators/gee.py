@@ -40,6 +40,7 @@ HUGE = 1e140
 PASSES_AT_ZERO = 2
 FLOOR = 1e-6
 ROUNDING = 1e-15
+SHORTEST = 0.125
 ROOM = 0.1
 """Smallest eigenvalue to which what is no correlation matrix is mended: at 1e-4 standard errors can be five times as large (toenail)."""
 
@@ -236,15 +237,18 @@ def _iterate(equations: Equations, r: Reached, control: Control) -> Reached:
 
     What is no correlation matrix is held to ROOM; where the estimates become one they are freed, and if that leads to none, back to held.
     """
-    floor, held, still = FLOOR, None, True
+    floor, held, still, share, earlier = FLOOR, None, True, 1.0, np.inf
     for iteration in range(2 * control.max_iter + PASSES_AT_ZERO):
         done, found = equations.solved(r.beta, r.alpha)
         step = solve(done.bread, done.score) if positive_definite(done.bread) else None
-        beta = None if step is None else _inside(equations, r.beta, step)
+        beta = None if step is None else _inside(equations, r.beta, share * step)
         if step is None or beta is None:
             r = replace(r, passes=r.passes + 1, settled=False)
             break
         before, change = r.change, float(step @ done.bread @ step) / found.phi
+        if iteration >= PASSES_AT_ZERO + 3 and change > max(before, earlier, CONVERGED):
+            share = max(0.5 * share, SHORTEST)  # the bread is no derivative: whole steps may overshoot for ever
+        earlier = before
         alpha, moved = r.alpha, np.inf if len(r.alpha) else 0.0
         if iteration >= PASSES_AT_ZERO:
             limit = equations.feasible(found.alpha, floor)
