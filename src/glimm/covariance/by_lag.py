@@ -15,10 +15,12 @@ from ..errors import GlimmError
 from ..kernels import Whitening
 from ..kernels.gee import BAND, FILTER
 from ..kernels.matrix import Floats
-from .moments import Moments, Residuals, Rule, Sums, lag_products, ratios
+from .moments import NOTHING_PAIRED, Moments, Residuals, Rule, Sums, lag_products, ratios
 from .occasions import Occasions, by_size, packed_roots
+from .working import MOST_LAGS
 
 DENSE = 400
+VANISHED = 1e-20
 
 
 @final
@@ -143,6 +145,8 @@ def lag_moments(s: Sums, rule: Rule, names: tuple[str, ...]) -> Moments:
     if rule.name == "gee":
         return Moments(phi, (own[0, 1:] / own[1, 1:]) / (own[0, 0] / own[1, 0]))
     alpha, note = ratios(own[0, 1:], own[1, 1:], phi, rule, names)
+    if note == NOTHING_PAIRED and s.pairs.n_pairs:
+        note = f"no two rows of a cluster are up to {len(names)} apart in time: the correlation is not estimated and taken as 0"
     return Moments(phi, alpha, note)
 
 
@@ -166,12 +170,20 @@ def filters(alpha: Floats) -> Floats:
 
 
 def continued(alpha: Floats, span: int) -> Floats:
-    """(span,) correlations at distances 0, 1, ... of the AR(m) process."""
+    """Correlations at distances 0, 1, ... of the AR(m) process, below span or up to where they vanish: a last 0 is for all beyond."""
     m = len(alpha)
     coefficients = filters(alpha)[m, :m]
-    out = np.concatenate([[1.0], alpha, np.zeros(max(span - m - 1, 0))])
+    most = max(span, m + 1)
+    out = np.concatenate([[1.0], alpha, np.zeros(max(min(most, MOST_LAGS) - m - 1, 0))])
     for t in range(m + 1, len(out)):
         out[t] = float(coefficients @ out[t - 1 : t - m - 1 : -1])
+        if t % 64 == 0 and np.abs(out[t - m + 1 : t + 1]).max() < VANISHED:
+            return np.append(out[: t + 1], 0.0)
+    if most > len(out):
+        raise GlimmError(
+            f"corr='ar({m})': rows of a cluster are {span - 1} apart in time, and correlations are followed over {MOST_LAGS:,}: number the "
+            "occasions in time=, or use corr='ar1'"
+        )
     return out
 
 

@@ -115,7 +115,7 @@ class FixedCorr:
 
     def __init__(self, matrix: Any, times: Any = None) -> None:
         self.given = _square(matrix)
-        self.times = None if times is None else np.asarray(times, dtype=np.float64)
+        self.times = None if times is None else _floats(times, "FixedCorr: times must be numbers")
         if self.times is not None and (self.times.shape != (len(self.given),) or not np.all(np.diff(self.times) > 0)):
             raise GlimmError(f"FixedCorr: times must be {len(self.given)} rising numbers, one for each row of the matrix")
 
@@ -208,10 +208,14 @@ class CustomCorr:
         name: str = "custom",
     ) -> None:
         self.given, self.estimated, self.name = matrix, estimate, name
-        self.start = np.atleast_1d(np.asarray(start, dtype=np.float64))
+        self.start = np.atleast_1d(_floats(start, "CustomCorr: start must be numbers, one for each parameter"))
         self.labels = tuple(names) if names is not None else tuple(f"alpha{i + 1}" for i in range(len(self.start)))
         if not callable(matrix):
             raise GlimmError(f"CustomCorr: matrix must be a function of (alpha, times), not {type(matrix).__name__}")
+        if not (estimate is None or callable(estimate)):
+            raise GlimmError(f"CustomCorr: estimate must be a function of (products, alpha), not {type(estimate).__name__}")
+        if self.start.ndim != 1 or not np.isfinite(self.start).all():
+            raise GlimmError("CustomCorr: start must be finite numbers, one for each parameter")
         if len(self.labels) != len(self.start):
             raise GlimmError(f"CustomCorr: {len(self.labels)} names for {len(self.start)} parameters in start")
 
@@ -237,7 +241,8 @@ class CustomCorr:
         times, pairs = at.scope.times, own[t + j, k]
         mean = own[j, k] / (phi * pairs)
         if self.estimated is not None:
-            found = self.estimated({"first": times[j], "second": times[k], "mean": mean, "pairs": pairs}, self.start)
+            products = {"first": times[j], "second": times[k], "mean": mean, "pairs": pairs}
+            found = _called("estimate(products, alpha)", self.estimated, products, self.start.copy())
             return Moments(phi, self._checked(found))
         from scipy.optimize import least_squares
 
@@ -265,7 +270,8 @@ class CustomCorr:
 
     def matrix(self, alpha: Floats, times: Floats, at: Occasions) -> Floats:
         """As given."""
-        out = np.asarray(self.given(np.asarray(alpha, dtype=np.float64), times), dtype=np.float64)
+        given = _called("matrix(alpha, times)", self.given, np.array(alpha, dtype=np.float64), np.array(times))
+        out = _floats(given, "CustomCorr: matrix(alpha, times) must give numbers")
         if out.shape != (len(times), len(times)):
             raise GlimmError(f"CustomCorr: matrix(alpha, times) gave shape {out.shape} for {len(times)} times")
         if not np.isfinite(out).all() or not np.allclose(out, out.T) or not np.allclose(np.diag(out), 1.0):
@@ -273,7 +279,7 @@ class CustomCorr:
         return out
 
     def _checked(self, alpha: Any) -> Floats:
-        out = np.atleast_1d(np.asarray(alpha, dtype=np.float64))
+        out = np.atleast_1d(_floats(alpha, "CustomCorr: estimate must give numbers"))
         if out.shape != self.start.shape or not np.isfinite(out).all():
             raise GlimmError(f"CustomCorr: estimate gave {out!r}, not {len(self.start)} finite numbers")
         return out
@@ -309,6 +315,21 @@ def least_over(whole: Floats, at: Occasions) -> float:
 def _parts(whole: Floats, waves: Floats) -> Floats:
     w = waves.astype(np.int64)
     return np.asarray(whole[w[:, :, None], w[:, None, :]])
+
+
+def _called(what: str, function: Callable[..., Any], *given: Any) -> Any:
+    """What a user's function gives; raises GlimmError for what it raises."""
+    try:
+        return function(*given)
+    except Exception as error:
+        raise GlimmError(f"CustomCorr: {what} raised {type(error).__name__}: {error}") from error
+
+
+def _floats(values: Any, must: str) -> Floats:
+    try:
+        return np.array(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise GlimmError(f"{must}, not {type(values).__name__}") from None
 
 
 def _square(matrix: Any) -> Floats:

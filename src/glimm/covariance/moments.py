@@ -21,6 +21,7 @@ from ..kernels.matrix import Floats, Ints
 from .occasions import Occasions
 
 RULES: Final = ("standard", "geepack", "gee")
+LONG: Final = 2_000
 NOTHING_PAIRED: Final = "no cluster has two rows: the correlation is not estimated and taken as 0"
 
 
@@ -89,7 +90,8 @@ def collect(own_sums: Callable[[Residuals, Rule, Floats | None], Floats | None],
     n = before.n
     for block in r.blocks():
         n += 0.0 if block.size is None else float(block.size.sum())
-    return Sums(n, plain.largest, PairSums(plain.pairs.squares, a.pairs, b.pairs, a.next, b.next), own)
+    number = b.pairs if r.at.scope.largest > 1 else 0.0  # a difference of squares: rounding, where clusters have one row
+    return Sums(n, plain.largest, PairSums(plain.pairs.squares, a.pairs, number, a.next, b.next), own)
 
 
 def _counts_of(own: Floats | None) -> Floats | None:
@@ -159,7 +161,7 @@ def _some(names: tuple[str, ...], which: Floats | np.ndarray) -> str:
 def lag_products(r: Residuals, lags: int, rule: Rule, before: Floats | None) -> Floats:
     """(2, lags + 1) sums above counts by distance; by gee's rule [0] holds sum_i n_i^-1 sum e^2 above the number of clusters."""
     if rule.name != "gee":
-        return lag_sums(r.pearson, r.at.starts, r.at.time, lags, before)
+        return _by_lag(r, lags, before)
     out = np.zeros((2, lags + 1)) if before is None else before.copy()
     _long_enough(r, lags)
     for b in r.blocks():
@@ -171,6 +173,38 @@ def lag_products(r: Residuals, lags: int, rule: Rule, before: Floats | None) -> 
             same = cluster[lag:] == cluster[:-lag]
             with np.errstate(over="ignore", invalid="ignore"):
                 out[0, lag] += float(np.sum((b.pearson[lag:] * b.pearson[:-lag] / (sizes[cluster[lag:]] - lag))[same]))
+    return out
+
+
+def _by_lag(r: Residuals, lags: int, before: Floats | None) -> Floats:
+    """`lag_sums`, but of clusters with thousands of rows and lags by the Fourier transform, whose products at all lags cost n log n."""
+    starts, time = r.at.starts, r.at.time
+    out, done = np.zeros((2, lags + 1)) if before is None else before, 0
+    for j in np.flatnonzero(r.at.sizes > LONG) if lags > LONG else ():
+        a, b = int(starts[j]), int(starts[j + 1])
+        first = int(starts[done])
+        out = lag_sums(r.pearson[first:a], starts[done : j + 1] - first, None if time is None else time[first:a], lags, out)
+        at = np.arange(b - a) if time is None else (time[a:b] - time[a]).astype(np.int64)
+        if at[-1] > lags:
+            out = lag_sums(r.pearson[a:b], starts[j : j + 2] - a, None if time is None else time[a:b], lags, out)
+        else:
+            out = out + _transformed(r.pearson[a:b], at, lags)
+        done = int(j) + 1
+    first = int(starts[done])
+    return lag_sums(r.pearson[first:], starts[done:] - first, None if time is None else time[first:], lags, out)
+
+
+def _transformed(e: Floats, at: Ints, lags: int) -> Floats:
+    """(2, lags + 1) of one cluster at whole times from 0: sum_t x_t x_(t + l) is the inverse transform of |x^|^2, padded with zeros."""
+    span = int(at[-1]) + 1
+    length = 1 << (2 * span - 1).bit_length()
+    out = np.zeros((2, lags + 1))
+    for row, values in enumerate((e, np.ones(len(e)))):
+        x = np.zeros(length)
+        x[at] = values
+        out[row, 1:span] = np.fft.irfft(np.abs(np.fft.rfft(x)) ** 2, length)[1:span]
+    out[1] = np.rint(out[1])
+    out[0, out[1] == 0.0] = 0.0
     return out
 
 

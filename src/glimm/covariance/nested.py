@@ -43,7 +43,7 @@ class Nested:
         phi, own = rule.dispersion(s), s.own
         assert own is not None
         sums = np.array([own[0], s.pairs.pairs - own[0]])
-        pairs = np.array([own[1], s.pairs.n_pairs - own[1]])
+        pairs = np.where(self._present(at.scope), [own[1], s.pairs.n_pairs - own[1]], 0.0)
         alpha, note = ratios(sums, pairs, phi, rule, self.names(at))
         return Moments(phi, alpha, note)
 
@@ -74,6 +74,12 @@ class Nested:
         out = np.where(same, alpha[0], alpha[1])
         np.fill_diagonal(out, 1.0)
         return np.asarray(out)
+
+    def _present(self, at: Occasions) -> tuple[bool, bool]:
+        """Whether there are pairs inside inner clusters, and across: sums of weights differ by rounding where there are none."""
+        assert at.inner is not None
+        same = np.diff(at.inner)[at.inside] == 0.0
+        return bool(same.any()), not same.all()
 
     def _sizes(self, at: Occasions) -> list[tuple[Floats, Floats]]:
         """(sizes, how many inner clusters have it) of each kind of cluster."""

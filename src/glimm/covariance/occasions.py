@@ -12,9 +12,11 @@ from typing import NamedTuple, final
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import GlimmError
 from ..kernels.matrix import Codes, Floats, Ints
 
 BITS = 63
+MOST_NUMBERS = 250_000_000
 
 
 class Patterns(NamedTuple):
@@ -85,6 +87,12 @@ class Occasions:
         return float((self.time[self.starts[1:][filled] - 1] - self.time[self.starts[:-1][filled]]).max(initial=0.0))
 
     @cached_property
+    def shortest(self) -> float:
+        """The smallest distance in time of rows of a cluster; 1 where there are none."""
+        steps = np.ones(0) if self.time is None else np.diff(self.time)[self.inside]
+        return float(steps.min(initial=np.inf)) if len(steps) else 1.0
+
+    @cached_property
     def gapless(self) -> NDArray[np.bool_]:
         """(K,) clusters whose times follow each other one unit apart."""
         if self.time is None:
@@ -137,8 +145,19 @@ class Occasions:
         return Patterns(of, values)
 
 
+def check_room(values: list[NDArray[np.float64]]) -> None:
+    """Raise GlimmError for sets of occasions whose matrices are too many or too large to be held."""
+    sizes = np.array([len(v) for v in values], dtype=np.int64)
+    if int((sizes * sizes).sum()) > MOST_NUMBERS:
+        raise GlimmError(
+            f"the correlation matrices of clusters of up to {int(sizes.max()):,} rows at different sets of times ({len(values):,}) are too "
+            "large to be held: number the occasions in time= without gaps or with fewer values, or use corr='ar1' or 'exchangeable'"
+        )
+
+
 def by_size(values: list[NDArray[np.float64]], make: Callable[[Floats], Floats]) -> list[tuple[Ints, Floats]]:
     """(patterns (P,), matrices (P, m, m)) for each number m of occasions; make : occasions (P, m) -> matrices."""
+    check_room(values)
     sizes = np.array([len(v) for v in values], dtype=np.int64)
     out = []
     for size in np.unique(sizes):

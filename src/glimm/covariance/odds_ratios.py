@@ -179,7 +179,12 @@ class OddsRatio:
 
     def _values(self, name: str, a: Columns, b: Columns, first: Ints, second: Ints) -> Floats:
         function, count = self.terms[name], len(first)
-        values, turned = (np.asarray(function(*rows), dtype=np.float64) for rows in ((a, b), (b, a)))
+        try:
+            values, turned = (np.asarray(function(*rows), dtype=np.float64) for rows in ((a, b), (b, a)))
+        except GlimmError:
+            raise
+        except Exception as error:
+            raise GlimmError(f"OddsRatio: term {name!r} raised {type(error).__name__}: {error}") from error
         values, turned = (np.full(count, float(v)) if v.ndim == 0 else v for v in (values, turned))
         if values.shape != (count,):
             raise GlimmError(f"OddsRatio: term {name!r} must give a number for each of {count} pairs, not an array of shape {values.shape}")

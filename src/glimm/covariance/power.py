@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..errors import GlimmError
 from ..kernels.matrix import Floats
+
+LEAST = 1e-290
+RESOLVED = 1e-11
+SOME = 1e-3
 
 
 def pooled(d: Floats, products: Floats, counts: Floats, whole: bool) -> tuple[float, str]:
@@ -27,7 +32,13 @@ def power_fit(d: Floats, sums: Floats, counts: Floats, whole: bool) -> tuple[flo
     _, rho, sign = min(found, key=lambda f: f[0])
     if rho == 0.0:
         return 0.0, "no positive correlation between rows of a cluster: alpha is taken as 0"
-    return sign * rho ** (1.0 / unit), ""
+    alpha = rho ** (1.0 / unit)
+    if (alpha < LEAST and rho > SOME) or (1.0 - alpha < RESOLVED and rho < 1.0 - SOME):
+        raise GlimmError(
+            f"corr='ar1': the closest rows of a cluster are {unit:g} apart in time with a correlation of {rho:.3g}, so that at distance 1 "
+            f"it is too close to {alpha:.0f} to be held: divide times by about {unit:.1g}"
+        )
+    return sign * alpha, ""
 
 
 def _rho(d: Floats, sums: Floats, counts: Floats) -> tuple[float, float]:
@@ -47,6 +58,8 @@ def _rho(d: Floats, sums: Floats, counts: Floats) -> tuple[float, float]:
     a, b = float(grid[best - 1]), float(grid[min(best + 1, len(grid) - 1)])
     for _ in range(100):
         middle = 0.5 * (a + b)
+        if middle in (a, b):
+            break
         if downhill(middle) > 0.0:
             a = middle
         else:

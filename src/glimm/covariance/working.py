@@ -9,7 +9,7 @@ from typing import Protocol, final
 
 import numpy as np
 
-from ..errors import NotYetError
+from ..errors import GlimmError, NotYetError
 from ..kernels import Whitening
 from ..kernels.gee import AR1, EXCHANGEABLE, INDEPENDENCE
 from ..kernels.matrix import Floats
@@ -18,6 +18,7 @@ from .occasions import Occasions
 from .power import pooled, power_fit
 
 MOST_LAGS = 100_000
+MOST_PAIRS = 20_000_000
 EXTREMES = ("independence", "exchangeable", "ar1")
 """Names of those that ask for extremes of the occasions of all clusters, and not for each cluster's own."""
 
@@ -213,6 +214,12 @@ def neighbours(r: Residuals) -> Floats:
 
 def all_pairs(r: Residuals) -> Floats:
     """(3, m) the same of all pairs of a cluster."""
+    number = int((r.at.sizes * (r.at.sizes - 1) // 2).sum())
+    if number > MOST_PAIRS:
+        raise GlimmError(
+            f"moments='geepack' of corr='ar1' at times that are no whole numbers takes every pair of rows of a cluster, and there are "
+            f"{number:,}: use moments='standard', or whole numbers of time"
+        )
     distances, products = [np.zeros(0)], [np.zeros(0)]
     time = r.at.at
     for a, b in zip(r.at.starts[:-1], r.at.starts[1:], strict=True):

@@ -56,15 +56,15 @@ def not_feasible(found: Pairs) -> Finding:
     return Finding(
         "correlation_not_feasible",
         "warning",
-        f"The estimated {record.corr} correlation, {said}{more}, belongs to no correlation matrix for these clusters (smallest eigenvalue "
-        f"{figures(least, 3)}). It was drawn towards independence by the factor {figures(factor, 3)}: {used}{more} "
-        f"{'are' if len(estimated) > 1 else 'is'} used. {why(record, lags)}",
+        f"The estimated {record.corr} correlation, {said}{more}, {'is nearly none' if least > 0.0 else 'belongs to no correlation matrix'} "
+        f"for these clusters (smallest eigenvalue {figures(least, 3)}). It was drawn towards independence by the factor "
+        f"{figures(factor, 3)}: {used}{more} {'are' if len(estimated) > 1 else 'is'} used. {why(record, lags)}",
         "Coefficients and robust standard errors stay valid, as for any working correlation, but are less precise than with one that "
         "fits, and may change with the factor. Model-based errors are wrong.",
         f'Use a structure that fits the residuals (fit.residual_corr() shows them): corr="{instead}" comes closest here; '
         'corr="independence" needs none.',
         {"estimated": estimated.tolist(), "used": record.alpha.tolist(), "least_eigenvalue": least, "factor": factor, "instead": instead},
-        min(-least, 1.0),
+        min(max(-least, 0.0), 1.0),
     )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from ..covariance.moments import Moments, Residuals, Rule, Sums, collect
 from ..covariance.occasions import Occasions
 from ..covariance.odds_ratios import OddsRatios
-from ..covariance.working import Working, check_sums
+from ..covariance.working import Ar1, Working, check_sums
 from ..design.coordinates import to_named, to_working
 from ..design.records import Clusters, Design
 from ..design.stream import StreamedDesign
@@ -39,6 +39,8 @@ EXACT = 1e-24
 HUGE = 1e140
 PASSES_AT_ZERO = 2
 FLOOR = 1e-6
+ROUNDING = 1e-15
+SHORTEST = 0.125
 ROOM = 0.1
 """Smallest eigenvalue to which what is no correlation matrix is mended: at 1e-4 standard errors can be five times as large (toenail)."""
 
@@ -195,6 +197,15 @@ class Equations:
         t = (floor - least) / (1.0 - least)
         return Feasible(self.structure.shrunk(alpha, t), alpha, least, t)
 
+    def moved(self, before: Floats, alpha: Floats) -> float:
+        """The largest change of a correlation; of AR(1) that of the closest rows, whatever the unit of time."""
+        noise = 0.0
+        if isinstance(self.structure, Ar1):
+            unit = self.occasions.shortest
+            before, alpha = (np.sign(a) * np.abs(a) ** unit for a in (before, alpha))
+            noise = ROUNDING * unit
+        return max(float(np.abs(alpha - before).max(initial=0.0)) - noise, 0.0)
+
 
 @dataclass(frozen=True, slots=True)
 class Feasible:
@@ -212,39 +223,48 @@ class Feasible:
         shown = ", ".join(f"{n} = {v:.4g}" for n, v in zip(names[:4], self.estimated[:4], strict=True)) + (
             ", ..." if len(names) > 4 else ""
         )
+        trouble = "belongs to no correlation matrix for these clusters"
+        if self.least > 0.0:
+            trouble = "is nearly none for these clusters, and becomes none where it is not held"
         return (
-            f"the estimated {name} correlation {shown} belongs to no correlation matrix for these clusters (smallest eigenvalue "
-            f"{self.least:.3g}): it was drawn towards independence by the factor {1.0 - self.t:.4g}, so that the smallest eigenvalue is "
-            f"{ROOM:g}; use another structure, or corr='independence'"
+            f"the estimated {name} correlation {shown} {trouble} (smallest eigenvalue {self.least:.3g}): it was drawn towards independence "
+            f"by the factor {1.0 - self.t:.4g}, so that the smallest eigenvalue is {ROOM:g}; use another structure, or corr='independence'"
         )
 
 
 def _iterate(equations: Equations, r: Reached, control: Control) -> Reached:
-    """Fisher steps for beta between moment estimates of alpha, which stays 0 for the first two."""
-    floor, freed, still = FLOOR, False, True
+    """Fisher steps for beta between moment estimates of alpha, which stays 0 for the first two.
+
+    What is no correlation matrix is held to ROOM; where the estimates become one they are freed, and if that leads to none, back to held.
+    """
+    floor, held, still, share, earlier = FLOOR, None, True, 1.0, np.inf
     for iteration in range(2 * control.max_iter + PASSES_AT_ZERO):
         done, found = equations.solved(r.beta, r.alpha)
-        if not positive_definite(done.bread):
-            return replace(r, passes=r.passes + 1)
-        step = solve(done.bread, done.score)
-        beta = _inside(equations, r.beta, step)
-        if beta is None:
-            return replace(r, passes=r.passes + 1)
+        step = solve(done.bread, done.score) if positive_definite(done.bread) else None
+        beta = None if step is None else _inside(equations, r.beta, share * step)
+        if step is None or beta is None:
+            r = replace(r, passes=r.passes + 1, settled=False)
+            break
         before, change = r.change, float(step @ done.bread @ step) / found.phi
+        if iteration >= PASSES_AT_ZERO + 3 and change > max(before, earlier, CONVERGED):
+            share = max(0.5 * share, SHORTEST)  # the bread is no derivative: whole steps may overshoot for ever
+        earlier = before
         alpha, moved = r.alpha, np.inf if len(r.alpha) else 0.0
         if iteration >= PASSES_AT_ZERO:
             limit = equations.feasible(found.alpha, floor)
-            if limit.estimated is not None and floor < ROOM and not freed:
+            if limit.estimated is not None and floor < ROOM and held is None:
                 limit, floor = equations.feasible(found.alpha, ROOM), ROOM
             alpha = limit.alpha
-            moved = float(np.abs(alpha - r.alpha).max(initial=0.0))
+            moved = equations.moved(r.alpha, alpha)
         noise = still and change < CONVERGED and change > 0.25 * before  # not where beta and alpha move in turn
         small, still = change < TOLERANCE**2 * len(beta) or noise, moved < TOLERANCE
         r = Reached(beta, alpha, change, r.passes + 1, small and moved < TOLERANCE, floor)
-        if r.settled and floor == ROOM and not freed and equations.feasible(found.alpha, FLOOR).estimated is None:
-            floor, freed = FLOOR, True  # only on the way was it no correlation matrix
+        if r.settled and floor == ROOM and equations.feasible(found.alpha, FLOOR).estimated is None:
+            floor, held = FLOOR, r  # only on the way was it no correlation matrix
         elif r.settled:
             break
+    if held is not None and not (r.settled and equations.feasible(found.alpha, FLOOR).estimated is None):
+        return replace(held, passes=r.passes)
     return r
 
 
