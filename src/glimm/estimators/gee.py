@@ -61,7 +61,7 @@ def fit_gee(design: Design, family: Family, groups: str, structure: Working, mom
         drifting = endless(source.means(scoring.beta), equations.totals.mean, family, scoring.last.information, scoring.last.score)
     reached = Reached(scoring.beta, np.zeros(len(equations.names)), np.inf, scoring.passes, False)
     if not drifting:
-        reached = _iterate(equations, reached, control)
+        reached = _iterate(equations, reached, control, 0 if scoring.converged else PASSES_AT_ZERO)
     final, found = equations.solved(reached.beta, reached.alpha)
     held = np.zeros(0) if isinstance(design, StreamedDesign) else mean_rows(design, control.n_threads).eta(reached.beta)
     return GeeRecord(
@@ -219,10 +219,10 @@ class Feasible:
         )
 
 
-def _iterate(equations: Equations, r: Reached, control: Control) -> Reached:
-    """Fisher steps for beta between moment estimates of alpha, which stays 0 for the first two."""
+def _iterate(equations: Equations, r: Reached, control: Control, at_zero: int) -> Reached:
+    """Fisher steps for beta between moment estimates of alpha, which stays 0 for the first `at_zero`."""
     floor, freed, still = FLOOR, False, True
-    for iteration in range(2 * control.max_iter + PASSES_AT_ZERO):
+    for iteration in range(2 * control.max_iter + at_zero):
         done, found = equations.solved(r.beta, r.alpha)
         if not positive_definite(done.bread):
             return replace(r, passes=r.passes + 1)
@@ -232,7 +232,7 @@ def _iterate(equations: Equations, r: Reached, control: Control) -> Reached:
             return replace(r, passes=r.passes + 1)
         before, change = r.change, float(step @ done.bread @ step) / found.phi
         alpha, moved = r.alpha, np.inf if len(r.alpha) else 0.0
-        if iteration >= PASSES_AT_ZERO:
+        if iteration >= at_zero:
             limit = equations.feasible(found.alpha, floor)
             if limit.estimated is not None and floor < ROOM and not freed:
                 limit, floor = equations.feasible(found.alpha, ROOM), ROOM
