@@ -96,11 +96,14 @@ void add_constant_psi(const Stage& s, Index n, const double* y, const double* si
 void family_variance(const Stage& s, Index n, const double* mu, double* v) {
   if (s.own) return s.own->variance(s.psi, n, mu, v);
   const Own o = own_of(s);
+  if (s.family == kBinomial) {
+    for (Index i = 0; i < n; ++i) v[i] = mu[i] * (1.0 - mu[i]);
+    return;
+  }
   for (Index i = 0; i < n; ++i) {
     const double m = mu[i];
     switch (s.family) {
       case kGaussian: v[i] = 1.0; break;
-      case kBinomial: v[i] = m * (1.0 - m); break;
       case kPoisson: v[i] = m; break;
       case kGamma: v[i] = m > 0.0 ? m * m : kNaN; break;
       case kInverseGaussian: v[i] = m * m * m; break;

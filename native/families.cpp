@@ -159,7 +159,17 @@ void logit_nodes(Index rows, int nodes, const double* y, const double* eta, doub
   }
 }
 
+// Without branches and aliases, so that it is vectorised.
+template <class L> void mean_and_slope(double power, Index n, const double* GLIMM_RESTRICT eta, double* GLIMM_RESTRICT mu, double* GLIMM_RESTRICT m1) {
+  for (Index i = 0; i < n; ++i) {
+    const Mean m = L::mean(eta[i], power);
+    mu[i] = m.mu;
+    m1[i] = m.m1;
+  }
+}
+
 template <class L> void mean_loop(double power, Index n, const double* eta, double* mu, double* m1, double* m2, double* m3) {
+  if (m1 && !m2 && !m3) return mean_and_slope<L>(power, n, eta, mu, m1);
   for (Index i = 0; i < n; ++i) {
     const Mean m = L::mean(eta[i], power);
     mu[i] = m.mu;

@@ -45,6 +45,23 @@ struct Rows {
       }
   }
 
+  // the same with rows `width` apart, row i times q_i and zeros behind
+  void fill_scaled(Index r0, Index m, int width, const double* q, double* x) const {
+    std::fill(x, x + m * width, 0.0);
+    for (const auto& c : numeric) {
+      double* out = x + c.position;
+      if (!c.values) for (Index i = 0; i < m; ++i) out[i * width] = q[i];
+      else if (!order) for (Index i = 0; i < m; ++i) out[i * width] = (c.values[r0 + i] - c.center) * c.inverse_scale * q[i];
+      else for (Index i = 0; i < m; ++i) out[i * width] = (c.values[order[r0 + i]] - c.center) * c.inverse_scale * q[i];
+    }
+    for (const auto& b : indicators)
+      for (Index i = 0; i < m; ++i) {
+        const Index r = at(r0 + i);
+        const int k = b.codes[r];
+        if (k >= 0) x[i * width + b.positions[k]] = (b.values ? b.values[r] : 1.0) * b.inverse_scale[k] * q[i];
+      }
+  }
+
   void gather(const double* from, Index r0, Index m, double* to) const {
     for (Index i = 0; i < m; ++i) to[i] = from[at(r0 + i)];
   }

@@ -63,7 +63,7 @@ def fit_gee(design: Design, family: Family, groups: str, structure: Working, mom
         drifting = endless(source.means(scoring.beta), equations.totals.mean, family, scoring.last.information, scoring.last.score)
     reached = Reached(scoring.beta, np.zeros(len(equations.names)), np.inf, scoring.passes, False)
     if not drifting:
-        reached = _iterate(equations, reached, control)
+        reached = _iterate(equations, reached, control, 0 if scoring.converged else PASSES_AT_ZERO)
     final, found = equations.solved(reached.beta, reached.alpha)
     held = np.zeros(0) if isinstance(design, StreamedDesign) else mean_rows(design, control.n_threads).eta(reached.beta)
     return GeeRecord(
@@ -232,13 +232,13 @@ class Feasible:
         )
 
 
-def _iterate(equations: Equations, r: Reached, control: Control) -> Reached:
-    """Fisher steps for beta between moment estimates of alpha, which stays 0 for the first two.
+def _iterate(equations: Equations, r: Reached, control: Control, at_zero: int) -> Reached:
+    """Fisher steps for beta between moment estimates of alpha, which stays 0 for the first `at_zero`.
 
     What is no correlation matrix is held to ROOM; where the estimates become one they are freed, and if that leads to none, back to held.
     """
     floor, held, still, share, earlier = FLOOR, None, True, 1.0, np.inf
-    for iteration in range(2 * control.max_iter + PASSES_AT_ZERO):
+    for iteration in range(2 * control.max_iter + at_zero):
         done, found = equations.solved(r.beta, r.alpha)
         step = solve(done.bread, done.score) if positive_definite(done.bread) else None
         beta = None if step is None else _inside(equations, r.beta, share * step)
@@ -246,11 +246,11 @@ def _iterate(equations: Equations, r: Reached, control: Control) -> Reached:
             r = replace(r, passes=r.passes + 1, settled=False)
             break
         before, change = r.change, float(step @ done.bread @ step) / found.phi
-        if iteration >= PASSES_AT_ZERO + 3 and change > max(before, earlier, CONVERGED):
+        if iteration >= at_zero + 3 and change > max(before, earlier, CONVERGED):
             share = max(0.5 * share, SHORTEST)  # the bread is no derivative: whole steps may overshoot for ever
         earlier = before
         alpha, moved = r.alpha, np.inf if len(r.alpha) else 0.0
-        if iteration >= PASSES_AT_ZERO:
+        if iteration >= at_zero:
             limit = equations.feasible(found.alpha, floor)
             if limit.estimated is not None and floor < ROOM and held is None:
                 limit, floor = equations.feasible(found.alpha, ROOM), ROOM

@@ -103,7 +103,9 @@ class Held:
         self.design, self.threads = design, threads
         self.scope = occasions(clusters, moments, scope)
         self.natural = mean_rows(design, threads)
-        self.batch = Batch(mean_rows(design, threads, clusters.order), self.scope, _ordered(design.size, clusters.order))
+        as_they_stand = np.array_equal(clusters.order, np.arange(len(clusters.order)))
+        rows = self.natural if as_they_stand else mean_rows(design, threads, clusters.order)
+        self.batch = Batch(rows, self.scope, _ordered(design.size, clusters.order))
 
     def parts(self) -> Iterable[Design]:
         """The design."""
