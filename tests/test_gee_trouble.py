@@ -57,6 +57,17 @@ def test_the_factor_told_is_the_factor_used(seed):
         np.testing.assert_allclose(fit.params, gls(d, fit.working_corr().to_numpy()), rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.parametrize("family", ["gamma", "inverse_gaussian", "tweedie(1.5)"])
+@pytest.mark.parametrize("unit", [1e-12, 1e9, 1e15])
+def test_the_unit_of_the_response_is_no_exact_fit(family, unit):
+    rng = np.random.default_rng(9)
+    d = clusters(30).assign(y=lambda one: rng.gamma(3.0, np.exp(0.3 * one["x"])))
+    a, b = (glimm.gee("y ~ x", d.assign(y=u * d["y"]), groups="g", family=family, link="log") for u in (1.0, unit))
+    np.testing.assert_allclose(b.params - a.params, [np.log(unit), 0.0], atol=1e-7)
+    np.testing.assert_allclose(b.bse, a.bse, rtol=1e-7)
+    np.testing.assert_allclose(b.corr_params, a.corr_params, rtol=1e-6, atol=1e-9)
+
+
 def test_whole_steps_that_overshoot_are_shortened():
     rng = np.random.default_rng(1)
     sizes = rng.integers(2, 6, 50)

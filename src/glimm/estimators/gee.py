@@ -183,7 +183,9 @@ class Equations:
                 f"a Pearson residual is {sums.largest:.3g}, so that no dispersion can be estimated: fitted means are next to impossible "
                 f"for link {self.design.mean.link.name!r}; look for extreme values of predictors and offset, or use another link"
             )
-        if sums.pairs.squares / sums.n <= EXACT * self.totals.square / self.totals.n:
+        typical = np.sqrt([self.totals.square / self.totals.n])
+        spread = float(variance(self.family.kernel, typical, gee_psi(self.family))[0])
+        if sums.pairs.squares / sums.n <= EXACT * float(typical[0]) ** 2 / (spread if 0.0 < spread < np.inf else 1.0):
             raise GlimmError("the model fits every row exactly, so there are no residuals to estimate a correlation from: use glimm.glm")
         return self.structure.estimate(sums, self.rule, self.occasions)
 
