@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .design.replay import read_rows
 from .design.stream import StreamedDesign
-from .errors import GlimmError
 from .fit_bridges import Bridges
 from .fit_checks import Checks
+from .fit_coefficients import Coefficients
 from .fit_outside import Outside
 from .fit_tests import Tests
 from .inference import criteria
@@ -21,7 +21,6 @@ from .inference.parameters import family_parameters
 from .inference.quasi_information import quasi_criteria
 from .inference.simulate import simulate
 from .inference.variance_explained import components, icc, mean_without_predictors, r2
-from .inference.wald import p_values
 from .kernels.matrix import Floats
 from .marginal.predict import check, needs_effects, predict
 from .output import tables
@@ -34,7 +33,6 @@ from .records import GeeRecord, MixedRecord, Record
 if TYPE_CHECKING:
     import pandas as pd
 
-    from .data.records import Missing
     from .plots.draw import Picture
 
 LATER: Final = MappingProxyType(
@@ -45,7 +43,7 @@ LATER: Final = MappingProxyType(
 """Names of later releases, and what to do until then; asking for one is an AttributeError, so that hasattr is False."""
 
 
-class Fit(Bridges, Checks, Outside, Tests):
+class Fit(Coefficients, Bridges, Checks, Outside, Tests):
     """What every fit answers. Frames come in the caller's kind; Series are pandas, indexed by term.
 
     record : the frozen record behind it
@@ -74,40 +72,10 @@ class Fit(Bridges, Checks, Outside, Tests):
         """Coefficients with the covariance asked for at the door."""
         return infer(self.record, self._vcov)
 
-    @cached_property
-    def params(self) -> pd.Series[float]:
-        """Coefficients of the mean model."""
-        return tables.by_term(self.inference.names, self.inference.params, "params")
-
-    @cached_property
-    def bse(self) -> pd.Series[float]:
-        """Standard errors of the coefficients."""
-        return tables.by_term(self.inference.names, self.inference.bse, "bse")
-
-    @property
-    def tvalues(self) -> pd.Series[float]:
-        """Coefficients divided by their standard errors."""
-        return tables.by_term(self.inference.names, self.inference.statistic, "tvalues")
-
-    @property
-    def pvalues(self) -> pd.Series[float]:
-        """Two-sided p-values of the coefficients."""
-        return tables.by_term(self.inference.names, p_values(self.inference.statistic, self.inference.df), "pvalues")
-
-    @property
-    def nobs(self) -> int:
-        """Rows used."""
-        return self.record.design.n
-
     @property
     def df_resid(self) -> int:
         """Rows used minus coefficients."""
         return self.record.design.n - self.record.design.mean.matrix.p
-
-    @property
-    def scale(self) -> float:
-        """The dispersion: sigma^2 of a gaussian model, phi of gamma, inverse_gaussian and tweedie, 1 where the family has none."""
-        return self.record.scale
 
     @property
     def llf(self) -> float:
@@ -129,21 +97,6 @@ class Fit(Bridges, Checks, Outside, Tests):
         """Deviance at the fitted means (conditional on the clusters in a mixed model)."""
         return criteria.deviance(self.record)
 
-    @property
-    def converged(self) -> bool:
-        """Whether the estimates are where they should be; `record.solution` says what happened."""
-        return self.record.solution.code in ("converged", "boundary")
-
-    @property
-    def dropped(self) -> dict[str, str]:
-        """Columns left out for rank, and what each equals."""
-        return dict(self.record.design.mean.dropped)
-
-    @property
-    def missing(self) -> Missing:
-        """The account of rows left out for missing values."""
-        return self.record.design.missing
-
     @cached_property
     def fittedvalues(self) -> pd.Series[float]:
         """Fitted means of the rows used, indexed as the caller's frame is."""
@@ -164,23 +117,9 @@ class Fit(Bridges, Checks, Outside, Tests):
         found = family_parameters(self.record)
         return {} if found is None else {"family": Estimates(found)}
 
-    def cov_params(self) -> pd.DataFrame:
-        """(p, p) covariance of the coefficients."""
-        return tables.square(self.inference.names, self.inference.cov)
-
-    def conf_int(self, *, level: float = 0.95, method: str = "wald") -> pd.DataFrame:
-        """Confidence limits by term: columns conf_low, conf_high."""
-        if method != "wald":
-            raise GlimmError(f"conf_int: method must be 'wald', not {method!r} (profile intervals are not in this release)")
-        return tables.limits(self.inference, level)
-
     def resid(self, kind: str = "deviance") -> pd.Series[float]:
         """Residuals of the rows used: "response", "pearson", "deviance" or "working"."""
         return tables.by_row(self.record, criteria.residuals(self.record, kind), f"resid_{kind}")
-
-    def tidy(self, *, level: float = 0.95) -> Any:
-        """One row per term: term, estimate, std_error, statistic, p_value, conf_low, conf_high; df where each has its own (GEE)."""
-        return tables.deliver(self.record, tables.tidy(self.inference, level))
 
     def glance(self) -> Any:
         """One row about the whole fit."""

@@ -14,11 +14,11 @@ from .diagnostics.check import Checked
 from .diagnostics.levels import check_levels as checks_of
 from .errors import GlimmError, GlimmWarning, NotYetError
 from .fit import LATER, GeeFit
+from .fit_coefficients import Coefficients
 from .fit_tests import Tests
 from .inference.covariance import Inference
 from .inference.levels import association, association_names, infer_levels, probabilities
 from .inference.quasi_information import Qic, qic_of_levels
-from .inference.wald import p_values
 from .marginal import levels as averages
 from .marginal.effects import asked_of
 from .marginal.population import Wish, make_wish
@@ -31,11 +31,9 @@ from .records import LevelsRecord
 if TYPE_CHECKING:
     import pandas as pd
 
-    from .data.records import Missing
-
 
 @final
-class LevelsFit(Tests):
+class LevelsFit(Coefficients, Tests):
     """A fitted GEE of a response with C levels: family "ordinal" or "multinomial".
 
     Thresholds are named "1|2" and stand first in `params`; nominal coefficients are named "level: term". Means are probabilities of the
@@ -77,60 +75,15 @@ class LevelsFit(Tests):
         """Parameters with the covariance asked for at the door."""
         return infer_levels(self.record, self._vcov)
 
-    @cached_property
-    def params(self) -> pd.Series[float]:
-        """Thresholds and coefficients."""
-        return tables.by_term(self.inference.names, self.inference.params, "params")
-
-    @cached_property
-    def bse(self) -> pd.Series[float]:
-        """Standard errors of `params`."""
-        return tables.by_term(self.inference.names, self.inference.bse, "bse")
-
-    @property
-    def tvalues(self) -> pd.Series[float]:
-        """Parameters divided by their standard errors."""
-        return tables.by_term(self.inference.names, self.inference.statistic, "tvalues")
-
-    @property
-    def pvalues(self) -> pd.Series[float]:
-        """Two-sided p-values of the parameters."""
-        return tables.by_term(self.inference.names, p_values(self.inference.statistic, self.inference.df), "pvalues")
-
     @property
     def levels(self) -> tuple[Any, ...]:
         """The response's levels in order; of a nominal one the first is the reference."""
         return self.record.design.response.levels
 
     @property
-    def nobs(self) -> int:
-        """Rows used."""
-        return self.record.design.n
-
-    @property
     def df_resid(self) -> int:
         """Rows used minus parameters."""
         return self.record.design.n - len(self.record.vector)
-
-    @property
-    def scale(self) -> float:
-        """The dispersion, 1."""
-        return self.record.scale
-
-    @property
-    def converged(self) -> bool:
-        """Whether the estimates are where they should be; `record.solution` says what happened."""
-        return self.record.solution.code in ("converged", "boundary")
-
-    @property
-    def dropped(self) -> dict[str, str]:
-        """Columns left out for rank, and what each equals."""
-        return dict(self.record.design.mean.dropped)
-
-    @property
-    def missing(self) -> Missing:
-        """The account of rows left out for missing values."""
-        return self.record.design.missing
 
     @property
     def endog_names(self) -> str:
@@ -160,10 +113,6 @@ class LevelsFit(Tests):
             "occasions"
         )
 
-    def cov_params(self) -> pd.DataFrame:
-        """(P, P) covariance of the parameters."""
-        return tables.square(self.inference.names, self.inference.cov)
-
     def qic(self, variant: str = "sas", *, phi0: float | None = None) -> Qic:
         """Criteria to choose between GEE of the same responses, as of other GEE: qic, qicu, cic, rjc, dbar and qicc; dispersion 1.
 
@@ -173,16 +122,6 @@ class LevelsFit(Tests):
         if out.note:
             warnings.warn(f"qic: {out.note}", GlimmWarning, stacklevel=2)
         return out
-
-    def conf_int(self, *, level: float = 0.95, method: str = "wald") -> pd.DataFrame:
-        """Confidence limits by term: columns conf_low, conf_high."""
-        if method != "wald":
-            raise GlimmError(f"conf_int: method must be 'wald', not {method!r} (a GEE has no likelihood to profile)")
-        return tables.limits(self.inference, level)
-
-    def tidy(self, *, level: float = 0.95) -> Any:
-        """One row per parameter: term, estimate, std_error, statistic, p_value, conf_low, conf_high."""
-        return tables.deliver(self.record, tables.tidy(self.inference, level))
 
     def glance(self) -> Any:
         """One row about the whole fit."""

@@ -1,0 +1,90 @@
+"""What the coefficients of every fit answer: thin faces over an Inference."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from .errors import GlimmError
+from .inference.covariance import Inference
+from .inference.wald import p_values
+from .output import tables
+from .records import AnyRecord
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from .data.records import Missing
+
+
+class Coefficients:
+    """Coefficients, their errors and tests; of ordinal models the thresholds stand among them."""
+
+    record: AnyRecord
+
+    @property
+    @abstractmethod
+    def inference(self) -> Inference:
+        """Coefficients with the covariance asked for at the door."""
+
+    @cached_property
+    def params(self) -> pd.Series[float]:
+        """Coefficients of the mean model; of ordinal models the thresholds first."""
+        return tables.by_term(self.inference.names, self.inference.params, "params")
+
+    @cached_property
+    def bse(self) -> pd.Series[float]:
+        """Standard errors of the coefficients."""
+        return tables.by_term(self.inference.names, self.inference.bse, "bse")
+
+    @property
+    def tvalues(self) -> pd.Series[float]:
+        """Coefficients divided by their standard errors."""
+        return tables.by_term(self.inference.names, self.inference.statistic, "tvalues")
+
+    @property
+    def pvalues(self) -> pd.Series[float]:
+        """Two-sided p-values of the coefficients."""
+        return tables.by_term(self.inference.names, p_values(self.inference.statistic, self.inference.df), "pvalues")
+
+    @property
+    def nobs(self) -> int:
+        """Rows used."""
+        return self.record.design.n
+
+    @property
+    def scale(self) -> float:
+        """The dispersion: sigma^2 of a gaussian model, phi of gamma, inverse_gaussian and tweedie, 1 where the family has none."""
+        return self.record.scale
+
+    @property
+    def converged(self) -> bool:
+        """Whether the estimates are where they should be; `record.solution` says what happened."""
+        return self.record.solution.code in ("converged", "boundary")
+
+    @property
+    def dropped(self) -> dict[str, str]:
+        """Columns left out for rank, and what each equals."""
+        return dict(self.record.design.mean.dropped)
+
+    @property
+    def missing(self) -> Missing:
+        """The account of rows left out for missing values."""
+        return self.record.design.missing
+
+    def cov_params(self) -> pd.DataFrame:
+        """(p, p) covariance of the coefficients."""
+        return tables.square(self.inference.names, self.inference.cov)
+
+    def conf_int(self, *, level: float = 0.95, method: str = "wald") -> pd.DataFrame:
+        """Confidence limits by term: columns conf_low, conf_high."""
+        if method != "wald":
+            raise GlimmError(
+                f"conf_int: method must be 'wald', not {method!r} (profile intervals are not in this release, and a GEE has no likelihood to profile)"
+            )
+        return tables.limits(self.inference, level)
+
+    def tidy(self, *, level: float = 0.95) -> Any:
+        """One row per term: term, estimate, std_error, statistic, p_value, conf_low, conf_high; df where each has its own (GEE)."""
+        return tables.deliver(self.record, tables.tidy(self.inference, level))
