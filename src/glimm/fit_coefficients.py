@@ -80,9 +80,7 @@ class Coefficients:
     def conf_int(self, *, level: float = 0.95, method: str = "wald") -> pd.DataFrame:
         """Confidence limits by term: columns conf_low, conf_high."""
         if method != "wald":
-            raise GlimmError(
-                f"conf_int: method must be 'wald', not {method!r} (profile intervals are not in this release, and a GEE has no likelihood to profile)"
-            )
+            raise GlimmError(f"conf_int: method must be 'wald', not {method!r} (profile intervals are not in this release)")
         return tables.limits(self.inference, level)
 
     def tidy(self, *, level: float = 0.95) -> Any:
