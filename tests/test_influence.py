@@ -14,7 +14,7 @@ import glimm
 from glimm.diagnostics.one_step_linear import Products, _solution
 from glimm.diagnostics.units import find_units
 from glimm.estimators.terms import working_effects
-from support import HERE, stored
+from support import HERE, data, stored
 from test_take import frame
 
 MODEL = ("row", "rows", "cooks_distance", "leverage")
@@ -273,3 +273,17 @@ def test_glmm_step_is_newtons_on_the_integrated_likelihood(by):
         moved = np.linalg.solve(np.array(curved), gradient)
         own = np.append(table.filter(like="dfbetas_").iloc[k] * fit.bse.to_numpy(), table.filter(like="change_").iloc[k])
         np.testing.assert_allclose(own, moved, rtol=2e-3, atol=2e-5)
+
+
+def test_moves_of_the_coefficients_themselves():
+    """Without subject 23 and 29 of twelve, one step of b - b_(-i) by dense algebra: tests/reference/gee_small_sample.py."""
+    epil = data("MASS_epil")
+    fit = glimm.gee("y ~ lbase + trt + V4", epil[epil["subject"].between(23, 34)], groups="subject", family="poisson")
+    table = fit.influence(standardized=False).set_index("subject")
+    terms = [f"dfbeta_{term}" for term in fit.params.index]
+    expected = {
+        23: [-0.0791692636, 0.0678947744, 0.0298216237, 0.0423605057],
+        29: [0.111028539, -0.234472592, -0.373458178, -0.00791525474],
+    }
+    for subject, moves in expected.items():
+        np.testing.assert_allclose(table.loc[subject, terms].astype(float), moves, rtol=2e-8)

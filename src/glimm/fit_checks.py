@@ -68,7 +68,13 @@ class Checks(ABC):
         return Diagnosis(self.model, self.record, self._checked)
 
     def influence(
-        self, by: str | None = None, method: str = "one_step", *, threads: int | None = None, progress: bool | None = None
+        self,
+        by: str | None = None,
+        method: str = "one_step",
+        *,
+        standardized: bool = True,
+        threads: int | None = None,
+        progress: bool | None = None,
     ) -> Any:
         """What each row or cluster does to the estimates: a row for each unit that is left out, in the order of rows or levels.
 
@@ -76,6 +82,7 @@ class Checks(ABC):
         name of a grouping or a column of the model, whose values are left out one at a time. Default: rows of a GLM, else clusters.
         method : "refit" fits the model again without the unit. "one_step" is quick: a Newton step from the estimates, exact for rows
         of a gaussian GLM with identity link, and for the coefficients of an LMM given theta; parameters of a working correlation stay.
+        standardized : False gives dfbeta_<term> = b - b_u instead of dfbetas
         threads, progress : as in `glimm.Control`
 
         Returns the unit, rows in it, cooks_distance = (b - b_u)' V^-1 (b - b_u) / p, leverage (units of a GLM, clusters of a GEE), for
@@ -97,7 +104,7 @@ class Checks(ABC):
         4.0
         """
         found = deletion.influence(self.record, self.inference, by, method, threads, progress)
-        return tables.from_columns(self.record, found.columns())
+        return tables.from_columns(self.record, found.columns(None if standardized else self.inference.bse))
 
     def plot_influence(
         self,

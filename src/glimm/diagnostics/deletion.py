@@ -55,13 +55,16 @@ class Deletion:
     lost: dict[Any, str]
     single: bool = False
 
-    def columns(self) -> dict[str, Any]:
-        """As columns of a table."""
+    def columns(self, errors: Floats | None = None) -> dict[str, Any]:
+        """As columns of a table; errors : (p,) standard errors that dfbetas are multiplied by, for moves of the coefficients themselves."""
         name = f"{self.by}_" if self.by in ("rows", "cooks_distance", "leverage") else self.by
         out: dict[str, Any] = {name: self.units, "rows": self.rows, "cooks_distance": self.cooks}
         if self.leverage is not None:
             out["leverage"] = self.leverage
-        out |= {f"dfbetas_{term}": self.dfbetas[:, k] for k, term in enumerate(self.terms)}
+        if errors is None:
+            out |= {f"dfbetas_{term}": self.dfbetas[:, k] for k, term in enumerate(self.terms)}
+        else:
+            out |= {f"dfbeta_{term}": errors[k] * self.dfbetas[:, k] for k, term in enumerate(self.terms)}
         return out | {f"change_{other}": self.changes[:, k] for k, other in enumerate(self.others)}
 
 
