@@ -144,7 +144,7 @@ def lag_moments(s: Sums, rule: Rule, names: tuple[str, ...]) -> Moments:
     assert own is not None
     if rule.name == "gee":
         return Moments(phi, (own[0, 1:] / own[1, 1:]) / (own[0, 0] / own[1, 0]))
-    alpha, note = ratios(own[0, 1:], own[1, 1:], phi, rule, names)
+    alpha, note = ratios(own[0, 1:], own[1, 1:], phi, rule, lambda: names)
     if note == NOTHING_PAIRED and s.pairs.n_pairs:
         note = f"no two rows of a cluster are up to {len(names)} apart in time: the correlation is not estimated and taken as 0"
     return Moments(phi, alpha, note)

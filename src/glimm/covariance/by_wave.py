@@ -64,7 +64,7 @@ class Unstructured:
         j, k = self.pairs(at)
         if rule.name == "gee":
             return Moments(phi, (own[j, k] / own[t + j, k]) / (own[0, 0] / own[t, 0]))
-        alpha, note = ratios(own[j, k], own[t + j, k], phi, rule, self.names(at))
+        alpha, note = ratios(own[j, k], own[t + j, k], phi, rule, lambda: self.names(at))
         return Moments(phi, alpha, note)
 
     def whole(self, alpha: Floats, at: Occasions) -> Floats:

@@ -126,10 +126,10 @@ class Moments:
     how: str = ""
 
 
-def ratios(totals: Floats, pairs: Floats, phi: float, rule: Rule, names: tuple[str, ...]) -> tuple[Floats, str]:
+def ratios(totals: Floats, pairs: Floats, phi: float, rule: Rule, names: Callable[[], tuple[str, ...]]) -> tuple[Floats, str]:
     """(alpha, note): totals / (phi (pairs - p)), without p where there are no more than p pairs, 0 where there is none.
 
-    totals, pairs : (q,)
+    totals, pairs : (q,); names : of the parameters, asked for only where something is said of one
     """
     divisor = pairs.astype(np.float64)
     few = np.zeros(len(pairs), dtype=bool)
@@ -141,14 +141,14 @@ def ratios(totals: Floats, pairs: Floats, phi: float, rule: Rule, names: tuple[s
     if len(pairs) and not pairs.any():
         return alpha, NOTHING_PAIRED
     if few.any():
-        what = f"{_some(names, few)}: " if len(pairs) > 1 else ""
+        what = f"{_some(names(), few)}: " if len(pairs) > 1 else ""
         number = int(pairs[few].min())
         notes.append(
             f"{what}only {number} pair{'s' if number > 1 else ''} of rows for {rule.p} coefficients: the correlation's divisor "
             f"is not reduced by {rule.p}"
         )
     if not pairs.all():
-        notes.append(f"no pair of rows for {_some(names, pairs == 0)}: taken as 0")
+        notes.append(f"no pair of rows for {_some(names(), pairs == 0)}: taken as 0")
     return alpha, "; ".join(notes)
 
 

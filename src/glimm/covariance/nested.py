@@ -44,7 +44,7 @@ class Nested:
         assert own is not None
         sums = np.array([own[0], s.pairs.pairs - own[0]])
         pairs = np.where(self._present(at.scope), [own[1], s.pairs.n_pairs - own[1]], 0.0)
-        alpha, note = ratios(sums, pairs, phi, rule, self.names(at))
+        alpha, note = ratios(sums, pairs, phi, rule, lambda: self.names(at))
         return Moments(phi, alpha, note)
 
     def whitening(self, alpha: Floats, at: Occasions) -> Whitening:

@@ -110,7 +110,7 @@ class Exchangeable:
     def estimate(self, s: Sums, rule: Rule, at: Occasions) -> Moments:
         """alpha = S / (phi (pairs - p)), or / (phi pairs) by geepack's rule."""
         phi = rule.dispersion(s)
-        alpha, note = ratios(np.array([s.pairs.pairs]), np.array([s.pairs.n_pairs]), phi, rule, ("alpha",))
+        alpha, note = ratios(np.array([s.pairs.pairs]), np.array([s.pairs.n_pairs]), phi, rule, lambda: ("alpha",))
         return Moments(phi, alpha, note)
 
     def whitening(self, alpha: Floats, at: Occasions) -> Whitening:
@@ -160,7 +160,7 @@ class Ar1:
         if s.pairs.n_pairs == 0:
             return Moments(phi, np.zeros(1), NOTHING_PAIRED)
         if own is None:
-            alpha, note = ratios(np.array([s.pairs.next]), np.array([s.pairs.n_next]), phi, rule, ("alpha",))
+            alpha, note = ratios(np.array([s.pairs.next]), np.array([s.pairs.n_next]), phi, rule, lambda: ("alpha",))
             return Moments(phi, alpha, note)
         if rule.name == "gee":
             return Moments(phi, (own[0, 1:] / own[1, 1:]) / (own[0, 0] / own[1, 0]))

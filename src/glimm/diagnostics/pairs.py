@@ -120,7 +120,7 @@ class Pairs:
         n, p = len(e), self.rule.p if self.rule.name == "standard" else 0
         plain = float(e @ e) / n
         phi = plain * n / (n - p if n > p else n)
-        empirical, _ = ratios(totals, weights, phi, self.rule, tuple(map(str, range(groups))))
+        empirical, _ = ratios(totals, weights, phi, self.rule, lambda: tuple(map(str, range(groups))))
         own = np.zeros(clusters)
         filled = self.at.sizes > 0
         own[filled] = np.add.reduceat(e * e, self.at.starts[:-1][filled]) - plain * self.at.sizes[filled]
