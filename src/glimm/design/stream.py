@@ -60,8 +60,8 @@ class StreamedDesign(Design):
     def __repr__(self) -> str:
         return f"StreamedDesign({self.n} rows of {', '.join(str(path) for path in self.stream.files.paths)})"
 
-    def __getstate__(self) -> Any:
-        return [object.__getattribute__(self, f.name) for f in fields(self)]
+    def __reduce__(self) -> Any:  # slots of Python 3.11.2 replace __getstate__ by one that asks for the rows
+        return _restored, ([object.__getattribute__(self, f.name) for f in fields(self)],)
 
     @property
     def n(self) -> int:
@@ -384,3 +384,11 @@ def _coded(text: str) -> str | None:
         return plain
     names = variables_in(text)
     return names[0] if len(names) == 1 else None
+
+
+def _restored(values: list[Any]) -> StreamedDesign:
+    """A design from the values of its fields, for pickle."""
+    out = object.__new__(StreamedDesign)
+    for f, value in zip(fields(StreamedDesign), values, strict=True):
+        object.__setattr__(out, f.name, value)
+    return out
