@@ -141,7 +141,8 @@ def gee_residual(record, groups, variance):
     x = np.column_stack([part.matrix.times(e) for e in np.eye(part.matrix.p)])
     eta = x @ beta + (0.0 if part.offset is None else part.offset)
     far = np.abs(eta).max(initial=0.0)
-    h = 1e-6 * np.maximum(np.abs(eta), 1e-2 * far if far > 1e-8 else 1.0)
+    unit = 1e-2 * far if far > 1e-8 or part.link.name.startswith(("inverse", "power", "odds_power")) else 1.0
+    h = 1e-6 * np.maximum(np.abs(eta), unit)
     mu, slope = mean_of(part.link.name, eta), (mean_of(part.link.name, eta + h) - mean_of(part.link.name, eta - h)) / (2 * h)
     size = np.ones(design.n) if design.size is None else design.size
     root = np.sqrt(size / variance)
