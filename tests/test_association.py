@@ -260,6 +260,7 @@ def test_influence_of_clusters(small):
     a, b = (m.to_frame() if hasattr(m, "to_frame") else m for m in (step, refit))
     columns = [c for c in a.columns if str(c).startswith("dfbetas")]
     np.testing.assert_allclose(a[columns], b[columns], atol=0.1)
+    assert all(np.corrcoef(a[c], b[c])[0, 1] > 0.99 for c in columns)
     moved, free = association_influence(fit.record)
     assert moved.shape == (small.id.nunique(), 1)
     assert free.tolist() == [0]

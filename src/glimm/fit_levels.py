@@ -178,7 +178,9 @@ class LevelsFit(Coefficients, Tests):
         """Average effect of a predictor on the probability of each level, by g-computation; arguments as of other fits, without bootstrap.
 
         Returns variable, contrast, level, target, subgroups, estimate, std_error, statistic, p_value, conf_low, conf_high, mean_from,
-        mean_to, rows. The differences of the levels add up to zero.
+        mean_to, rows: a row for each level, and subgroup. The differences of the levels add up to zero.
+        Raises GlimmError for what is no predictor, contrasts and populations that there are not, and errors="bootstrap".
+        Source: Long and Freese (2014), Regression Models for Categorical Dependent Variables Using Stata, chapters 7 and 8.
         """
         wish = self._wish("effect", target, by, population, errors, draws, seed, level)
         return tables.from_columns(
@@ -198,7 +200,10 @@ class LevelsFit(Coefficients, Tests):
         seed: Any = None,
         level: float = 0.95,
     ) -> Any:
-        """Average derivative of the probability of each level in a numeric predictor."""
+        """Average derivative of the probability of each level in a numeric predictor: a row for each level, which add up to zero.
+
+        Arguments, columns and errors as of `effect`.
+        """
         wish = self._wish("slope", target, by, population, errors, draws, seed, level)
         return tables.from_columns(self.record, averages.slope_of_levels(self.record, self._errors(vcov, "slope"), variable, wish))
 
@@ -215,7 +220,11 @@ class LevelsFit(Coefficients, Tests):
         seed: Any = None,
         level: float = 0.95,
     ) -> Any:
-        """Average probability of each level: with everybody at each value of a predictor, or at the rows' own values."""
+        """Average probability of each level: with everybody at each value of a predictor, or at the rows' own values; they add up to 1.
+
+        variables : names of predictors, or a mapping to their values; None for the rows as they are. A row for each level of each setting.
+        Other arguments, columns and errors as of `effect`.
+        """
         wish = self._wish("means", target, by, population, errors, draws, seed, level)
         return tables.from_columns(
             self.record, averages.means_of_levels(self.record, self._errors(vcov, "means"), asked_of(variables), wish)
