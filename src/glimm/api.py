@@ -13,19 +13,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from . import gee_door, glm_door
 from .arguments import checked_control, checked_points, clusters_of, make_spec, mixed_clusters_of, refuse_later
 from .data.parquet import is_files
 from .design.build import build_design
 from .design.records import Design
 from .errors import GlimmError, GlimmWarning, NotYetError
 from .estimators.control import Control
-from .estimators.glm import fit_glm, require_rows
 from .estimators.glmm import fit_glmm
 from .estimators.lmm import fit_lmm
 from .fit import Fit, GeeFit, GlmFit, GlmmFit
 from .fit_levels import LevelsFit
-from .gee_door import fit_door
-from .inference.covariance import check_robust, mixed_clusters
+from .inference.covariance import mixed_clusters
 from .inference.small_sample import asked_of
 from .output.reproduce import keep
 
@@ -78,11 +77,9 @@ def glm(
     clusters = clusters_of(vcov)
     control = checked_control(control)
     spec = make_spec("glm", formula, family, link, weights, offset, exposure, missing, clusters=clusters)
-    check_robust(spec.family, vcov)
-    design = build_design(spec, data)
-    require_rows(design)
-    _warn_few(design, clusters)
-    return _announced(GlmFit(replace(fit_glm(design, spec.family, control), call=keep(glm, given)), vcov))
+    fit = glm_door.fit_door(spec, data, control, keep(glm, given), vcov)
+    _warn_few(fit.record.design, clusters)
+    return _announced(fit)
 
 
 def glmm(
@@ -198,7 +195,7 @@ def gee(
     asked = asked_of(vcov)
     control = checked_control(control)
     spec = make_spec("gee", formula, family, link, weights, offset, exposure, missing, groups=groups, time=time)
-    fit = fit_door(spec, data, corr, moments, asked, control, keep(gee, given), vcov)
+    fit = gee_door.fit_door(spec, data, corr, moments, asked, control, keep(gee, given), vcov)
     if asked.kind != "model":
         _warn_few(fit.record.design, tuple(fit.record.design.clusters), len(fit.record.vector))
     _announced(fit)

@@ -1,0 +1,22 @@
+"""What glimm.glm fits: Spec and data -> design -> record -> fit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from .design.build import build_design
+from .design.records import Spec
+from .estimators.control import Control
+from .estimators.glm import fit_glm, require_rows
+from .fit import GlmFit
+from .inference.covariance import check_robust
+from .records import Call
+
+
+def fit_door(spec: Spec, data: Any, control: Control, call: Call, vcov: Any) -> GlmFit:
+    """The fit that a call of glimm.glm asks for; raises GlimmError for what cannot be fitted, before any row is read where it can."""
+    check_robust(spec.family, vcov)
+    design = build_design(spec, data)
+    require_rows(design)
+    return GlmFit(replace(fit_glm(design, spec.family, control), call=call), vcov)
