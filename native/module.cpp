@@ -189,15 +189,22 @@ NB_MODULE(GLIMM_MODULE, m) {
       .def(nb::init<Index, int, nb::list, Doubles, Doubles, nb::object, nb::object, nb::object, nb::object>(), nb::arg("n"), nb::arg("p"),
            nb::arg("blocks"), nb::arg("center"), nb::arg("scale"), nb::arg("y").none(), nb::arg("size").none(), nb::arg("offset").none(),
            nb::arg("order").none())
-      .def("glm_pass", [](const HeldRows& r, nb::object family, nb::object link, Doubles beta, Doubles psi, int threads) {
+      .def("glm_pass", [](const HeldRows& r, nb::object family, nb::object link, Doubles beta, Doubles psi, bool information, Index every, bool eta,
+                          int threads) {
         const HeldStage stage(family, link, psi);
+        Asked asked;
+        asked.information = information;
+        asked.every = every;
+        Vec predictor(eta ? r.rows.n : 0);
+        if (eta) asked.eta = predictor.data();
         GlmPass out;
         {
           const Unlocked unlocked;
-          out = glm_pass(r.rows, stage, beta.data(), threads);
+          out = glm_pass(r.rows, stage, beta.data(), asked, threads);
         }
-        const size_t p = static_cast<size_t>(r.rows.p);
-        return nb::make_tuple(out.loglik, array(std::move(out.score)), array(std::move(out.information), {p, p}));
+        const size_t p = information ? static_cast<size_t>(r.rows.p) : 0;
+        return nb::make_tuple(out.loglik, array(std::move(out.score)), array(std::move(out.information), {p, p}),
+                              eta ? nb::cast(array(std::move(predictor))) : nb::none());
       })
       .def("linear_predictor", [](const HeldRows& r, Doubles beta, int threads) {
         Vec eta(r.rows.n);
@@ -242,12 +249,12 @@ NB_MODULE(GLIMM_MODULE, m) {
         }
         return array(std::move(out), {p, p});
       }, nb::arg("before").none() = nb::none())
-      .def("gram", [](const HeldRows& r, int threads) {
+      .def("gram", [](const HeldRows& r, Index every, int threads) {
         const size_t p = static_cast<size_t>(r.rows.p);
         Vec out(p * p);
         {
           const Unlocked unlocked;
-          gram(r.rows, out.data(), threads);
+          gram(r.rows, every, out.data(), threads);
         }
         return array(std::move(out), {p, p});
       });

@@ -22,11 +22,12 @@ def up_to(starts: Ints, n: int) -> Ints:
 
 
 class GlmPass(NamedTuple):
-    """loglik without the terms free of eta; score (p,); information (p, p), expected."""
+    """loglik without the terms free of eta; score (p,); information (p, p), expected; eta (n,) where it was asked for."""
 
     loglik: float
     score: Floats
     information: Floats
+    eta: Floats | None = None
 
 
 class Rows:
@@ -48,7 +49,7 @@ class Rows:
         order: Ints | None = None,
         threads: int = 1,
     ) -> None:
-        blocks = [(np.ascontiguousarray(b.positions, dtype=np.int64), maybe(b.values), b.codes) for b in matrix.blocks]
+        blocks = [(np.ascontiguousarray(b.positions, dtype=np.int64), maybe(b.values), b.codes, None) for b in matrix.blocks]
         arrays = [y, size, offset, *(b.values for b in matrix.blocks), *(b.codes for b in matrix.blocks)]
         assert all(a is None or len(a) == matrix.n for a in arrays)
         self.n, self.p, self.threads = matrix.n if order is None else len(order), matrix.p, threads
@@ -56,9 +57,14 @@ class Rows:
             self.n, matrix.p, blocks, floats(center), floats(scale), maybe(y), maybe(size), maybe(offset), order
         )
 
-    def glm(self, family: FamilyKernel, link: LinkKernel, beta: Floats, psi: Psi = ()) -> GlmPass:
-        """One pass of a GLM at beta (p,) and the family's own parameters psi."""
-        return GlmPass(*self.handle.glm_pass(family, link, shaped(beta, self.p), own(psi), self.threads))
+    def glm(
+        self, family: FamilyKernel, link: LinkKernel, beta: Floats, psi: Psi = (), information: bool = True, every: int = 1, eta: bool = False
+    ) -> GlmPass:
+        """One pass of a GLM at beta (p,) and the family's own parameters psi.
+
+        information : with the information, else that is (0, 0); every : over one chunk of rows in so many; eta : with the linear predictor
+        """
+        return GlmPass(*self.handle.glm_pass(family, link, shaped(beta, self.p), own(psi), information, every, eta, self.threads))
 
     def eta(self, beta: Floats) -> Floats:
         """(n,) offset + X beta, in the order of rows."""
@@ -89,7 +95,7 @@ class Rows:
         out: Floats = self.handle.qr(None if before is None else shaped(before, self.p, self.p))
         return out
 
-    def gram(self) -> Floats:
-        """(p, p) X'WX, W = size."""
-        out: Floats = self.handle.gram(self.threads)
+    def gram(self, every: int = 1) -> Floats:
+        """(p, p) X'WX, W = size; every : over one chunk of rows in so many."""
+        out: Floats = self.handle.gram(every, self.threads)
         return out
