@@ -5,6 +5,7 @@
 
 #include "blocked.hpp"
 #include "cpu.hpp"
+#include "dispersion.hpp"
 #include "doors.hpp"
 #include "glm.hpp"
 #include "laplace.hpp"
@@ -21,6 +22,40 @@
 using namespace glimm;
 
 namespace {
+
+// Sums in four parts, so that loads and additions overlap; with_largest: the largest absolute value so far.
+template <class T> double block_sum(const T* x, Index n, double* largest) {
+  double s[4] = {}, most[4] = {*largest, 0.0, 0.0, 0.0};
+  Index i = 0;
+  for (; i + 4 <= n; i += 4)
+    for (int k = 0; k < 4; ++k) {
+      const double v = x[i + k], size = std::fabs(v);
+      s[k] += v;
+      most[k] = size > most[k] ? size : most[k];
+    }
+  for (; i < n; ++i) {
+    s[0] += x[i];
+    most[0] = std::max(most[0], std::fabs(static_cast<double>(x[i])));
+  }
+  *largest = std::max(std::max(most[0], most[1]), std::max(most[2], most[3]));
+  return (s[0] + s[1]) + (s[2] + s[3]);
+}
+
+template <class T> double block_squares(const T* x, Index n, double center, double unit) {
+  double s[4] = {};
+  const double inverse = 1.0 / unit;
+  Index i = 0;
+  for (; i + 4 <= n; i += 4)
+    for (int k = 0; k < 4; ++k) {
+      const double v = (x[i + k] - center) * inverse;
+      s[k] += v * v;
+    }
+  for (; i < n; ++i) {
+    const double v = (x[i] - center) * inverse;
+    s[0] += v * v;
+  }
+  return (s[0] + s[1]) + (s[2] + s[3]);
+}
 
 struct HeldLevels {
   Levels levels;
@@ -155,6 +190,48 @@ NB_MODULE(GLIMM_MODULE, m) {
     Vec mu(n), m1(n), m2(n), m3(n);
     link_mean(held.stage.link, held.stage.power, static_cast<Index>(n), eta.data(), mu.data(), m1.data(), m2.data(), m3.data());
     return nb::make_tuple(array(std::move(mu)), array(std::move(m1)), array(std::move(m2)), array(std::move(m3)));
+  });
+  m.def("inverse_link", [](nb::object link, Doubles eta) {
+    const HeldStage held(nb::int_(0), link, nullptr, 0);
+    Vec mu(eta.shape(0));
+    link_mean(held.stage.link, held.stage.power, static_cast<Index>(mu.size()), eta.data(), mu.data(), nullptr, nullptr, nullptr);
+    return array(std::move(mu));
+  });
+  m.def("dispersion_terms", [](nb::object family, Doubles psi, Doubles y, MaybeDoubles weights, int threads) {
+    const HeldStage held(family, nb::int_(0), psi);
+    DispersionTerms t;
+    {
+      const Unlocked unlocked;
+      t = dispersion_terms(held, static_cast<Index>(y.shape(0)), y.data(), pointer(weights), threads);
+    }
+    return nb::make_tuple(t.value, t.slope, t.curvature);
+  }, nb::arg("family"), nb::arg("psi"), nb::arg("y"), nb::arg("weights").none(), nb::arg("threads"));
+  m.def("row_sums", [](nb::object family, Doubles psi, Doubles y, MaybeDoubles size, Doubles mu, int threads) {
+    const HeldStage held(family, nb::int_(0), psi);
+    RowSums t;
+    {
+      const Unlocked unlocked;
+      t = row_sums(held, static_cast<Index>(y.shape(0)), y.data(), pointer(size), mu.data(), threads);
+    }
+    return nb::make_tuple(t.deviance, t.chi2);
+  }, nb::arg("family"), nb::arg("psi"), nb::arg("y"), nb::arg("size").none(), nb::arg("mu"), nb::arg("threads"));
+  m.def("column_sums", [](nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu> x, double before) {
+    const Index n = static_cast<Index>(x.shape(0));
+    double largest = 0.0, total = before;
+    for (Index b = 0; b < n; b += kBlockRows) total += block_sum(x.data() + b, std::min(kBlockRows, n - b), &largest);
+    return nb::make_tuple(largest, total);
+  });
+  m.def("column_squares", [](nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu> x, double center, double unit, double before) {
+    const Index n = static_cast<Index>(x.shape(0));
+    for (Index b = 0; b < n; b += kBlockRows) before += block_squares(x.data() + b, std::min(kBlockRows, n - b), center, unit);
+    return before;
+  });
+  m.def("solve_positive", [](Square l, Doubles b) {
+    const int n = static_cast<int>(l.shape(0)), ld = static_cast<int>(l.shape(1));
+    Vec x(b.data(), b.data() + n);
+    solve_lower(l.data(), n, ld, x.data());
+    solve_lower_t(l.data(), n, ld, x.data());
+    return array(std::move(x));
   });
   m.def("link", [](nb::object link, Doubles mu) {
     const HeldStage held(nb::int_(0), link, nullptr, 0);

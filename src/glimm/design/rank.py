@@ -11,13 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..kernels import Rows
+from ..kernels import Rows, blocked_cholesky, column_squares, column_sums
 from ..kernels.matrix import Bools, Floats, Ints, Matrix
-from .totals import block_sum, blocks
+from .totals import blocks
 
 TOLERANCE = 1e-9
 HUGE = 1e150
 CLEAR_PIVOT = 1e-8
+SAMPLE = 50_000
 CONSTANT = 1e-12
 
 
@@ -45,10 +46,15 @@ def decide_over(pieces: Pieces, p: int, intercept: int | None) -> Rank:
     center, scale, empty = centers(pieces, p, intercept)
     candidates = np.flatnonzero(~empty)
     g = np.zeros((p, p))
+    surely = False
     for piece in pieces():
-        g += Rows(piece, center, scale).gram()
+        rows = Rows(piece, center, scale)
+        surely = _sample_is_full(rows, candidates)
+        if surely:
+            break
+        g += rows.gram()
     g = g[np.ix_(candidates, candidates)]
-    if _clearly_full(g):
+    if surely or _clearly_full(g):
         keep = candidates
         coefficients: dict[int, Floats] = {}
         if not empty.any():
@@ -78,8 +84,8 @@ def centers(pieces: Pieces, p: int, intercept: int | None) -> tuple[Floats, Floa
                 continue
             j = int(block.positions[0])
             if block.codes is None:
-                size[j] = max(size[j], float(np.abs(block.values).max(initial=0.0)))
-                total[j] = block_sum(block.values, total[j])
+                largest, total[j] = column_sums(block.values, total[j])
+                size[j] = max(size[j], largest)
                 rows[j] += len(block.values)
             else:
                 rows[j] += int(np.count_nonzero(block.codes >= 0))
@@ -92,8 +98,7 @@ def centers(pieces: Pieces, p: int, intercept: int | None) -> tuple[Floats, Floa
                 continue
             j = int(block.positions[0])
             if block.codes is None:
-                for at in blocks(len(block.values)):
-                    squares[j] += float(np.sum(((block.values[at] - center[j]) / unit[j]) ** 2))
+                squares[j] = column_squares(block.values, center[j], unit[j], squares[j])
             else:
                 for at in blocks(len(block.values)):
                     squares[j] += float(np.sum(block.values[at][block.codes[at] >= 0] ** 2))
@@ -104,6 +109,18 @@ def centers(pieces: Pieces, p: int, intercept: int | None) -> tuple[Floats, Floa
         empty[positions] = rms <= CONSTANT * size[j] if plain else rms == 0.0
         scale[positions] = rms if rms > 0.0 else 1.0
     return center, scale, empty
+
+
+def _sample_is_full(rows: Rows, candidates: Ints) -> bool:
+    """Whether a sample of the rows shows that `_clearly_full` holds for all of them.
+
+    |x_j - projection|^2 is no smaller over all rows than over some of them, and |x_j|^2 is at most the number of rows.
+    """
+    every = rows.n // (SAMPLE * max(1, rows.p // 256))
+    if every < 2:
+        return False
+    ok, factor = blocked_cholesky(rows.gram(every)[np.ix_(candidates, candidates)])
+    return ok and bool((factor.diagonal() ** 2).min(initial=np.inf) > 10.0 * CLEAR_PIVOT * rows.n)
 
 
 def _clearly_full(gram: Floats) -> bool:

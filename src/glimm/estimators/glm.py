@@ -14,14 +14,16 @@ from ..design.coordinates import to_named
 from ..design.records import Clusters, Design
 from ..errors import GlimmError
 from ..family import Family
-from ..kernels import Optimum, Rows, constant, inverse, inverse_or_nan, mean, positive_definite, working
+from ..kernels import Optimum, Rows, constant, inverse, inverse_link, inverse_or_nan, mean, positive_definite, row_sums, working
 from ..kernels.matrix import Floats
 from ..records import GlmRecord, Solution, SolutionCode
 from ..version import VERSION
 from .control import Control
+from .dispersion import dispersion_alone
 from .irls import Scoring, mean_rows, row_unit, score_iterations, start
 from .joint import blurred, dispersion, fit_joint, without_end
-from .residuals import pearson_residuals, row_deviances
+from .many_rows import score_many
+from .residuals import row_deviances
 from .separation import bounded, edge, limiting, separated, separated_rows
 
 ILL_CONDITIONED = 1e-3
@@ -42,25 +44,24 @@ def fit_glm(design: Design, family: Family, control: Control) -> GlmRecord:
     part = design.mean
     rows = mean_rows(design, control.n_threads)
     at_unit = family.psi()
-    scoring = score_iterations(
-        rows, family, part.link, start(design, family, part.link, control, rows, at_unit), control, None, at_unit, row_unit(design, family)
-    )
+    scoring = _scored(design, family, control, rows, at_unit)
     a = to_named(part)
-    beta, eta = a @ scoring.beta, rows.eta(scoring.beta)
+    beta, eta = a @ scoring.beta, rows.eta(scoring.beta) if scoring.last.eta is None else scoring.last.eta
     bread = _bread(design, family, at_unit, eta, scoring.last.information)
     if family.name == "gaussian" and part.link.name == "identity" and _ill_conditioned(scoring.last.information):
         beta, bread, eta = _refine(design, rows, a, scoring)
-    mu = mean(part.link.kernel, eta)[0]
-    deviance = float(row_deviances(design, family, mu, at_unit).sum())
+    mu = inverse_link(part.link.kernel, eta)
+    deviance, chi2 = row_sums(family.kernel, design.y, mu, design.size, at_unit, control.n_threads)
     scale, psi, psi_cov = 1.0, np.zeros(0), NOTHING
     if not family.scale_known:
-        chi2 = float(np.sum(pearson_residuals(design, family, mu, at_unit) ** 2))
         df = design.n - part.matrix.p
         scale = chi2 / df if df > 0 else np.nan
     if family.scale_known:
         llf = scoring.last.loglik + constant(family.kernel, design.y, design.trials, design.weights, at_unit)
     elif family.name == "gaussian":
         llf = _gaussian_loglik(design, family, deviance)
+    elif deviance > EXACT * design.n and (known := dispersion_alone(design, family, scoring.last.loglik, scale, control.n_threads)) is not None:
+        llf, psi, psi_cov = known.llf, known.psi, known.covariance
     elif deviance > EXACT * design.n:
         found = dispersion(design, rows, family, scoring.beta, deviance / design.n, control)
         llf, psi, psi_cov = -0.5 * found.value, found.x[rows.p :], inverse_or_nan(0.5 * found.hessian[rows.p :, rows.p :])
@@ -80,6 +81,15 @@ def fit_glm(design: Design, family: Family, control: Control) -> GlmRecord:
         version=VERSION,
         psi_cov=psi_cov,
     )
+
+
+def _scored(design: Design, family: Family, control: Control, rows: Rows, psi: Floats) -> Scoring:
+    """The coefficients of maximum likelihood."""
+    link, unit = design.mean.link, row_unit(design, family)
+    found = score_many(design, family, control, rows, psi, unit)
+    if found is not None:
+        return found
+    return score_iterations(rows, family, link, start(design, family, link, control, rows, psi), control, None, psi, unit)
 
 
 def _bread(design: Design, family: Family, psi: Floats, eta: Floats, information: Floats) -> Floats:

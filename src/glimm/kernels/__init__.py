@@ -2,13 +2,13 @@
 
 from .association import MOST_ROWS, AssociationPass, Pairs, association_pass, odds_cells, odds_matrix
 from .dense import blocked_cholesky, blocked_inverse, inverse, inverse_or_nan, positive_definite, solve
-from .families import constant, jets, link, mean, psi_jets, unit_deviance, variance, working
+from .families import constant, dispersion_terms, inverse_link, jets, link, mean, psi_jets, row_sums, unit_deviance, variance, working
 from .gee import NO_PAIRS, GeePass, PairSums, Whitening, gee_pass, inner_sums, lag_sums, pair_sums, wave_sums
 from .matrix import Block, Bools, Codes, Floats, Index, Ints, Matrix
 from .mixed import LinearMixed, LmmEvaluation, MixedEvaluation, MixedModel
 from .newton import Limits, Optimum, minimise
 from .ordering import minimum_degree
-from .rows import GlmPass, Rows
+from .rows import GlmPass, Rows, column_squares, column_sums
 from .sparse import Directions, SparseLaplace, SparseLinear, SparseLmm, SparseMixed, SparseTerm
 
 __all__ = [
@@ -43,10 +43,14 @@ __all__ = [
     "association_pass",
     "blocked_cholesky",
     "blocked_inverse",
+    "column_squares",
+    "column_sums",
     "constant",
+    "dispersion_terms",
     "gee_pass",
     "inner_sums",
     "inverse",
+    "inverse_link",
     "inverse_or_nan",
     "jets",
     "lag_sums",
@@ -59,6 +63,7 @@ __all__ = [
     "pair_sums",
     "positive_definite",
     "psi_jets",
+    "row_sums",
     "solve",
     "unit_deviance",
     "variance",

@@ -94,6 +94,27 @@ def mean(link: LinkKernel, eta: Floats) -> tuple[Floats, Floats, Floats, Floats]
     return out
 
 
+def inverse_link(link: LinkKernel, eta: Floats) -> Floats:
+    """(n,) mu alone."""
+    out: Floats = native().inverse_link(link, floats(eta))
+    return out
+
+
+def dispersion_terms(
+    family: FamilyKernel, y: Floats, weights: Floats | None, psi: Psi, threads: int = 1
+) -> tuple[float, float, float]:
+    """The terms of the log-likelihood that are free of eta, and their first two derivatives in log phi; phi stands in psi."""
+    out: tuple[float, float, float] = native().dispersion_terms(family, own(psi), floats(y), maybe_shaped(weights, len(y)), threads)
+    return out
+
+
+def row_sums(family: FamilyKernel, y: Floats, mu: Floats, size: Floats | None, psi: Psi = (), threads: int = 1) -> tuple[float, float]:
+    """Sums over rows of size times unit deviance, and of squared Pearson residuals."""
+    n = len(y)
+    out: tuple[float, float] = native().row_sums(family, own(psi), floats(y), maybe_shaped(size, n), shaped(mu, n), threads)
+    return out
+
+
 def link(link: LinkKernel, mu: Floats) -> Floats:
     """(n,) eta = g(mu)."""
     out: Floats = native().link(link, floats(mu))

@@ -99,3 +99,14 @@ class Rows:
         """(p, p) X'WX, W = size; every : over one chunk of rows in so many."""
         out: Floats = self.handle.gram(every, self.threads)
         return out
+
+
+def column_sums(values: Floats, before: float = 0.0) -> tuple[float, float]:
+    """(largest absolute value, sum) of a column, the sum by blocks of rows and added to what came before."""
+    out: tuple[float, float] = native().column_sums(floats(values), before)
+    return out
+
+
+def column_squares(values: Floats, center: float, unit: float, before: float = 0.0) -> float:
+    """Sum of ((x - center) / unit)^2, in the same way."""
+    return float(native().column_squares(floats(values), center, unit, before))
