@@ -83,7 +83,7 @@ VERBAGG = ("Anger", "Gender", "btype", "situ")
 TWO_WAY = " + ".join((*VERBAGG, *(":".join(pair) for pair in combinations(VERBAGG, 2))))
 TWO_FACTORS = ("glimm", "glmm", "gpboost", "glmmTMB")
 NESTED = ("glimm", "glmm", "mixedlm", "lme4")
-RATING = ("glimm", "glum", "glm")
+RATING = ("glimm", "glum")
 
 # Simulated rows have a size. Log-likelihoods are values that lme4 and glmmTMB agree on, or that glmmTMB gives where lme4 stops short.
 # fmt: off

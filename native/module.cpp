@@ -23,8 +23,8 @@ using namespace glimm;
 
 namespace {
 
-// Sums in four parts, so that loads and additions overlap; with_largest: the largest absolute value so far.
-template <class T> double block_sum(const T* x, Index n, double* largest) {
+// Sums in four parts, so that loads and additions overlap; largest: the largest absolute value so far.
+double block_sum(const double* x, Index n, double* largest) {
   double s[4] = {}, most[4] = {*largest, 0.0, 0.0, 0.0};
   Index i = 0;
   for (; i + 4 <= n; i += 4)
@@ -35,13 +35,13 @@ template <class T> double block_sum(const T* x, Index n, double* largest) {
     }
   for (; i < n; ++i) {
     s[0] += x[i];
-    most[0] = std::max(most[0], std::fabs(static_cast<double>(x[i])));
+    most[0] = std::max(most[0], std::fabs(x[i]));
   }
   *largest = std::max(std::max(most[0], most[1]), std::max(most[2], most[3]));
   return (s[0] + s[1]) + (s[2] + s[3]);
 }
 
-template <class T> double block_squares(const T* x, Index n, double center, double unit) {
+double block_squares(const double* x, Index n, double center, double unit) {
   double s[4] = {};
   const double inverse = 1.0 / unit;
   Index i = 0;
@@ -55,6 +55,33 @@ template <class T> double block_squares(const T* x, Index n, double center, doub
     s[0] += v * v;
   }
   return (s[0] + s[1]) + (s[2] + s[3]);
+}
+
+// work(values, rows) over blocks of rows
+template <class Work> void over_column(const double* x, Index n, Work work) {
+  for (Index b = 0; b < n; b += kBlockRows) work(x + b, std::min(kBlockRows, n - b));
+}
+
+template <class Work> void over_column(const float* x, Index n, Work work) {
+  Vec widened(std::min(kBlockRows, n));
+  for (Index b = 0; b < n; b += kBlockRows) {
+    const Index m = std::min(kBlockRows, n - b);
+    std::copy(x + b, x + b + m, widened.begin());
+    work(widened.data(), m);
+  }
+}
+
+template <class T> void column_doors(nb::module_& m) {
+  using Column = nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+  m.def("column_sums", [](Column x, double before) {
+    double largest = 0.0, total = before;
+    over_column(x.data(), static_cast<Index>(x.shape(0)), [&](const double* v, Index n) { total += block_sum(v, n, &largest); });
+    return nb::make_tuple(largest, total);
+  });
+  m.def("column_squares", [](Column x, double center, double unit, double before) {
+    over_column(x.data(), static_cast<Index>(x.shape(0)), [&](const double* v, Index n) { before += block_squares(v, n, center, unit); });
+    return before;
+  });
 }
 
 struct HeldLevels {
@@ -215,17 +242,8 @@ NB_MODULE(GLIMM_MODULE, m) {
     }
     return nb::make_tuple(t.deviance, t.chi2);
   }, nb::arg("family"), nb::arg("psi"), nb::arg("y"), nb::arg("size").none(), nb::arg("mu"), nb::arg("threads"));
-  m.def("column_sums", [](nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu> x, double before) {
-    const Index n = static_cast<Index>(x.shape(0));
-    double largest = 0.0, total = before;
-    for (Index b = 0; b < n; b += kBlockRows) total += block_sum(x.data() + b, std::min(kBlockRows, n - b), &largest);
-    return nb::make_tuple(largest, total);
-  });
-  m.def("column_squares", [](nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu> x, double center, double unit, double before) {
-    const Index n = static_cast<Index>(x.shape(0));
-    for (Index b = 0; b < n; b += kBlockRows) before += block_squares(x.data() + b, std::min(kBlockRows, n - b), center, unit);
-    return before;
-  });
+  column_doors<double>(m);
+  column_doors<float>(m);
   m.def("solve_positive", [](Square l, Doubles b) {
     const int n = static_cast<int>(l.shape(0)), ld = static_cast<int>(l.shape(1));
     Vec x(b.data(), b.data() + n);

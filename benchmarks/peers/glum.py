@@ -32,7 +32,9 @@ def prepare(task: Any, rows: Any) -> Call:
 
     def read(answer: Any) -> Answer:
         model, se = answer
-        return Answer(loglik(model.predict(x, offset=offset)), [float(model.intercept_), *model.coef_.tolist()], np.asarray(se).ravel().tolist())
+        return Answer(
+            loglik(model.predict(x, offset=offset)), [float(model.intercept_), *model.coef_.tolist()], np.asarray(se).ravel().tolist()
+        )
 
     def loglik(mu: Any) -> float | None:
         if task.family == "binomial":

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..kernels import Rows, blocked_cholesky, column_squares, column_sums
-from ..kernels.matrix import Bools, Floats, Ints, Matrix
+from ..kernels.matrix import Bools, Floats, Ints, Matrix, SparseColumn
 from .totals import blocks
 
 TOLERANCE = 1e-9
@@ -76,32 +76,40 @@ def decide_over(pieces: Pieces, p: int, intercept: int | None) -> Rank:
 
 
 def centers(pieces: Pieces, p: int, intercept: int | None) -> tuple[Floats, Floats, Bools]:
-    """(center, scale, empty), each (p,): means of numeric columns (with an intercept), root mean squares, columns with nothing left."""
-    size, total, rows = np.zeros(p), np.zeros(p), np.zeros(p)
+    """(center, scale, empty), each (p,): means of numeric columns (with an intercept; 0 of sparse ones), root mean squares, columns with nothing left."""
+    size, total, rows, moved = np.zeros(p), np.zeros(p), np.zeros(p), np.full(p, intercept is not None)
     for piece in pieces():
         for block in piece.blocks:
-            if block.values is None:
+            stored = block.stored
+            if stored is None:
                 continue
             j = int(block.positions[0])
-            if block.codes is None:
-                largest, total[j] = column_sums(block.values, total[j])
+            if isinstance(stored, SparseColumn):
+                size[j] = max(size[j], column_sums(stored.entries)[0])
+                rows[j] += stored.n
+                moved[j] = False
+            elif block.codes is None:
+                largest, total[j] = column_sums(stored, total[j])
                 size[j] = max(size[j], largest)
-                rows[j] += len(block.values)
+                rows[j] += len(stored)
             else:
                 rows[j] += int(np.count_nonzero(block.codes >= 0))
-    center = np.divide(total, rows, out=np.zeros(p), where=rows > 0) if intercept is not None else np.zeros(p)
+    center = np.divide(total, rows, out=np.zeros(p), where=(rows > 0) & moved)
     unit = np.where(size < HUGE, 1.0, size)
     squares, numeric = np.zeros(p), {}
     for piece in pieces():
         for block in piece.blocks:
-            if block.values is None:
+            stored = block.stored
+            if stored is None:
                 continue
             j = int(block.positions[0])
-            if block.codes is None:
-                squares[j] = column_squares(block.values, center[j], unit[j], squares[j])
+            if isinstance(stored, SparseColumn):
+                squares[j] = column_squares(stored.entries, 0.0, unit[j], squares[j])
+            elif block.codes is None:
+                squares[j] = column_squares(stored, center[j], unit[j], squares[j])
             else:
-                for at in blocks(len(block.values)):
-                    squares[j] += float(np.sum(block.values[at][block.codes[at] >= 0] ** 2))
+                for at in blocks(len(stored)):
+                    squares[j] += float(np.sum(stored[at][block.codes[at] >= 0] ** 2))
             numeric[j] = block.positions, block.codes is None
     scale, empty = np.ones(p), np.zeros(p, dtype=bool)
     for j, (positions, plain) in numeric.items():

@@ -60,7 +60,10 @@ def fit_glm(design: Design, family: Family, control: Control) -> GlmRecord:
         llf = scoring.last.loglik + constant(family.kernel, design.y, design.trials, design.weights, at_unit)
     elif family.name == "gaussian":
         llf = _gaussian_loglik(design, family, deviance)
-    elif deviance > EXACT * design.n and (known := dispersion_alone(design, family, scoring.last.loglik, scale, control.n_threads)) is not None:
+    elif (
+        deviance > EXACT * design.n
+        and (known := dispersion_alone(design, family, scoring.last.loglik, scale, control.n_threads)) is not None
+    ):
         llf, psi, psi_cov = known.llf, known.psi, known.covariance
     elif deviance > EXACT * design.n:
         found = dispersion(design, rows, family, scoring.beta, deviance / design.n, control)

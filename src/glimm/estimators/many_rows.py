@@ -12,7 +12,7 @@ from ..design.totals import Totals
 from ..family import Family
 from ..kernels import GlmPass, Rows, positive_definite, solve
 from ..kernels import link as link_eta
-from ..kernels.families import Psi
+from ..kernels.families import FamilyKernel, LinkKernel, Psi
 from ..kernels.matrix import Floats
 from .control import Control
 from .irls import Scoring
@@ -23,7 +23,9 @@ RIDGE = 0.1
 HOLDS = 1e-2
 NEAR, ENOUGH = 1e-12, 1e-10
 MOST = 20
-LINKS = {"binomial": ("logit", "probit", "cloglog", "loglog")} | dict.fromkeys(("poisson", "gamma", "tweedie", "negative_binomial"), ("log",))
+LINKS = {"binomial": ("logit", "probit", "cloglog", "loglog")} | dict.fromkeys(
+    ("poisson", "gamma", "tweedie", "negative_binomial"), ("log",)
+)
 """Pairs with one maximum at most."""
 UNCHANGING = {("gamma", "log")}
 """Pairs whose expected information is the same at every beta."""
@@ -77,7 +79,7 @@ def _ended(beta: Floats, now: GlmPass, information: Floats, unit: float, passes:
     return Scoring(beta, now._replace(information=information), decrement, passes, True) if decrement < ENOUGH * unit else None
 
 
-def _constant(family: Family, link: object, totals: Totals, at: int, p: int) -> Floats:
+def _constant(family: Family, link: LinkKernel, totals: Totals, at: int, p: int) -> Floats:
     """(p,) coefficients of the mean response, as `start` has them."""
     center = totals.mean
     mean = (center * totals.n + 0.5) / (totals.n + 1.0) if family.name == "binomial" else center
@@ -87,7 +89,7 @@ def _constant(family: Family, link: object, totals: Totals, at: int, p: int) -> 
 
 
 def _sampled(
-    rows: Rows, kernels: tuple[object, object], beta: Floats, at: int, psi: Psi, unit: float, every: int
+    rows: Rows, kernels: tuple[FamilyKernel, LinkKernel], beta: Floats, at: int, psi: Psi, unit: float, every: int
 ) -> Floats | None:
     """(p,) near the maximum of a sample's log-likelihood; a small ridge holds what the sample does not determine."""
     ridge = np.full(rows.p, RIDGE * unit)

@@ -4,7 +4,7 @@ from .association import MOST_ROWS, AssociationPass, Pairs, association_pass, od
 from .dense import blocked_cholesky, blocked_inverse, inverse, inverse_or_nan, positive_definite, solve
 from .families import constant, dispersion_terms, inverse_link, jets, link, mean, psi_jets, row_sums, unit_deviance, variance, working
 from .gee import NO_PAIRS, GeePass, PairSums, Whitening, gee_pass, inner_sums, lag_sums, pair_sums, wave_sums
-from .matrix import Block, Bools, Codes, Floats, Index, Ints, Matrix
+from .matrix import Block, Bools, Codes, Floats, Index, Ints, Matrix, Singles, SparseColumn, Stored, StoredBlock, block_of, wide
 from .mixed import LinearMixed, LmmEvaluation, MixedEvaluation, MixedModel
 from .newton import Limits, Optimum, minimise
 from .ordering import minimum_degree
@@ -34,13 +34,18 @@ __all__ = [
     "PairSums",
     "Pairs",
     "Rows",
+    "Singles",
+    "SparseColumn",
     "SparseLaplace",
     "SparseLinear",
     "SparseLmm",
     "SparseMixed",
     "SparseTerm",
+    "Stored",
+    "StoredBlock",
     "Whitening",
     "association_pass",
+    "block_of",
     "blocked_cholesky",
     "blocked_inverse",
     "column_squares",
@@ -67,6 +72,7 @@ __all__ = [
     "solve",
     "unit_deviance",
     "variance",
+    "wide",
     "wave_sums",
     "working",
 ]

@@ -100,9 +100,7 @@ def inverse_link(link: LinkKernel, eta: Floats) -> Floats:
     return out
 
 
-def dispersion_terms(
-    family: FamilyKernel, y: Floats, weights: Floats | None, psi: Psi, threads: int = 1
-) -> tuple[float, float, float]:
+def dispersion_terms(family: FamilyKernel, y: Floats, weights: Floats | None, psi: Psi, threads: int = 1) -> tuple[float, float, float]:
     """The terms of the log-likelihood that are free of eta, and their first two derivatives in log phi; phi stands in psi."""
     out: tuple[float, float, float] = native().dispersion_terms(family, own(psi), floats(y), maybe_shaped(weights, len(y)), threads)
     return out

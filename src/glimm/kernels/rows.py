@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .families import FamilyKernel, LinkKernel, Psi, floats, maybe, own, shaped
-from .matrix import Floats, Ints, Matrix
+from .matrix import Block, Codes, Floats, Ints, Matrix, Singles, SparseColumn
 from .native import native
 
 
@@ -28,6 +28,22 @@ class GlmPass(NamedTuple):
     score: Floats
     information: Floats
     eta: Floats | None = None
+
+
+Handed = tuple[Ints, Floats | Singles | None, Codes | None, Codes | None]
+
+
+def _handed(block: Block, ordered: bool, n: int) -> Handed:
+    """Positions, values, codes and rows of the entries, as the kernels take them; ordered : rows are visited in another order."""
+    positions, stored = np.ascontiguousarray(block.positions, dtype=np.int64), block.stored
+    if isinstance(stored, SparseColumn):
+        assert stored.n == n
+        return (positions, stored.wide(), None, None) if ordered else (positions, stored.entries, None, stored.rows)
+    assert all(a is None or len(a) == n for a in (stored, block.codes))
+    if stored is not None and stored.dtype == np.float32:
+        single: Singles = np.ascontiguousarray(stored, dtype=np.float32)
+        return positions, single, None, None
+    return positions, maybe(stored), block.codes, None
 
 
 class Rows:
@@ -49,16 +65,22 @@ class Rows:
         order: Ints | None = None,
         threads: int = 1,
     ) -> None:
-        blocks = [(np.ascontiguousarray(b.positions, dtype=np.int64), maybe(b.values), b.codes, None) for b in matrix.blocks]
-        arrays = [y, size, offset, *(b.values for b in matrix.blocks), *(b.codes for b in matrix.blocks)]
-        assert all(a is None or len(a) == matrix.n for a in arrays)
+        blocks = [_handed(block, order is not None, matrix.n) for block in matrix.blocks]
+        assert all(a is None or len(a) == matrix.n for a in (y, size, offset))
         self.n, self.p, self.threads = matrix.n if order is None else len(order), matrix.p, threads
         self.handle: Any = native().Rows(
             self.n, matrix.p, blocks, floats(center), floats(scale), maybe(y), maybe(size), maybe(offset), order
         )
 
     def glm(
-        self, family: FamilyKernel, link: LinkKernel, beta: Floats, psi: Psi = (), information: bool = True, every: int = 1, eta: bool = False
+        self,
+        family: FamilyKernel,
+        link: LinkKernel,
+        beta: Floats,
+        psi: Psi = (),
+        information: bool = True,
+        every: int = 1,
+        eta: bool = False,
     ) -> GlmPass:
         """One pass of a GLM at beta (p,) and the family's own parameters psi.
 
@@ -101,12 +123,12 @@ class Rows:
         return out
 
 
-def column_sums(values: Floats, before: float = 0.0) -> tuple[float, float]:
+def column_sums(values: Floats | Singles, before: float = 0.0) -> tuple[float, float]:
     """(largest absolute value, sum) of a column, the sum by blocks of rows and added to what came before."""
-    out: tuple[float, float] = native().column_sums(floats(values), before)
+    out: tuple[float, float] = native().column_sums(np.ascontiguousarray(values), before)
     return out
 
 
-def column_squares(values: Floats, center: float, unit: float, before: float = 0.0) -> float:
+def column_squares(values: Floats | Singles, center: float, unit: float, before: float = 0.0) -> float:
     """Sum of ((x - center) / unit)^2, in the same way."""
-    return float(native().column_squares(floats(values), center, unit, before))
+    return float(native().column_squares(np.ascontiguousarray(values), center, unit, before))
