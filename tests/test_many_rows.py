@@ -1,4 +1,4 @@
-"""Fits of many rows, which begin on a sample and keep an information matrix: against scoring by dense algebra, row by row the same model."""
+"""Fits of many rows, which begin on a sample and keep an information matrix, against scoring by dense algebra."""
 
 import warnings
 
@@ -10,10 +10,10 @@ from scipy import optimize, special
 import glimm
 from glimm.design.build import build_design
 from glimm.design.rank import CLEAR_PIVOT, decide
+from glimm.design.records import Spec
 from glimm.estimators.control import Control
 from glimm.estimators.irls import mean_rows, row_unit
 from glimm.estimators.many_rows import score_many
-from glimm.design.records import Spec
 from glimm.family import resolve
 from glimm.kernels import Rows
 

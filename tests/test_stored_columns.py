@@ -6,9 +6,6 @@ import pytest
 
 import glimm
 from glimm.data.readers import read_column
-from glimm.design.build import build_design
-from glimm.design.records import Spec
-from glimm.family import resolve
 from glimm.kernels import Matrix, Rows, SparseColumn, StoredBlock, block_of
 from glimm.kernels.matrix import Block
 
@@ -136,7 +133,7 @@ def test_sparse_columns_that_are_not_numbers_and_zeros():
     whole = read_column("x", pd.Series(pd.array([0, 5, 0], dtype=pd.SparseDtype(np.int64, 0))))
     assert whole.integer
     assert whole.values.tolist() == [0.0, 5.0, 0.0]
-    with pytest.raises(glimm.GlimmError, match="infinite .* in row 2"):
+    with pytest.raises(glimm.GlimmError, match=r"infinite .* in row 2"):
         read_column("x", pd.Series(pd.array([0.0, 1.0, np.inf], dtype=pd.SparseDtype(np.float64, 0.0))))
 
 

@@ -11,7 +11,6 @@ from glum import GeneralizedLinearRegressor, TweedieDistribution
 
 from . import Answer, Call, NotOffered
 
-
 FAMILIES = {"binomial": "binomial", "poisson": "poisson", "gamma": "gamma", "tweedie(1.5)": TweedieDistribution(1.5)}
 
 

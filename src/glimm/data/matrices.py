@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import GlimmError
-from ..kernels.matrix import Block, Codes, Floats, Ints, Matrix, Stored, block_of, wide
+from ..kernels.matrix import Block, Codes, Ints, Matrix, Stored, block_of, wide
 from .columns import as_factor
 from .expressions import check_functions
 from .factors import FactorSpec, Piece, encode_factor, learn_factor

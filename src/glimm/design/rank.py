@@ -76,7 +76,7 @@ def decide_over(pieces: Pieces, p: int, intercept: int | None) -> Rank:
 
 
 def centers(pieces: Pieces, p: int, intercept: int | None) -> tuple[Floats, Floats, Bools]:
-    """(center, scale, empty), each (p,): means of numeric columns (with an intercept; 0 of sparse ones), root mean squares, columns with nothing left."""
+    """(center, scale, empty), each (p,): means of numeric columns (with an intercept; not of sparse ones), root mean squares, which are empty."""
     size, total, rows, moved = np.zeros(p), np.zeros(p), np.zeros(p), np.full(p, intercept is not None)
     for piece in pieces():
         for block in piece.blocks:

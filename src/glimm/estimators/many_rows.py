@@ -23,8 +23,8 @@ RIDGE = 0.1
 HOLDS = 1e-2
 NEAR, ENOUGH = 1e-12, 1e-10
 MOST = 20
-LINKS = {"binomial": ("logit", "probit", "cloglog", "loglog")} | dict.fromkeys(
-    ("poisson", "gamma", "tweedie", "negative_binomial"), ("log",)
+LINKS = dict.fromkeys(("binomial", "quasibinomial"), ("logit", "probit", "cloglog", "loglog")) | dict.fromkeys(
+    ("poisson", "quasipoisson", "gamma", "tweedie", "negative_binomial"), ("log",)
 )
 """Pairs with one maximum at most."""
 UNCHANGING = {("gamma", "log")}
@@ -82,7 +82,7 @@ def _ended(beta: Floats, now: GlmPass, information: Floats, unit: float, passes:
 def _constant(family: Family, link: LinkKernel, totals: Totals, at: int, p: int) -> Floats:
     """(p,) coefficients of the mean response, as `start` has them."""
     center = totals.mean
-    mean = (center * totals.n + 0.5) / (totals.n + 1.0) if family.name == "binomial" else center
+    mean = (center * totals.n + 0.5) / (totals.n + 1.0) if family.support == "binomial" else center
     beta = np.zeros(p)
     beta[at] = float(link_eta(link, np.array([mean]))[0]) - totals.offset / totals.n
     return beta

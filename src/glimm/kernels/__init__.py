@@ -72,7 +72,7 @@ __all__ = [
     "solve",
     "unit_deviance",
     "variance",
-    "wide",
     "wave_sums",
+    "wide",
     "working",
 ]
