@@ -84,7 +84,7 @@ GlmPass glm_pass(const Rows& rows, const Stage& stage, const double* beta, const
   InOrder sums(1 + p + square);
   over_blocks(rows.n, columns.block_rows(kBlockRows), threads, [&](Index b, Index begin, Index end) {
     Vec part = sums.take();
-    double *score = &part[1], *h = &part[1] + p;
+    double *score = part.data() + 1, *h = score + p;
     Columns::Space space;
     Vec eta(chunk), gathered(rows.order ? 2 * chunk : 0), l(chunk), d1(chunk), w(chunk);
     for (Index r = begin; r < end; r += chunk) {
@@ -111,10 +111,10 @@ GlmPass glm_pass(const Rows& rows, const Stage& stage, const double* beta, const
   const Vec total = sums.total();
   GlmPass out;
   out.loglik = total[0];
-  out.score.assign(&total[1], &total[1] + p);
+  out.score.assign(total.data() + 1, total.data() + 1 + p);
   if (square) {
     out.information.assign(p * p, 0.0);
-    columns.finish(&total[1] + p, out.information.data());
+    columns.finish(total.data() + 1 + p, out.information.data());
   }
   return out;
 }

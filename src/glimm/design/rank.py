@@ -76,7 +76,7 @@ def decide_over(pieces: Pieces, p: int, intercept: int | None) -> Rank:
 
 
 def centers(pieces: Pieces, p: int, intercept: int | None) -> tuple[Floats, Floats, Bools]:
-    """(center, scale, empty), each (p,): means of numeric columns (with an intercept; not of sparse ones), root mean squares, which are empty."""
+    """(center, scale, empty), each (p,): means of numeric columns but sparse ones (with an intercept), root mean squares, which are 0."""
     size, total, rows, moved = np.zeros(p), np.zeros(p), np.zeros(p), np.full(p, intercept is not None)
     for piece in pieces():
         for block in piece.blocks:
