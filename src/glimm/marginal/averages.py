@@ -16,6 +16,7 @@ import numpy as np
 from ..data.columns import take
 from ..data.records import Variable
 from ..design.clusters import gather
+from ..design.parts import moved_parts
 from ..design.records import NewRows
 from ..design.replay import Population, moved
 from ..errors import GlimmError
@@ -193,6 +194,8 @@ def complete(record: AnyRecord, population: Population, target: str) -> tuple[Po
     whole = known.complete
     for z in known.z:
         whole = whole & ~np.isnan(z).any(axis=1)
+    if record.design.spec.parts:
+        whole = np.logical_and.reduce([new.complete for new in moved_parts(record.design, population, {}).values()])
     if whole.all():
         return population, 0
     return some(population, np.flatnonzero(whole)), int(np.sum(~whole))
