@@ -116,7 +116,7 @@ def averages(
             w = share if weight is None else share * weight
             if new.told is not None:
                 untold = max(untold, int(np.sum(~new.told & (cells.of >= 0))))
-            _check_finite(found.m, w, record.design.mean.link.name)
+            check_finite(found.m, w, record.design.mean.link.name)
             product = np.where(w == 0.0, 0.0, w * found.m)
             out.values[s] += _sums(product, order, starts)
             out.gradient[s] += gradient(record, new, found, w, order, starts)
@@ -128,7 +128,7 @@ def averages(
     return replace(out, loads=tuple(loads) if known is not None else (), untold=untold)
 
 
-def _check_finite(m: Floats, w: Any, link: str) -> None:
+def check_finite(m: Floats, w: Any, link: str) -> None:
     """Raises GlimmError where a mean that counts is infinite or none at all."""
     wrong = ~(np.abs(m) < FARTHEST) & np.broadcast_to(w != 0.0, m.shape)
     if wrong.any():
