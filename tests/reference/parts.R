@@ -36,6 +36,7 @@ tmb <- function(id, data, formula, family, name, link, zi = ~0, disp = ~1, weigh
   f <- suppressWarnings(glmmTMB(formula, d, family, ziformula = zi, dispformula = disp, weights = rw, control = con))
   o <- f$obj; p <- f$fit$par
   for (it in 1:20) p <- p - solve(numDeriv::jacobian(o$gr, p), as.numeric(o$gr(p)))
+  f$fit$par[] <- p; f$fit$parfull[] <- p
   v <- solve(numDeriv::jacobian(o$gr, p)); s <- sqrt(diag(v))
   turn <- switch(name, gaussian = 0.5, gamma = -1, 1)
   block <- function(which, by = 1) if (any(names(p) == which)) list(coef = I(unname(by * p[names(p) == which])), se = I(unname(abs(by) * s[names(p) == which]))) else NULL
@@ -43,9 +44,9 @@ tmb <- function(id, data, formula, family, name, link, zi = ~0, disp = ~1, weigh
   out <- list(data = data, formula = text(formula), family = name, link = link, weights = weights, zero = if (zi == ~0) NULL else text(zi), dispersion = if (disp == ~1) NULL else text(disp),
     mean = block("beta"), zero_part = block("betazi"), dispersion_part = block("betad", turn), llf = -o$fn(p), aic = 2 * o$fn(p) + 2 * length(p))
   if (!is.null(new)) {
-    pr <- predict(f, new, type = "response", se.fit = TRUE)
+    at <- transform(new, rw = 1); pr <- predict(f, at, type = "response", se.fit = TRUE)
     out$new <- as.list(lapply(new, function(x) I(if (is.factor(x)) as.character(x) else x))); out$predicted <- I(unname(pr$fit)); out$predicted_se <- I(unname(pr$se.fit))
-    if (zi != ~0) out$zprob <- I(unname(predict(f, new, type = "zprob")))
+    if (zi != ~0) out$zprob <- I(unname(predict(f, at, type = "zprob")))
   }
   res[[id]] <<- out
 }
@@ -55,7 +56,7 @@ tmb("sal_zip1", "glmmTMB_Salamanders", count ~ spp * mined, poisson, "poisson", 
 tmb("sal_zinb2", "glmmTMB_Salamanders", count ~ spp + mined, nbinom2, "negative_binomial", "log", ~ mined, new = sal)
 tmb("sal_disp", "glmmTMB_Salamanders", count ~ spp + mined, nbinom2, "negative_binomial", "log", disp = ~ DOY, new = sal)
 tmb("sal_both", "glmmTMB_Salamanders", count ~ spp + mined, nbinom2, "negative_binomial", "log", ~ mined, ~ DOY, new = sal)
-tmb("sal_zinb1", "glmmTMB_Salamanders", count ~ mined + cover, nbinom1, "negative_binomial1", "log", ~ mined)
+tmb("sal_zinb1", "glmmTMB_Salamanders", count ~ mined + cover, nbinom1, "negative_binomial1", "log", ~ cover)
 tmb("sal_disp1", "glmmTMB_Salamanders", count ~ spp + mined, nbinom1, "negative_binomial1", "log", disp = ~ cover)
 tmb("sal_weights", "glmmTMB_Salamanders", count ~ mined + cover, poisson, "poisson", "log", ~ mined, weights = "w")
 tmb("sal_weights2", "glmmTMB_Salamanders", count ~ mined + cover, nbinom2, "negative_binomial", "log", disp = ~ mined, weights = "w")

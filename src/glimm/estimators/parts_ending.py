@@ -85,10 +85,11 @@ def parts_solution(problem: Predictors, found: Optimum, lost: Lost) -> Solution:
 def without_estimate(lost: Lost) -> str:
     """The sentence about coefficients of some parts that run off."""
     named = [f"{', '.join(names)} of the {_part_words(part)}" for part, names in lost.items()]
-    have = "has" if sum(len(names) for names in lost.values()) == 1 else "have"
+    one = sum(len(names) for names in lost.values()) == 1
+    have, run = ("has", "it runs") if one else ("have", "they run")
     return (
-        f"{listed(named)} {have} no finite estimate and no standard error: the likelihood rises for ever as they grow, which happens where a "
-        "group of rows has only zeros or none, or where the parts of the model explain the same zeros"
+        f"{listed(named)} {have} no finite estimate and no standard error: the likelihood rises for ever as {run} off. This happens where some "
+        "rows have no extra zeros at all, or nothing else, and where two parts of the model explain the same zeros: leave terms out of one"
     )
 
 
