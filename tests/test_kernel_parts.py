@@ -107,9 +107,9 @@ def test_without_zero_inflation_a_row_is_the_family_itself():
     rng = np.random.default_rng(5)
     y, eta, size = rng.poisson(3.0, 500).astype(float), rng.normal(size=500), rng.uniform(0.5, 2.0, 500)
     family, link = FAMILIES["negative_binomial"].kernel, LINKS["log"].kernel
-    l, d1, d2 = parts_jets(family, link, y, eta, psi=np.full(500, 0.7), size=size)
+    density, d1, d2 = parts_jets(family, link, y, eta, psi=np.full(500, 0.7), size=size)
     plain = jets(family, link, y, eta, size, [0.7])
-    np.testing.assert_allclose(l.sum(), plain[0].sum() + constant(family, y, None, size, [0.7]), rtol=1e-13)
+    np.testing.assert_allclose(density.sum(), plain[0].sum() + constant(family, y, None, size, [0.7]), rtol=1e-13)
     np.testing.assert_array_equal(d1[0], plain[1])
     np.testing.assert_array_equal(d2[pair(0, 0)], plain[2])
 

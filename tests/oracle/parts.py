@@ -20,10 +20,7 @@ def log_f(family: str, link: str, y: float, size: float, names: tuple[str, ...])
         if "zero" in given:
             z = given["zero"]
             log_pi, log_rest = -mp.log1p(mp.exp(-z)), -mp.log1p(mp.exp(z))
-            if y > 0:
-                own = own + log_rest
-            else:
-                own = mp.log(mp.exp(log_pi) + mp.exp(log_rest + own))
+            own = own + log_rest if y > 0 else mp.log(mp.exp(log_pi) + mp.exp(log_rest + own))
         return own if inside else mp.mpf(size) * own
 
     return f

@@ -35,7 +35,9 @@ def read_part(name: str, given: Any) -> Formula:
     if not tilde:
         raise GlimmError(f"{name}={given!r} has no '~': write {name}='~ {given.strip() or 1}'")
     if left.strip():
-        raise GlimmError(f"{name}={given!r} has a left side, and this part of the model has no response of its own: write '~ {right.strip()}'")
+        raise GlimmError(
+            f"{name}={given!r} has a left side, and this part of the model has no response of its own: write '~ {right.strip()}'"
+        )
     formula = split(f"{name} {given.strip()}")
     if formula.bars:
         raise NotYetError(f"{name}={given!r} has random effects {formula.bars[0].text}, which are not in this release: leave them out")

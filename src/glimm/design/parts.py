@@ -54,7 +54,8 @@ def view(design: Design, name: str) -> Design:
 
 def read_parts(design: Design, data: Any, offset: Any = None, exposure: Any = None) -> dict[str, NewRows]:
     """New data, or the rows used where data is None, as every part reads them; offset and exposure are the mean's."""
-    return {name: read_rows(view(design, name), data, *((offset, exposure) if name == "mean" else ()), effects=False) for name in design.parts}
+    out = {"mean": read_rows(design, data, offset, exposure, False)}
+    return out | {name: read_rows(view(design, name), data, effects=False) for name in design.spec.parts}
 
 
 def moved_parts(design: Design, population: Population, changes: Mapping[str, Variable]) -> dict[str, NewRows]:

@@ -12,7 +12,7 @@ import numpy as np
 from ..design.coordinates import to_named
 from ..design.records import Clusters, Design
 from ..errors import GlimmError
-
+from ..family import Family
 from ..kernels import Optimum, Rows, mean, parts_jets, solve
 from ..kernels.matrix import Floats
 from ..records import PartsRecord
@@ -135,5 +135,3 @@ def pieces(record: PartsRecord, clusters: Clusters) -> Floats:
         for k, part in enumerate(problem.parts)
     ]
     return np.hstack(columns)
-
-

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..design.coordinates import to_named
 from ..family import Family
-from ..kernels import Optimum, inverse
+from ..kernels import Optimum, inverse, mean
 from ..kernels.matrix import Floats
 from ..records import Solution, SolutionCode
 from ..text import listed
@@ -36,8 +36,9 @@ def told_directions(problem: Predictors, found: Optimum) -> tuple[Floats, Lost]:
             root = root * np.sqrt(LARGEST / largest) if largest > 0.0 else root
         scale[at, at] = root
     values, vectors = np.linalg.eigh(scale.T @ curvature @ scale)
-    if values[-1] <= TOLD or (kept := values > TOLD).all():
-        return (np.eye(problem.size) if values[-1] > TOLD else np.zeros((problem.size, 0))), {} if values[-1] > TOLD else _names(problem)
+    kept = values > TOLD
+    if kept.all():
+        return np.eye(problem.size), {}
     return scale @ vectors[:, kept], _lost(problem, scale, vectors[:, ~kept])
 
 
@@ -59,13 +60,9 @@ def _lost(problem: Predictors, scale: Floats, vectors: Floats) -> Lost:
     return out
 
 
-def _names(problem: Predictors) -> Lost:
-    return {name: part.names for name, part in zip(problem.names, problem.parts, strict=True)}
-
-
 def parts_solution(problem: Predictors, found: Optimum, lost: Lost) -> Solution:
     """Code, sentence and evidence."""
-    design, family, link = problem.design, problem.family, problem.design.mean.link
+    family, link = problem.family, problem.design.mean.link
     code: SolutionCode = "converged" if found.converged else "not_converged"
     message = f"{'converged' if found.converged else 'no convergence'} in {found.evaluations} evaluations"
     evidence: dict[str, object] = {}
@@ -88,8 +85,9 @@ def without_estimate(lost: Lost) -> str:
     one = sum(len(names) for names in lost.values()) == 1
     have, run = ("has", "it runs") if one else ("have", "they run")
     return (
-        f"{listed(named)} {have} no finite estimate and no standard error: the likelihood rises for ever as {run} off. This happens where some "
-        "rows have no extra zeros at all, or nothing else, and where two parts of the model explain the same zeros: leave terms out of one"
+        f"{listed(named)} {have} no finite estimate and no standard error: the likelihood rises for ever as {run} off. This happens where "
+        "some rows have no extra zeros at all, or nothing else, and where two parts of the model explain the same zeros: leave terms out of "
+        "one"
     )
 
 
@@ -128,6 +126,4 @@ def _no_dispersion(problem: Predictors, found: Optimum) -> str:
 
 
 def _means(problem: Predictors, found: Optimum) -> Floats:
-    from ..kernels import mean
-
     return mean(problem.design.mean.link.kernel, problem.rows[0].eta(found.x[problem.at(0)]))[0]

@@ -40,7 +40,9 @@ def check_parts(family: Family, zero: bool, dispersion: bool) -> None:
         kind = NotYetError if family.parameters else GlimmError
         raise kind(f"dispersion= is there for {', '.join(DISPERSED)}, not for {family.name!r}")
     if not family.free:
-        raise GlimmError(f"family {family.name!r} has a given {family.parameters[0]}, so dispersion= has nothing to model: give one of them")
+        raise GlimmError(
+            f"family {family.name!r} has a given {family.parameters[0]}, so dispersion= has nothing to model: give one of them"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +86,8 @@ class Predictors:
 
     def evaluate(self, v: Floats) -> tuple[bool, float, Floats, Floats]:
         """(finite, value, gradient, Hessian) of -2 log L."""
-        l, d1, d2 = self.jets(v)
-        value, m = -2.0 * float(l.sum()), len(self.names)
+        density, d1, d2 = self.jets(v)
+        value, m = -2.0 * float(density.sum()), len(self.names)
         gradient, hessian = np.zeros(self.size), np.zeros((self.size, self.size))
         if not (np.isfinite(value) and np.isfinite(d1[:m]).all() and np.isfinite(d2[: m * (m + 1) // 2]).all()):
             return False, np.inf, gradient, np.eye(self.size)

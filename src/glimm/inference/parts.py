@@ -21,7 +21,7 @@ from ..family import Family
 from ..kernels import inverse_or_nan, mean
 from ..kernels.matrix import Codes, Floats
 from ..records import PartsRecord
-from .covariance import Inference, known_clusters
+from .covariance import HC, Inference, known_clusters
 from .distributions import distribution
 from .parameters import Parameters
 from .simulate import check_number, generator
@@ -39,11 +39,14 @@ class PartsInference:
 
 
 def check_vcov(vcov: Any) -> None:
-    """Raises NotYetError for a covariance that fits with zero= or dispersion= do not have; vcov is one of a GLM."""
-    if isinstance(vcov, str):
-        if vcov not in ("model", "HC0"):
-            raise NotYetError(f"vcov={vcov!r} is not there with zero= or dispersion=: use 'model', 'HC0' or {{'cluster': 'column'}}")
+    """Raises NotYetError for a covariance of a GLM that fits with zero= or dispersion= do not have, GlimmError for what is none."""
+    use = "use 'model', 'HC0' or {'cluster': 'column'}"
+    if vcov in ("model", "HC0"):
         return
+    if isinstance(vcov, str) and vcov in HC:
+        raise NotYetError(f"vcov={vcov!r} is not there with zero= or dispersion=: {use}")
+    if not (isinstance(vcov, Mapping) and "cluster" in vcov):
+        raise GlimmError(f"vcov={vcov!r} is not a covariance of a GLM: {use}")
     if vcov.get("small", False):
         raise NotYetError("vcov: 'small' is not there with zero= or dispersion=: leave it out")
     if not isinstance(vcov["cluster"], str) and len(vcov["cluster"]) > 1:
@@ -117,10 +120,9 @@ def natural(family: Family, psi: Floats | None) -> dict[str, Any]:
     """The family's own parameter of each row by the name that its distribution has for it."""
     if psi is None:
         return {}
-    with np.errstate(over="ignore"):  # a k without end
-        if family.name in ("gaussian", "gamma"):
-            return {"phi": np.exp((2.0 if family.name == "gaussian" else 1.0) * psi)}
-        return {family.parameters[0]: np.exp(psi)}
+    if family.name in ("gaussian", "gamma"):
+        return {"phi": np.exp((2.0 if family.name == "gaussian" else 1.0) * psi)}
+    return {family.parameters[0]: np.exp(psi)}
 
 
 def extra_zeros(record: PartsRecord) -> Floats:
@@ -180,5 +182,3 @@ def simulate_parts(record: PartsRecord, n: int, seed: Any) -> Floats:
     if "zero" in record.eta:
         y = np.where(rng.random(y.shape) < extra_zeros(record), 0.0, y)
     return np.asarray(y.T)
-
-

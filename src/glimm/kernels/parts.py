@@ -45,4 +45,3 @@ def pair(a: int, b: int) -> int:
     """
     low, high = min(a, b), max(a, b)
     return high * (high + 1) // 2 + low
-

@@ -61,7 +61,9 @@ def check_moves(record: PartsRecord, variables: Iterable[str], asked: str) -> No
     others = {name for part, own in spec.parts.items() if part != "dispersion" for name in own.fixed.variables}
     for name in variables:
         if name in spec.parts.get("dispersion", spec).fixed.variables and name not in others | set(spec.fixed.variables):
-            raise GlimmError(f"{asked}: {name!r} is in dispersion= only, and the mean of {record.design.response.name} does not depend on it")
+            raise GlimmError(
+                f"{asked}: {name!r} is in dispersion= only, and the mean of {record.design.response.name} does not depend on it"
+            )
 
 
 def predict_parts(
@@ -80,7 +82,8 @@ def predict_parts(
     se = np.sqrt(np.maximum(np.einsum("np,pq,nq->n", along, joint, along, optimize=True), 0.0))
     half = quantile(level, None) * se
     low, high = (estimate - half, estimate + half) if found.link.name == "identity" else around(found.link, found.value, half)
-    return Prediction(estimate, *(np.where(complete, a, np.nan) for a in (se, low, high)), untold=untold)
+    se, low, high = (np.where(complete, a, np.nan) for a in (se, low, high))
+    return Prediction(estimate, se, low, high, untold=untold)
 
 
 def working_rows(record: PartsRecord, name: str, new: Mapping[str, NewRows]) -> Floats:

@@ -109,7 +109,7 @@ def meanings(record: PartsRecord) -> list[str]:
     said = [f"Coefficients of the mean are marginal: they compare averages over the population, on the scale of {scale}."]
     if "zero" in record.eta:
         said = [
-            f"{name} is zero with probability pi, and otherwise a {record.family.name} count, which may be zero too. Coefficients of the mean "
-            f"are of that count alone, on the scale of {scale}; predict, effect and means are of {name} itself, (1 - pi) mu."
+            f"{name} is zero with probability pi, and otherwise a {record.family.name} count, which may be zero too. Coefficients of the "
+            f"mean are of that count alone, on the scale of {scale}; predict, effect and means are of {name} itself, (1 - pi) mu."
         ]
     return [*said, "Rows are taken as independent."]
