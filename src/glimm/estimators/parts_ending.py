@@ -10,7 +10,7 @@ import numpy as np
 
 from ..design.coordinates import to_named
 from ..family import Family
-from ..kernels import Optimum, inverse, mean
+from ..kernels import Optimum, inverse, mean, positive_definite
 from ..kernels.matrix import Floats
 from ..records import Solution, SolutionCode
 from ..text import listed
@@ -43,8 +43,10 @@ def told_directions(problem: Predictors, found: Optimum) -> tuple[Floats, Lost]:
 
 
 def _root(problem: Predictors, k: int) -> Floats:
-    """(p, p) R with R'(X'X / n)R = I, working columns."""
+    """(p, p) R with R'(X'X / n)R = I, working columns; where they are collinear but for rounding, of their lengths alone."""
     gram = problem.cross(k, k, np.full(problem.design.n, 1.0 / problem.design.n))
+    if not positive_definite(gram):
+        return np.diag(1.0 / np.sqrt(np.diag(gram)))
     return inverse(np.asarray(np.linalg.cholesky(gram))).T
 
 
@@ -71,7 +73,7 @@ def parts_solution(problem: Predictors, found: Optimum, lost: Lost) -> Solution:
     if found.converged and lost:
         edges = [said for name in lost if (said := _edge(problem, found, name, lost))]
         code = "boundary" if len(edges) == len(lost) else "separated"
-        message = "; ".join(edges) if code == "boundary" else without_estimate(lost)
+        message = "; ".join(edges) if code == "boundary" else without_estimate(lost, "zero" in problem.names)
     elif not found.converged and "dispersion" in problem.names:
         message += _no_dispersion(problem, found)
     if bounded(family, link) and (said := edge(family, link, _means(problem, found))):
@@ -79,16 +81,16 @@ def parts_solution(problem: Predictors, found: Optimum, lost: Lost) -> Solution:
     return Solution(code, message, found.evaluations, found.decrement, -0.5 * found.gradient, evidence=evidence)
 
 
-def without_estimate(lost: Lost) -> str:
-    """The sentence about coefficients of some parts that run off."""
+def without_estimate(lost: Lost, zero: bool) -> str:
+    """The sentence about coefficients of some parts that run off; zero : whether there is a zero part."""
     named = [f"{', '.join(names)} of the {_part_words(part)}" for part, names in lost.items()]
     one = sum(len(names) for names in lost.values()) == 1
     have, run = ("has", "it runs") if one else ("have", "they run")
-    return (
-        f"{listed(named)} {have} no finite estimate and no standard error: the likelihood rises for ever as {run} off. This happens where "
-        "some rows have no extra zeros at all, or nothing else, and where two parts of the model explain the same zeros: leave terms out of "
-        "one"
-    )
+    where = "a group of rows has only zeros, or varies no more than Poisson counts: leave terms out"
+    if zero:
+        where = "some rows have no extra zeros at all, or nothing else, and where two parts explain the same zeros: leave terms out of one"
+    said = f"{listed(named)} {have} no finite estimate and no standard error: the likelihood hardly changes as {run} off"
+    return f"{said}. This happens where {where}"
 
 
 def _part_words(name: str) -> str:
