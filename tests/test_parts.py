@@ -297,6 +297,13 @@ def test_a_given_parameter_stays():
         ("poisson", {"zero": "~ x", "vcov": "HC3"}, NotYetError, "HC3"),
         ("poisson", {"zero": "~ x", "vcov": {"cluster": ["id", "g"]}}, NotYetError, "one direction"),
         ("poisson", {"zero": "~ x", "vcov": {"cluster": "id", "small": True}}, NotYetError, "'small'"),
+        ("poisson", {"zero": "~ x", "vcov": {"cluster": "id", "df": "k_minus_1"}}, NotYetError, "'df'"),
+        ("poisson", {"zero": "~ x", "vcov": "jackknife"}, NotYetError, "jackknife"),
+        ("poisson", {"zero": "~ x", "weights": glimm.frequency("w")}, NotYetError, "frequency"),
+        ("poisson", {"zero": "~ x", "weights": glimm.sampling("w")}, NotYetError, "sampling"),
+        ("poisson", {"zero": "~ x", "scale": 2.0}, GlimmError, "scale="),
+        ("quasipoisson", {"zero": "~ x"}, GlimmError, "extra zero of a count"),
+        ("quasipoisson", {"dispersion": "~ x"}, GlimmError, "dispersion= is there for"),
     ],
 )
 def test_what_cannot_be_fitted_says_why(family, more, error, words):

@@ -21,8 +21,9 @@ from ..family import Family
 from ..kernels import inverse_or_nan, mean
 from ..kernels.matrix import Codes, Floats
 from ..records import PartsRecord
-from .covariance import HC, Inference, known_clusters
+from .covariance import Inference
 from .distributions import distribution
+from .glm_covariance import Asked, asked_of, known_clusters
 from .parameters import Parameters
 from .simulate import check_number, generator
 
@@ -38,19 +39,19 @@ class PartsInference:
     parts: Mapping[str, Inference]
 
 
-def check_vcov(vcov: Any) -> None:
-    """Raises NotYetError for a covariance of a GLM that fits with zero= or dispersion= do not have, GlimmError for what is none."""
-    use = "use 'model', 'HC0' or {'cluster': 'column'}"
-    if vcov in ("model", "HC0"):
-        return
-    if isinstance(vcov, str) and vcov in HC:
-        raise NotYetError(f"vcov={vcov!r} is not there with zero= or dispersion=: {use}")
-    if not (isinstance(vcov, Mapping) and "cluster" in vcov):
-        raise GlimmError(f"vcov={vcov!r} is not a covariance of a GLM: {use}")
-    if vcov.get("small", False):
+def check_vcov(vcov: Any) -> Asked:
+    """What vcov= asks for; raises NotYetError for a covariance of a GLM that fits with zero= or dispersion= do not have."""
+    asked = asked_of(vcov)
+    if asked.kind not in ("model", "HC0", "cluster"):
+        use = "use 'model', 'HC0' or {'cluster': 'column'}"
+        raise NotYetError(f"vcov={asked.kind!r} is not there with zero= or dispersion=: {use}")
+    if asked.small:
         raise NotYetError("vcov: 'small' is not there with zero= or dispersion=: leave it out")
-    if not isinstance(vcov["cluster"], str) and len(vcov["cluster"]) > 1:
+    if len(asked.clusters) > 1:
         raise NotYetError("vcov: with zero= or dispersion= standard errors are clustered in one direction: name one column")
+    if asked.df not in ("", "normal"):
+        raise NotYetError("vcov: 'df' is not there with zero= or dispersion=, whose reference is the normal: leave it out")
+    return asked
 
 
 def joint_covariance(record: PartsRecord, vcov: Any) -> tuple[Floats, str]:
@@ -60,9 +61,8 @@ def joint_covariance(record: PartsRecord, vcov: Any) -> tuple[Floats, str]:
     """
     t = record.told
     model = t @ inverse_or_nan(t.T @ record.curvature @ t) @ t.T
-    if vcov == "model":
+    if check_vcov(vcov).kind == "model":
         return model, "model-based (observed information)"
-    check_vcov(vcov)
     clusters, label = independent(record, vcov)
     each = pieces(record, clusters) @ model
     return each.T @ each, label
@@ -70,8 +70,7 @@ def joint_covariance(record: PartsRecord, vcov: Any) -> tuple[Floats, str]:
 
 def independent(record: PartsRecord, vcov: Any) -> tuple[Clusters, str]:
     """The clusters of a robust covariance, else single rows, and what it is called."""
-    if isinstance(vcov, Mapping):
-        name = vcov["cluster"] if isinstance(vcov["cluster"], str) else next(iter(vcov["cluster"]))
+    for name in check_vcov(vcov).clusters:  # one at most
         return known_clusters(record.design, name), f"cluster-robust by {name}"
     n = record.design.n
     rows = Clusters("row", record.design.rows, np.arange(n, dtype=np.int64), np.arange(n + 1, dtype=np.int64))
