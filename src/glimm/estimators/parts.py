@@ -5,26 +5,21 @@ f(y_i) = pi_i 1{y_i = 0} + (1 - pi_i) g(y_i; mu_i, psi_i); link(mu), logit(pi) a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from ..design.coordinates import to_named
 from ..design.records import Clusters, Design
 from ..errors import GlimmError
 from ..family import Family
-from ..kernels import Optimum, Rows, mean, parts_jets, solve
+from ..kernels import Optimum, Rows, parts_jets
 from ..kernels.matrix import Floats
 from ..records import PartsRecord
 from ..version import VERSION
 from .control import Control
-from .irls import mean_rows
-from .joint import begin, descend
+from .joint import descend
 from .parts_ending import parts_solution, told_directions
+from .parts_start import starts
 from .predictors import Predictors, predictors
-
-LEAST, MOST = 0.02, 0.95
-HALF = 0.5
 
 
 def fit_parts(design: Design, family: Family, control: Control) -> PartsRecord:
@@ -41,60 +36,19 @@ def fit_parts(design: Design, family: Family, control: Control) -> PartsRecord:
 
 
 def _search(problem: Predictors, control: Control) -> Optimum:
-    """The best end; a second start, with more extra zeros, where the first one ran to none of them or did not end."""
+    """The best end of several starts: of two with a zero part, whose likelihood may have several tops, else of one that ends inside.
+
+    More are tried where coefficients run off from all of them.
+    """
     free = np.ones(problem.size, dtype=bool)
-    starts = list(_starts(problem, control))
-    found = descend(problem.evaluate, starts[0], free, control)
-    for start in starts[1:]:
-        if found.converged and told_directions(problem, found)[0].shape[1] == problem.size:
+    tried: list[Optimum] = []
+    for start in starts(problem, control):
+        tried.append(descend(problem.evaluate, start, free, control))
+        best = min(tried, key=lambda found: (not found.converged, found.value))
+        inside = best.converged and told_directions(problem, best)[0].shape[1] == problem.size
+        if inside and len(tried) > ("zero" in problem.names):
             break
-        other = descend(problem.evaluate, start, free, control)
-        if (other.converged, -other.value) > (found.converged, -found.value):
-            found = other
-    return found
-
-
-def _starts(problem: Predictors, control: Control) -> Iterator[Floats]:
-    """Working parameters to begin from: the plain model's, and zeros beyond those of a Poisson model as extra ones, half or all of them."""
-    design, family = problem.design, problem.family
-    rows = mean_rows(design, control.n_threads)
-    scoring, psi = begin(design, family, design.mean.link, control, rows)
-    if family.name == "gaussian":
-        psi = HALF * psi  # of the variance
-    eta = rows.eta(scoring.beta)
-    excess = _excess(design, eta) if "zero" in problem.names else 0.0
-    for share in (HALF, 1.0) if "zero" in problem.names else (0.0,):
-        pi = min(max(share * excess, LEAST), MOST)
-        v = np.zeros(problem.size)
-        v[problem.at(0)] = scoring.beta
-        intercept = design.mean.intercept
-        if "zero" in problem.names:
-            v[problem.at(1)] = _level(problem, 1, float(np.log(pi / (1.0 - pi))))
-            if intercept is not None and design.mean.link.name == "log" and control.start is None:
-                v[intercept] -= np.log1p(-pi)
-        if problem.names[-1] in ("dispersion", "family"):
-            more = share if family.name == "negative_binomial" else -share  # what is an extra zero is no variation of counts
-            last = len(problem.names) - 1
-            v[problem.at(last)] = _level(problem, last, float(psi[0]) + (more if "zero" in problem.names else 0.0))
-        yield v
-
-
-def _level(problem: Predictors, k: int, value: float) -> Floats:
-    """The coefficients with which predictor k is nearest to one value."""
-    part = problem.parts[k]
-    target = np.full(problem.design.n, value) - (0.0 if part.offset is None else part.offset)
-    found = Rows(part.matrix, part.center, part.scale, target).glm(0, 0, np.zeros(part.matrix.p))
-    return solve(found.information, found.score)
-
-
-def _excess(design: Design, eta: Floats) -> float:
-    """The share of zeros that Poisson counts with these means do not have."""
-    size = np.ones(design.n) if design.size is None else design.size
-    mu = mean(design.mean.link.kernel, eta)[0]
-    none = np.exp(-mu)
-    chance = float(none @ size / size.sum())
-    seen = float((design.y == 0.0) @ size / size.sum())
-    return max(0.0, (seen - chance) / max(1.0 - chance, 1e-8))
+    return best
 
 
 def _record(problem: Predictors, found: Optimum) -> PartsRecord:

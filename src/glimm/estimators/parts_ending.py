@@ -13,11 +13,11 @@ from ..family import Family
 from ..kernels import Optimum, inverse, mean, positive_definite
 from ..kernels.matrix import Floats
 from ..records import Solution, SolutionCode
-from ..text import listed
+from ..text import counted, listed
 from .predictors import Predictors
 from .separation import bounded, edge
 
-TOLD, LARGEST = 1e-4, 1e6
+TOLD, LARGEST, HUGE = 1e-4, 1e6, 1e100
 MOVED = 1e-3
 NONE = 1e-3
 SCALES = ("log", "logit", "probit", "cloglog", "loglog", "cauchit")
@@ -35,7 +35,10 @@ def told_directions(problem: Predictors, found: Optimum) -> tuple[Floats, Lost]:
             largest = float(np.linalg.eigvalsh(root.T @ curvature[at, at] @ root)[-1])
             root = root * np.sqrt(LARGEST / largest) if largest > 0.0 else root
         scale[at, at] = root
-    values, vectors = np.linalg.eigh(scale.T @ curvature @ scale)
+    unit = scale.T @ curvature @ scale
+    if not np.isfinite(unit).all() or np.abs(unit).max() > HUGE:
+        return np.eye(problem.size), {}  # a density without a largest value: the search has not ended
+    values, vectors = np.linalg.eigh(unit)
     kept = values > TOLD
     if kept.all():
         return np.eye(problem.size), {}
@@ -70,12 +73,12 @@ def parts_solution(problem: Predictors, found: Optimum, lost: Lost) -> Solution:
     evidence: dict[str, object] = {}
     if lost:
         evidence["infinite"] = lost
-    if found.converged and lost:
+    if (lost or not found.converged) and (said := _exact(problem, found)):
+        code, message = "not_converged", f"no convergence in {found.evaluations} evaluations; {said}"
+    elif found.converged and lost:
         edges = [said for name in lost if (said := _edge(problem, found, name, lost))]
         code = "boundary" if len(edges) == len(lost) else "separated"
         message = "; ".join(edges) if code == "boundary" else without_estimate(lost, "zero" in problem.names)
-    elif not found.converged and "dispersion" in problem.names:
-        message += _no_dispersion(problem, found)
     if bounded(family, link) and (said := edge(family, link, _means(problem, found))):
         code, message = "not_converged", said
     return Solution(code, message, found.evaluations, found.decrement, -0.5 * found.gradient, evidence=evidence)
@@ -118,13 +121,18 @@ def _no_overdispersion(family: Family, psi: Floats) -> str:
     return ""
 
 
-def _no_dispersion(problem: Predictors, found: Optimum) -> str:
-    """A group of rows that the mean fits exactly has no largest density."""
-    if problem.family.name not in ("gaussian", "gamma"):
+def _exact(problem: Predictors, found: Optimum) -> str:
+    """What is to be said of a group of rows that the mean fits exactly: its density has no largest value."""
+    sign = {"gaussian": 1.0, "gamma": 1.0, "beta": -1.0}.get(problem.family.name, 0.0)
+    if "dispersion" not in problem.names or sign == 0.0:
         return ""
-    psi = problem.rows[-1].eta(found.x[problem.at(len(problem.names) - 1)])
+    psi = sign * problem.rows[-1].eta(found.x[problem.at(len(problem.names) - 1)])
     rows = int(np.sum(psi < psi.max() + 2.0 * np.log(NONE)))
-    return f"; the dispersion goes to zero in {rows} rows, which the mean fits exactly: leave a term out of dispersion=" if rows else ""
+    return (
+        f"the dispersion goes to zero in {counted(rows, 'row')}, which the mean fits exactly: leave a term out of dispersion="
+        if rows
+        else ""
+    )
 
 
 def _means(problem: Predictors, found: Optimum) -> Floats:
