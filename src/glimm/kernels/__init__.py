@@ -8,6 +8,7 @@ from .matrix import Block, Bools, Codes, Floats, Index, Ints, Matrix, Singles, S
 from .mixed import LinearMixed, LmmEvaluation, MixedEvaluation, MixedModel
 from .newton import Limits, Optimum, minimise
 from .ordering import minimum_degree
+from .parts import pair, parts_jets
 from .rows import GlmPass, Rows, column_squares, column_sums
 from .sparse import Directions, SparseLaplace, SparseLinear, SparseLmm, SparseMixed, SparseTerm
 
@@ -65,7 +66,9 @@ __all__ = [
     "minimum_degree",
     "odds_cells",
     "odds_matrix",
+    "pair",
     "pair_sums",
+    "parts_jets",
     "positive_definite",
     "psi_jets",
     "row_sums",
