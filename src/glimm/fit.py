@@ -14,7 +14,7 @@ from .estimators.conditional import conditional_variances
 from .estimators.lmm import LinearProblem
 from .estimators.refit import refit
 from .fit_base import LATER, Fit
-from .fit_tests import GeeTests
+from .fit_tests import GeeTests, GlmTests
 from .inference.association import association_parameters
 from .inference.bootstrap import bootstrap
 from .inference.laplace import LaplaceError, laplace_error
@@ -33,7 +33,7 @@ __all__ = ["LATER", "Fit", "GeeFit", "GlmFit", "GlmmFit"]
 
 
 @final
-class GlmFit(Fit):
+class GlmFit(GlmTests, Fit):
     """A fitted generalised linear model."""
 
     record: GlmRecord
