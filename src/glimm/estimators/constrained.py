@@ -15,15 +15,16 @@ import numpy as np
 
 from ..design.coordinates import to_working
 from ..errors import GlimmError
-from ..kernels import GlmPass, Rows, positive_definite
+from ..kernels import GlmPass, Rows, mean, positive_definite
 from ..kernels.families import FamilyKernel, LinkKernel, Psi
 from ..kernels.matrix import Floats
 from ..records import GlmRecord
 from .control import Control
 from .irls import mean_rows, row_unit, score_iterations, start
-from .joint import Joint, search
+from .joint import Joint, moments, plain, search
 
 DEGENERATE = 1e-11
+ROUGHLY = 1e-2
 
 
 class Point(NamedTuple):
@@ -119,6 +120,21 @@ class Restricted:
                 tried = error
         assert tried is not None
         raise tried
+
+    def fit_afresh(self, space: Floats, near: Point) -> Point:
+        """The maximum over F c, the family's parameters sought from those of `near` and from where a search of the model begins."""
+        base, family, design = np.zeros(len(space)), self.record.family, self.record.design
+        found = self.fit(base, space, near)
+        if not (by_likelihood(self.record) and family.free and isinstance(family.kernel, int)):
+            return found
+        first, within = plain(family), Within(self.rows, base, space)
+        begin = _nearest(found.beta, space, near.curvature)
+        scoring = score_iterations(
+            within, family, design.mean.link, begin, self.control, ROUGHLY, family.psi(first), row_unit(design, family)
+        )
+        mu = mean(design.mean.link.kernel, self.rows.eta(space @ scoring.beta))[0]
+        other = self._joint_fit(within, scoring.beta, moments(design, family, mu, family.psi(first)))
+        return min(found, other, key=lambda point: point.value)
 
     def _starts(self, base: Floats, free: Floats, near: Point) -> Iterator[Floats]:
         """c to begin from: nearest to a point in the metric of its curvature, then to where a search of the model begins."""

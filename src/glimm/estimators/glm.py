@@ -51,7 +51,7 @@ def fit_glm(design: Design, family: Family, control: Control) -> GlmRecord:
     if family.name == "gaussian" and part.link.name == "identity" and _ill_conditioned(scoring.last.information):
         beta, bread, eta = _refine(design, rows, a, scoring)
     mu = mean(part.link.kernel, eta)[0]
-    deviance = float(row_deviances(design, family, mu, at_unit).sum())
+    deviance = float(row_deviances(design, family, mu, at_unit, eta).sum())
     scale, psi, psi_cov = 1.0, np.zeros(0), NOTHING
     if not family.scale_known:
         chi2 = float(np.sum(pearson_residuals(design, family, mu, at_unit) ** 2))
@@ -120,7 +120,7 @@ def _shaped(design: Design, family: Family, control: Control) -> GlmRecord:
         bread=inverse_or_nan(last.information) if family.orthogonal else joint[:p, :p],
         eta=eta,
         llf=-0.5 * found.value,
-        deviance=float(row_deviances(design, family, mu, psi).sum()),
+        deviance=float(row_deviances(design, family, mu, psi, eta).sum()),
         scale=family.scale(free),
         solution=_joint_solution(found, design, family, free, mu),
         version=VERSION,

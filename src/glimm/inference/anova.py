@@ -30,6 +30,7 @@ from .term_tests import back, score_terms, wald_terms
 
 TESTS = ("lr", "F", "chi2", "wald", "score")
 ROUNDING = 1e-9
+WORSE = 1e-6
 
 
 def anova(record: AnyRecord, inference: Inference, type: Any, test: str | None) -> dict[str, list[Any]]:
@@ -170,7 +171,7 @@ class _Models:
                 return point, note
         point, note = None, ""
         try:
-            point = self.problem.fit(np.zeros(p), space, self.whole)
+            point = self.problem.fit_afresh(space, self.whole)
             note = "" if point.converged else "a model without the term did not converge"
         except GlimmError as error:
             note = f"a model without the term has no fit ({error})"
@@ -185,7 +186,10 @@ class _Models:
         note = "; ".join(dict.fromkeys(w for w in (why, other) if w))
         if small is None or large is None:
             return Change(np.nan, note)
-        return Change(max(small.value - large.value, 0.0), note)
+        rise = small.value - large.value
+        if rise < -WORSE * (1.0 + abs(large.value) * 1e-6):
+            note = f"{note}; " * bool(note) + "the model without the term has the higher likelihood: the other's search ended too early"
+        return Change(max(rise, 0.0), note)
 
     def deviance(self, space: Floats) -> float:
         """The deviance of a space, -2 log L for families with parameters of their own."""

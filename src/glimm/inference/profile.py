@@ -29,18 +29,19 @@ CLOSE = 1e-9
 WIDER = 4.0
 NEAR = 0.01
 FLAT = 1e-6
-FAR = 1e4
+FAR = 100.0
 MOST = 80
 BETTER = 1e-6
 
 
 class Held(NamedTuple):
     """The model with a coefficient held. rise : (D - D(b^)) / phi, infinite where there is no fit; slope : of rise in the coefficient;
-    state : what the next search may begin from."""
+    state : what the next search may begin from; converged : whether the search ended."""
 
     rise: float
     slope: float
     state: Any
+    converged: bool = True
 
 
 Hold = Callable[[float, Any], Held]
@@ -75,8 +76,8 @@ def limit(hold: Hold, start: Start, side: int, target: float) -> float:
             state = found.state
         wall = wall or not np.isfinite(r)
         newton = distance + (target - r) * 2.0 * r / (side * found.slope) if np.isfinite(r) and side * found.slope > 0.0 else np.nan
-        if abs(newton - distance) <= CLOSE * distance:
-            return start.estimate + side * newton
+        if abs(r - target) < NEAR * target and abs(newton - distance) <= CLOSE * distance:
+            return start.estimate + side * newton if found.converged else float("nan")
         if r < target:
             low = distance
             if np.isinf(high) and _flat(r, last, target, distance, start):
@@ -86,7 +87,7 @@ def limit(hold: Hold, start: Start, side: int, target: float) -> float:
             high = distance
         distance = _next(newton, low, high)
         if np.isfinite(high) and high - low <= CLOSE * high:
-            return float("nan") if wall else start.estimate + side * distance
+            return start.estimate + side * distance if found.converged and not wall else float("nan")
     return float("nan")
 
 
@@ -170,6 +171,6 @@ def _holding(problem: Restricted, whole: Point, row: Floats, phi: float) -> Hold
             raise GlimmError(
                 "conf_int: a held coefficient has a higher likelihood than the estimate, so the fit has not converged: read fit.record.solution"
             )
-        return Held(rise, float(point.slope @ row) / away / phi, point)
+        return Held(rise, float(point.slope @ row) / away / phi, point, point.converged)
 
     return hold
