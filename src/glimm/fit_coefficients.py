@@ -93,7 +93,7 @@ class Coefficients:
         >>> data = {"y": [0, 0, 1, 0, 1, 1, 0, 1], "x": [1, 2, 3, 4, 5, 6, 7, 8]}
         >>> fit = glimm.glm("y ~ x", data, family="binomial")
         >>> fit.conf_int(method="profile").loc["x"].round(3).tolist(), fit.conf_int().loc["x"].round(3).tolist()
-        ([-0.219, 1.31], [-0.306, 1.193])
+        ([-0.217, 1.382], [-0.302, 1.168])
         """
         if method == "profile":
             return tables.limits_of(self.inference.names, *profile_limits(self.record, self.inference.vcov, level))

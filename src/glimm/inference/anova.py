@@ -50,7 +50,7 @@ def _of_glm(record: GlmRecord, inference: Inference, type: int, test: str | None
     model_based = inference.vcov == "model"
     if test is None and not model_based and type == 1:
         raise GlimmError(
-            f"anova: a test of the likelihood does not use vcov={inference.vcov!r}: write test='lr' for it, test='score', or type=3 for Wald tests"
+            f"anova: a test of the likelihood does not use vcov={inference.vcov!r}: write test='lr' for it, or type=3 for Wald tests"
         )
     test = test or ("lr" if model_based else "wald")
     if test == "wald":

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import GlimmError
-from ..records import GlmRecord, MixedRecord
+from ..records import GlmRecord, MixedRecord, Record
 from ..text import p_value as p_text
 from .comparable import laplace, reml, same, same_functions, same_points
 from .criteria import criteria, n_parameters
@@ -21,6 +21,7 @@ from .random_nested import new_effects
 from .score_tests import in_columns
 
 WORSE = 1e-6
+ROUNDING, EPSILON = 1e-9, 1e-13
 Likelihood = GlmRecord | MixedRecord
 
 
@@ -99,16 +100,17 @@ def likelihood_ratio(small: Likelihood, large: Likelihood) -> LikelihoodRatioTes
     notes = _notes(found)
     if statistic < -WORSE * (1.0 + abs(values[0]) * 1e-6):
         notes.append(f"the larger model has the lower likelihood, by {-0.5 * statistic:.3g}: its search ended before the maximum")
-    statistic = max(statistic, 0.0)
+    if statistic < ROUNDING + EPSILON * abs(values[0]):
+        statistic = 0.0
     distribution, said = _distribution(added, df)
     notes = ([said] if said else []) + notes
     models = [Model(name(r), r.design.spec.formula.text, n_parameters(r), llf) for r, llf in zip(found, values, strict=True)]
     return LikelihoodRatioTest(statistic, df, _p_value(statistic, df, distribution), distribution, (models[0], models[1]), "; ".join(notes))
 
 
-def name(record: Likelihood) -> str:
+def name(record: Record) -> str:
     """What a fit is called."""
-    if isinstance(record, GlmRecord):
+    if not isinstance(record, MixedRecord):
         return "GLM"
     if record.linear:
         return f"LMM ({'REML' if record.reml else 'ML'})"
@@ -133,9 +135,7 @@ def _distribution(added: int, df: int) -> tuple[str, str]:
         return "chi2", ""
     if added == 1:
         return "mixture", "a variance that is zero in the small model is at its limit: half chi-squared on each of two degrees of freedom"
-    return "chi2", (
-        f"{added} variances are zero in the small model, at their limits: the p-value of chi-squared on {df} degrees of freedom is too large"
-    )
+    return "chi2", (f"{added} variances are zero in the small model, at their limits: the p-value of chi-squared on {df} is too large")
 
 
 def _notes(records: Any) -> list[str]:
@@ -158,11 +158,11 @@ def _same_data(small: Likelihood, large: Likelihood) -> None:
     if not np.array_equal(a.rows, b.rows):
         lost = len(np.setdiff1d(a.rows, b.rows)), len(np.setdiff1d(b.rows, a.rows))
         raise GlimmError(
-            f"lrt: the fits are of different rows, {a.n} in the first and {b.n} in the second ({lost[0]} only in the first, {lost[1]} only in "
-            "the second): fit both to the rows that are complete for both"
+            f"lrt: the fits are of different rows, {a.n} in the first and {b.n} in the second ({lost[0]} only in the "
+            f"first, {lost[1]} only in the second): fit both to the rows that are complete for both"
         )
     if not np.array_equal(a.y, b.y):
-        raise GlimmError(f"lrt: the fits are of different responses ({a.response.name} and {b.response.name}): they must be the same numbers")
+        raise GlimmError(f"lrt: the fits are of different responses ({a.response.name} and {b.response.name}): they must be the same")
     for what, mine, theirs in (("weights", a.weights, b.weights), ("trials", a.trials, b.trials)):
         if not same(mine, theirs):
             raise GlimmError(f"lrt: the fits have different {what}: they must be the same")

@@ -116,9 +116,10 @@ def profile_limits(record: AnyRecord, vcov: Any, level: float) -> tuple[Floats, 
         raise GlimmError(f"conf_int: method='profile' is of the likelihood, which knows nothing of vcov={vcov!r}: use method='wald'")
     low, high = limits_of_glm(record, level)
     names = np.asarray(record.design.mean.names)
-    for lost, words in ((np.isinf(low) | np.isinf(high), "no end on one side"), (np.isnan(low) | np.isnan(high), "limits that no fit reaches")):
-        if lost.any():
-            warnings.warn(f"conf_int: the profile likelihood of {', '.join(names[lost])} has {words}", GlimmWarning, stacklevel=3)
+    ends, lost = np.isinf(low) | np.isinf(high), np.isnan(low) | np.isnan(high)
+    for which, words in ((ends, "no end on one side"), (lost, "limits that no fit reaches")):
+        if which.any():
+            warnings.warn(f"conf_int: the profile likelihood of {', '.join(names[which])} has {words}", GlimmWarning, stacklevel=3)
     return low, high
 
 
@@ -169,7 +170,7 @@ def _holding(problem: Restricted, whole: Point, row: Floats, phi: float) -> Hold
         rise = (point.value - whole.value) / phi
         if rise < -slack * (1.0 + abs(whole.value) * 1e-9):
             raise GlimmError(
-                "conf_int: a held coefficient has a higher likelihood than the estimate, so the fit has not converged: read fit.record.solution"
+                "conf_int: a held coefficient has a higher likelihood than the estimate: the fit has not converged, read record.solution"
             )
         return Held(rise, float(point.slope @ row) / away / phi, point, point.converged)
 
