@@ -225,6 +225,62 @@ def test_columns_left_out_for_rank_are_tested_by_what_they_span():
     assert sequential.loc["sum", "df"] == 0
 
 
+@pytest.mark.parametrize("scale", ["deviance", "ml", 0.7])
+def test_the_dispersion_is_that_of_the_fit(scale):
+    """Type II deviances are R's whatever the dispersion; a given one makes chi-squared tests."""
+    entry = R["gamma"]
+    fit = glimm.glm(entry["formula"], FRAME, family="gamma", link="log", scale=scale)
+    table, changes = fit.anova(2), np.array(entry["two"]["lr"]) * entry["scale"]
+    df = np.array(entry["two"]["df"])
+    close(table["deviance"], changes)
+    if scale == 0.7:
+        close(table["statistic"], changes / 0.7)
+        close(table["p_value"], stats.chi2.sf(changes / 0.7, df))
+    else:
+        close(table["statistic"], changes / fit.scale / df)
+        close(table["p_value"], stats.f.sf(changes / fit.scale / df, df, fit.df_resid))
+
+
+def test_frequency_weights_are_rows_repeated():
+    counts = FRAME.assign(times=1 + np.arange(len(FRAME)) % 3)
+    rows = counts.loc[counts.index.repeat(counts["times"])]
+    for family, formula in (("poisson", "k ~ x + f"), ("gaussian", "y ~ x + f"), ("negative_binomial", "k ~ x")):
+        short = glimm.glm(formula, counts, family=family, weights=glimm.frequency("times"))
+        long = glimm.glm(formula, rows, family=family)
+        for test in ("lr", "wald", "score"):
+            mine, theirs = short.anova(2, test), long.anova(2, test)
+            close(mine["statistic"], theirs["statistic"], rel=1e-7)
+            close(mine["p_value"], theirs["p_value"], rel=1e-6)
+        assert short.anova(1)["resid_df"].tolist() == long.anova(1)["resid_df"].tolist()
+        close(short.conf_int(method="profile"), long.conf_int(method="profile"), rel=1e-6)
+        if family != "negative_binomial":
+            at = np.concatenate([[0], np.cumsum(counts["times"])[:-1]])
+            for kind in ("standardized_pearson", "standardized_deviance", "likelihood"):
+                close(short.resid(kind), long.resid(kind).to_numpy()[at], rel=1e-7)
+            close(short.leverage, long.leverage.to_numpy()[at], rel=1e-7)
+    robust = [
+        glimm.glm("k ~ x + f", d, family="poisson", vcov="HC0", weights=w) for d, w in ((counts, glimm.frequency("times")), (rows, None))
+    ]
+    close(robust[0].score_test_terms()["statistic"], robust[1].score_test_terms()["statistic"], rel=1e-7)
+
+
+def test_sampling_weights_have_wald_tests_only():
+    fit = glimm.glm("k ~ x + f", FRAME, family="poisson", weights=glimm.sampling("w"))
+    close(fit.anova()["statistic"], fit.wald_test_terms()["statistic"][1:])
+    for asked in (
+        lambda: fit.anova(3, "lr"),
+        lambda: fit.score_test("x = 0"),
+        lambda: fit.conf_int(method="profile"),
+        lambda: fit.resid("quantile"),
+        lambda: fit.resid("standardized_pearson"),
+        lambda: glimm.lrt(fit, fit),
+    ):
+        with pytest.raises(GlimmError, match="sampling weights"):
+            asked()
+    with pytest.raises(GlimmError, match=r"mean and a variance.*F tests"):
+        glimm.lrt(fitted("quasipoisson"), fitted("quasipoisson"))
+
+
 @pytest.mark.parametrize("kind", ["glmm", "gee"])
 def test_wald_tests_of_mixed_models_and_gee(kind):
     contraception = data("mlmRev_Contraception")

@@ -9,6 +9,7 @@ from typing import Any
 from .errors import GlimmError, GlimmWarning, NotYetError
 from .fit import Fit
 from .fit_levels import LevelsFit
+from .inference.criteria import without_likelihood
 from .inference.likelihood_ratio import LikelihoodRatioTest, likelihood_ratio
 from .output import tables
 from .records import GlmRecord, MixedRecord
@@ -27,7 +28,8 @@ def lrt(small: Any, large: Any) -> LikelihoodRatioTest:
     Returns a LikelihoodRatioTest: statistic, df, p_value, distribution, models, note, table (a frame of the caller's kind); `print` shows
     it. A larger model with the lower likelihood has statistic 0, with a note and a GlimmWarning.
     Raises GlimmError for fits that are not nested, naming what is not, for different rows, with their numbers, for REML against ML and
-    REML with different fixed parts, and for a GEE, which has no likelihood; NotYetError for fits to levels.
+    REML with different fixed parts, and for a GEE, quasi families and sampling weights, which have no likelihood; NotYetError for fits
+    to levels.
     Source: Self and Liang (1987), J. Am. Stat. Assoc. 82, 605-610; Stram and Lee (1994), Biometrics 50, 1171-1177.
 
     >>> import glimm
@@ -45,6 +47,13 @@ def lrt(small: Any, large: Any) -> LikelihoodRatioTest:
             raise GlimmError(f"lrt takes two fits, the smaller first: glimm.lrt(small, large), not {type(fit).__name__}")
         if not isinstance(fit.record, GlmRecord | MixedRecord):
             raise GlimmError("lrt: a GEE has no likelihood: use large.compare_score_test(small), large.compare_wald_test(small), or qic()")
+        if why := without_likelihood(fit.record):
+            instead = (
+                "large.compare_wald_test(small)"
+                if fit.record.family.likelihood
+                else "large.anova(), F tests, or large.compare_wald_test(small)"
+            )
+            raise GlimmError(f"lrt: {why.partition(', so no')[0]}: use {instead}")
     found = likelihood_ratio(small.record, large.record)
     if "lower likelihood" in found.note:
         warnings.warn(f"lrt: {found.note}", GlimmWarning, stacklevel=2)

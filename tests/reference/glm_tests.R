@@ -72,6 +72,8 @@ put("inverse_gaussian", z ~ f + x, quote(inverse.gaussian("log")), "z ~ f + x", 
 put("gaussian", y ~ f * x + g, quote(gaussian), "y ~ f * x + g", "gaussian", "identity")
 put("gaussian_weights", y ~ f * x + v, quote(gaussian), "y ~ f * x + v", "gaussian", "identity", weights = quote(w))
 put("gaussian_log", z ~ f + x, quote(gaussian("log")), "z ~ f + x", "gaussian", "log")
+put("quasipoisson", k ~ f * g + x + v, quote(quasipoisson), "k ~ f * g + x + v", "quasipoisson", "log")
+put("quasibinomial", cbind(s, m - s) ~ f + x, quote(quasibinomial), "s / m ~ f + x", "quasibinomial", "logit")
 
 # negative binomial with k estimated in every model
 nb <- function(formula, off = rep(0, n)) {

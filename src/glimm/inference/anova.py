@@ -24,7 +24,7 @@ from ..records import AnyRecord, GeeRecord, GlmRecord, LevelsRecord, MixedRecord
 from .covariance import Inference
 from .hypotheses import Hypothesis, HypothesisTest, denominator, finished, wald, without
 from .rao import score_step
-from .reference import Reference, reference
+from .reference import Reference, model_based, need_likelihood, reference
 from .term_spaces import Step, first_space, steps, type_of
 from .term_tests import back, score_terms, wald_terms
 
@@ -47,15 +47,16 @@ def anova(record: AnyRecord, inference: Inference, type: Any, test: str | None) 
 
 
 def _of_glm(record: GlmRecord, inference: Inference, type: int, test: str | None) -> dict[str, list[Any]]:
-    model_based = inference.vcov == "model"
-    if test is None and not model_based and type == 1:
+    by_model = model_based(record, inference.vcov)
+    if test is None and not by_model and type == 1:
         raise GlimmError(
             f"anova: a test of the likelihood does not use vcov={inference.vcov!r}: write test='lr' for it, or type=3 for Wald tests"
         )
-    test = test or ("lr" if model_based else "wald")
+    test = test or ("lr" if by_model else "wald")
     if test == "wald":
         return _wald(record, inference, type)
     need_rows(record.design)
+    need_likelihood(record, "anova", "test='wald' with type 2 or 3")
     problem = restricted(record)
     if test == "score":
         own = steps(record, type)
@@ -126,7 +127,7 @@ def deviances(problem: Restricted, type: int, test: str) -> dict[str, list[Any]]
     columns = {"term": columns.pop("term"), "df": columns.pop("df"), "deviance": [c.rise for c in changes], **columns}
     if type != 1:
         return columns
-    n = record.design.n
+    n = record.design.nobs
     spaces = [first_space(record), *(step.large for step in own)]
     first = {"term": "NULL", "df": 0, "note": ""}
     columns = {name: [first.get(name, np.nan), *values] for name, values in columns.items()}

@@ -163,8 +163,10 @@ def _same_data(small: Likelihood, large: Likelihood) -> None:
         )
     if not np.array_equal(a.y, b.y):
         raise GlimmError(f"lrt: the fits are of different responses ({a.response.name} and {b.response.name}): they must be the same")
+    weighted = a.weights is not None and b.weights is not None
+    kinds = a.weights_kind == b.weights_kind or not weighted
     for what, mine, theirs in (("weights", a.weights, b.weights), ("trials", a.trials, b.trials)):
-        if not same(mine, theirs):
+        if not same(mine, theirs) or not kinds:
             raise GlimmError(f"lrt: the fits have different {what}: they must be the same")
     offsets = [np.zeros(len(a.y)) if d.mean.offset is None else d.mean.offset for d in (a, b)]
     if not np.allclose(offsets[0], offsets[1], rtol=1e-9, atol=1e-12):
@@ -176,6 +178,9 @@ def _same_kind(small: Likelihood, large: Likelihood) -> None:
     if kinds[0] != kinds[1] or not same_functions(small, large):
         shown = " and ".join(f"{family} {link}" for family, _, link in kinds)
         raise GlimmError(f"lrt: the fits have different families or links ({shown}): they must be the same")
+    rules = [r.scale_rule for r in (small, large) if isinstance(r, GlmRecord) and r.scale_rule.kind == "fixed"]
+    if len(rules) == 1 or len(set(rules)) > 1:
+        raise GlimmError("lrt: the dispersion is given in one fit (scale=) and is another in the other: it must be the same")
     if isinstance(small, MixedRecord) and not isinstance(large, MixedRecord):
         raise GlimmError("lrt: a mixed model is not nested in a GLM: give the smaller model first")
     if reml(small) != reml(large):

@@ -22,7 +22,8 @@ from ..estimators.restricted import null_space
 from ..kernels import positive_definite
 from ..kernels.matrix import Floats
 from ..records import AnyRecord, GlmRecord
-from .reference import reference
+from .glm_covariance import asked_of
+from .reference import need_likelihood, reference
 from .wald import quantile
 
 CLOSE = 1e-9
@@ -112,7 +113,8 @@ def profile_limits(record: AnyRecord, vcov: Any, level: float) -> tuple[Floats, 
     """
     if not isinstance(record, GlmRecord):
         raise NotYetError("conf_int: method='profile' is there for glimm.glm only: use method='wald'")
-    if vcov != "model":
+    need_likelihood(record, "conf_int: method='profile'", "method='wald'")
+    if asked_of(vcov) != asked_of("model"):
         raise GlimmError(f"conf_int: method='profile' is of the likelihood, which knows nothing of vcov={vcov!r}: use method='wald'")
     low, high = limits_of_glm(record, level)
     names = np.asarray(record.design.mean.names)

@@ -19,11 +19,11 @@ from ..estimators.restricted import null_space
 from ..kernels import Rows, inverse_or_nan, working
 from ..kernels.matrix import Floats
 from ..records import GlmRecord
+from .glm_covariance import asked_of, known_clusters
 from .hypotheses import Hypothesis, HypothesisTest, finished, quadratic_form, without
-from .influence import independent_clusters
-from .reference import Reference, reference
+from .reference import need_likelihood, reference
 from .score_tests import in_terms, nested
-from .term_spaces import Step, steps
+from .term_spaces import Step
 
 RULE = "no score test"
 
@@ -45,16 +45,10 @@ def score_step(problem: Restricted, step: Step, vcov: Any) -> HypothesisTest:
     return _tested(problem, Within(np.zeros(len(step.small)), step.small, step.large), vcov)
 
 
-def score_terms_of_glm(record: GlmRecord, vcov: Any, type: int) -> tuple[list[Step], list[HypothesisTest]]:
-    """A test of every term but the constant."""
-    need_rows(record.design)
-    problem, own = restricted(record), steps(record, type)
-    return own, [score_step(problem, step, vcov) for step in own]
-
-
 def score_of_hypothesis(record: GlmRecord, hypothesis: Hypothesis, vcov: Any) -> HypothesisTest:
     """The test of L b = c."""
     need_rows(record.design)
+    need_likelihood(record, "score_test", "wald_test")
     left = hypothesis.matrix @ to_named(record.design.mean)
     base = np.linalg.lstsq(left, hypothesis.values, rcond=None)[0]
     return _tested(restricted(record), Within(np.asarray(base), null_space(left), np.eye(left.shape[1]), hypothesis.text), vcov)
@@ -62,6 +56,7 @@ def score_of_hypothesis(record: GlmRecord, hypothesis: Hypothesis, vcov: Any) ->
 
 def compare_score_of_glm(large: GlmRecord, small: GlmRecord, vcov: Any) -> HypothesisTest:
     """The test of a small fit in a large one, at the small fit's estimates; raises GlimmError as `nested` does."""
+    need_likelihood(large, "compare_score_test", "compare_wald_test")
     basis, _ = nested(large, small, "compare_score_test")
     problem = restricted(large)
     work = basis @ (from_named(small.design.mean) @ small.vector[small.blocks["mean"]])
@@ -86,9 +81,7 @@ def _at(problem: Restricted, point: Point, within: Within, vcov: Any) -> Hypothe
     if not np.isfinite(inner).all():
         return without("score", held.df, within.text, f"{RULE}: the information at the restricted estimates is singular")
     moved = null_space((large.T @ within.small).T).T @ inner
-    meat = held.phi * information if vcov == "model" else _meat(problem, point, vcov)
-    if vcov != "model":
-        held = Reference(1.0, held.df)
+    meat = held.phi * information if asked_of(vcov).kind == "model" else _meat(problem, point, vcov)
     statistic, rank = quadratic_form(moved @ (large.T @ score), moved @ (large.T @ meat @ large) @ moved.T)
     note = "" if point.converged else "the restricted fit did not converge"
     return finished("score", statistic, rank, len(moved), held.df, within.text, note)
@@ -106,15 +99,15 @@ def _expected(problem: Restricted, point: Point) -> tuple[Floats, Floats]:
 def _meat(problem: Restricted, point: Point, vcov: Any) -> Floats:
     """(p, p) sum of squared scores of rows (HC0) or clusters at the restricted estimates."""
     record = problem.record
-    by_clusters = isinstance(vcov, dict) and "cluster" in vcov
-    if not (vcov == "HC0" or by_clusters) or (by_clusters and vcov.get("small", False)):
+    asked = asked_of(vcov)
+    if asked.kind not in ("HC0", "cluster") or asked.small or len(asked.clusters) > 1:
         raise NotYetError(f"a score test is not there with vcov={vcov!r}: use 'model', 'HC0' or {{'cluster': 'column'}} without 'small'")
     design, part = record.design, record.design.mean
     columns = part.matrix, part.center, part.scale
     eta = problem.rows.eta(point.beta)
     d1 = working(record.family.kernel, part.link.kernel, design.y, eta, design.size, record.family.psi(point.psi))[1]
-    if not by_clusters:
-        return Rows(*columns, size=d1**2).gram()
-    clusters = independent_clusters(record, vcov)
+    if asked.kind == "HC0":
+        return Rows(*columns, size=d1**2 if design.weights is None or not design.counted else d1**2 / design.weights).gram()
+    clusters = known_clusters(design, asked.clusters[0])
     scores = Rows(*columns, order=clusters.order).cluster_scores(d1, clusters.starts)
     return np.asarray(scores.T @ scores)

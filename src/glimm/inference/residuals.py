@@ -20,7 +20,7 @@ from ..kernels import Rows, variance
 from ..kernels.matrix import Floats
 from ..records import GlmRecord, Record
 from .criteria import RESIDUALS, fitted, own_psi, residuals
-from .distributions import distribution, known_values
+from .distributions import check_units, distribution, known_values
 from .simulate import generator
 
 MORE: Final = ("anscombe", "quantile", "standardized_pearson", "standardized_deviance", "likelihood")
@@ -61,15 +61,15 @@ def _transformed(record: Record, t: Floats) -> Floats:
     name, psi = record.family.name, own_psi(record)
     if name == "gaussian":
         return t
-    if name in ("binomial", "beta"):
+    if name in ("binomial", "quasibinomial", "beta"):
         whole = betainc(2.0 / 3.0, 2.0 / 3.0, t) * beta(2.0 / 3.0, 2.0 / 3.0)
-        return np.asarray(whole * (1.0 if name == "binomial" else (1.0 + np.exp(psi[0])) ** (1.0 / 3.0)))
+        return np.asarray(whole * (1.0 if name != "beta" else (1.0 + np.exp(psi[0])) ** (1.0 / 3.0)))
     if name == "negative_binomial":
         return np.asarray(1.5 * t ** (2.0 / 3.0) * hyp2f1(1.0 / 3.0, 2.0 / 3.0, 5.0 / 3.0, -t / np.exp(psi[0])))
-    power = {"poisson": 1.0, "negative_binomial1": 1.0, "gamma": 2.0, "inverse_gaussian": 3.0}.get(name)
+    power = {"poisson": 1.0, "quasipoisson": 1.0, "negative_binomial1": 1.0, "gamma": 2.0, "inverse_gaussian": 3.0}.get(name)
     factor = (1.0 + np.exp(psi[0])) ** (-1.0 / 3.0) if name == "negative_binomial1" else 1.0
     if power is None:
-        power = 1.0 + 1.0 / (1.0 + float(np.exp(-psi[1])))  # tweedie
+        power = float(psi[1]) if name == "quasi" else 1.0 + 1.0 / (1.0 + float(np.exp(-psi[1])))  # tweedie
     if power == 3.0:
         return np.log(t)
     return np.asarray(factor * t ** (1.0 - power / 3.0) / (1.0 - power / 3.0))
@@ -81,6 +81,7 @@ def quantiles(record: GlmRecord, seed: Any) -> Floats:
 
     design, family = record.design, record.family
     law = distribution(family, "resid")
+    check_units(design, "resid")
     values, mu, y = known_values(record, "resid"), fitted(record), design.y
     if not by_likelihood(record):
         values |= {"phi": record.scale}
@@ -99,7 +100,7 @@ def quantiles(record: GlmRecord, seed: Any) -> Floats:
 
 
 def leverages(record: GlmRecord) -> Floats:
-    """(n,) the diagonal of W^1/2 X (X'WX)^-1 X' W^1/2, W the expected information."""
+    """(n,) the diagonal of W^1/2 X (X'WX)^-1 X' W^1/2, W the expected information; of one of the rows that a frequency weight counts."""
     need_rows(record.design)
     if not record.family.orthogonal:
         raise NotYetError(
@@ -107,7 +108,12 @@ def leverages(record: GlmRecord) -> Floats:
         )
     part = record.design.mean
     rows = Rows(part.matrix, part.center, part.scale)
-    return rows.leverages(row_terms(record)[1], record.bread)
+    return np.asarray(rows.leverages(row_terms(record)[1], record.bread) / copies(record))
+
+
+def copies(record: GlmRecord) -> Any:
+    """How many equal rows a row stands for: its frequency weight."""
+    return record.design.weights if record.design.counted else 1.0
 
 
 def standardized(record: GlmRecord, kind: str) -> Floats:
@@ -115,9 +121,11 @@ def standardized(record: GlmRecord, kind: str) -> Floats:
 
     "likelihood" : sign(r) sqrt((d + h r^2 / (1 - h)) / phi), about by how much the deviance falls without the row
     """
-    h = leverages(record)
+    if record.design.multiplied and not record.design.counted:
+        raise NotYetError(f"resid: kind={kind!r} is not there with sampling weights: use kind='pearson'")
+    h, count = leverages(record), copies(record)
     left = np.where(1.0 - h > ALL_OF_IT, 1.0 - h, np.nan)
     if kind == "likelihood":
-        pearson, deviance = residuals(record, "pearson"), residuals(record, "deviance")
+        pearson, deviance = (residuals(record, each) / np.sqrt(count) for each in ("pearson", "deviance"))
         return np.asarray(np.sign(deviance) * np.sqrt((deviance**2 + h * pearson**2 / left) / record.scale))
-    return np.asarray(residuals(record, kind.removeprefix("standardized_")) / np.sqrt(record.scale * left))
+    return np.asarray(residuals(record, kind.removeprefix("standardized_")) / np.sqrt(record.scale * left * count))
