@@ -122,10 +122,10 @@ class Restricted:
         raise tried
 
     def fit_afresh(self, space: Floats, near: Point) -> Point:
-        """The maximum over F c, the family's parameters sought from those of `near` and from where a search of the model begins."""
+        """The maximum over F c; several parameters of a family, which may have several maxima, are sought from the model's own start too."""
         base, family, design = np.zeros(len(space)), self.record.family, self.record.design
         found = self.fit(base, space, near)
-        if not (by_likelihood(self.record) and family.free and isinstance(family.kernel, int)):
+        if not (by_likelihood(self.record) and len(family.free) > 1 and isinstance(family.kernel, int)):
             return found
         first, within = plain(family), Within(self.rows, base, space)
         begin = _nearest(found.beta, space, near.curvature)
@@ -149,26 +149,34 @@ class Restricted:
     def _scored(self, within: Within, begin: Floats, psi: Floats) -> Point:
         family, link = self.record.family, self.record.design.mean.link
         found = score_iterations(within, family, link, begin, self.control, None, self._psi(psi), self.unit)
+        if not found.converged and found.passes > self.control.max_iter and within.p:
+            # scoring is slow far from the estimates, above all with cauchit: Newton's method, at dispersion 1
+            beta, _, converged = self._newton(within, found.beta, np.zeros(len(family.free)), False)
+            return self.at(beta, psi, converged)
         return self.at(within.base + within.free @ found.beta, psi, found.converged)
 
     def _joint_fit(self, within: Within, begin: Floats, psi: Floats) -> Point:
-        q, p = within.p, len(within.base)
-        wide = np.zeros((p + len(psi), q + len(psi)))
-        wide[:p, :q], wide[p:, q:] = within.free, np.eye(len(psi))
-        fixed = np.concatenate([within.base, np.zeros(len(psi))])
+        return self.at(*self._newton(within, begin, psi, True))
+
+    def _newton(self, within: Within, begin: Floats, psi: Floats, moving: bool) -> tuple[Floats, Floats, bool]:
+        """(beta, psi, converged) of -2 log L over c, and over psi where it is moving."""
+        q, p, k = within.p, len(within.base), len(psi) if moving else 0
+        wide = np.zeros((p + len(psi), q + k))
+        wide[:p, :q], wide[p : p + k, q:] = within.free, np.eye(k)
+        fixed = np.concatenate([within.base, psi * (not moving)])
 
         def evaluate(v: Floats) -> tuple[bool, float, Floats, Floats]:
             ok, value, slope, curvature = self._joint.evaluate(fixed + wide @ v)
             return ok, value, wide.T @ slope, wide.T @ curvature @ wide
 
-        at = np.concatenate([begin, psi])
+        at = np.concatenate([begin, psi[:k]])
         if not evaluate(at)[0]:
             raise GlimmError(f"no starting values inside the range of family {self.record.family.name!r} were found")
         if not len(at):
-            return self.at(within.base, psi)
+            return within.base, psi, True
         found = search(evaluate, at, np.ones(len(at), dtype=bool), self.control)
         v = fixed + wide @ found.x
-        return self.at(v[:p], v[p:], found.converged)
+        return v[:p], v[p:], found.converged
 
     @property
     def _joint(self) -> Joint:

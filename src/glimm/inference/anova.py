@@ -66,7 +66,7 @@ def _of_glm(record: GlmRecord, inference: Inference, type: int, test: str | None
 
 def _of_others(record: AnyRecord, inference: Inference, type: int, test: str) -> dict[str, list[Any]]:
     """Mixed models and GEE: Wald tests, and score tests of a GEE."""
-    what = {GeeRecord: "a GEE", MixedRecord: "a mixed model", LevelsRecord: "a fit to levels"}[record.__class__]
+    what = {GeeRecord: "a GEE", MixedRecord: "a mixed model", LevelsRecord: "a fit to levels"}.get(record.__class__, "this fit")
     if test == "wald":
         return _wald(record, inference, type)
     if test == "score" and isinstance(record, GeeRecord) and type == 3:
@@ -74,8 +74,7 @@ def _of_others(record: AnyRecord, inference: Inference, type: int, test: str) ->
     instead = {
         GeeRecord: "it has no likelihood: use test='wald', or type=3 with test='score'",
         MixedRecord: "use test='wald', or glimm.lrt(small, large) of two fits by maximum likelihood",
-        LevelsRecord: "use type=3 with test='wald'",
-    }[record.__class__]
+    }.get(record.__class__, "use type=3 with test='wald'")
     raise NotYetError(f"anova: test={test!r} of type {type} is not there for {what}: {instead}")
 
 

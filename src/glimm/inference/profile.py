@@ -158,12 +158,8 @@ def _holding(problem: Restricted, whole: Point, row: Floats, phi: float) -> Hold
     slack = BETTER if problem.record.solution.code in ("converged", "boundary") else 1e-2
 
     def hold(value: float, near: Point) -> Held:
-        if positive_definite(near.curvature):
-            direction = np.linalg.solve(near.curvature, row)
-            direction = direction / float(row @ direction)
-        else:
-            direction = row / away
-        base = near.beta + (value - float(row @ near.beta)) * direction
+        at = float(row @ near.beta)
+        base = near.beta + (value - at) * _along(near, row, value / at if at else 0.0)
         base = base + (value - float(row @ base)) / away * row
         try:
             point = problem.fit(base, free, near._replace(beta=base))
@@ -177,3 +173,14 @@ def _holding(problem: Restricted, whole: Point, row: Floats, phi: float) -> Hold
         return Held(rise, float(point.slope @ row) / away / phi, point, point.converged)
 
     return hold
+
+
+def _along(near: Point, row: Floats, ratio: float) -> Floats:
+    """(p,) how the other coefficients follow one that is held: by the curvature; where separation has left none, to infinity with it."""
+    if positive_definite(near.curvature):
+        return _scaled(np.asarray(np.linalg.solve(near.curvature, row)), row)
+    return _scaled(near.beta if ratio > 1.0 else row, row)
+
+
+def _scaled(direction: Floats, row: Floats) -> Floats:
+    return np.asarray(direction / float(row @ direction))

@@ -76,7 +76,7 @@ def nested(large: Record, small: Record, what: str) -> tuple[Floats, Floats]:
         shown = " and ".join(f"{family} {link}" for family, _, link in kinds)
         raise GlimmError(f"{what}: the fits have different families or links ({shown}): they must be the same")
     for name, mine, theirs in (("weights", a.weights, b.weights), ("trials", a.trials, b.trials)):
-        if not same(mine, theirs):
+        if not same(mine, theirs) or (mine is not None and theirs is not None and a.weights_kind != b.weights_kind):
             raise GlimmError(f"{what}: the fits have different {name}: they must be the same")
     zero = np.zeros(len(a.y))
     offsets = [zero if d.mean.offset is None else d.mean.offset for d in (a, b)]
