@@ -73,6 +73,8 @@ def fitted(record: Record) -> Floats:
 
 def deviance(record: Record) -> float:
     """Sum of size times unit deviance at the fitted means."""
+    if isinstance(record, GlmRecord):
+        return record.deviance
     _check_deviance(record)
     eta = linear_predictor(record)
     mu = mean(record.design.mean.link.kernel, eta)[0]
