@@ -13,6 +13,7 @@ from scipy import optimize, special, stats
 
 import glimm
 from glimm.errors import GlimmError, GlimmWarning, NotYetError
+from glimm.inference.profile import Held, Start, limit
 from support import data, stored
 
 R = stored("glm_tests")
@@ -139,9 +140,42 @@ def test_the_profile_of_the_constant_holds_it_however_far_the_predictors_are():
     near, far = (glimm.glm(f"b ~ {name}", frame, family="binomial") for name in ("x", "far"))
     np.testing.assert_allclose(near.conf_int(method="profile").loc["x"], far.conf_int(method="profile").loc["far"], rtol=1e-7)
     cut = stats.chi2.ppf(0.95, 1)
-    for limit in far.conf_int(method="profile").loc["Intercept"]:
-        held = glimm.glm("b ~ 0 + far", frame, family="binomial", offset=np.full(len(frame), limit))
+    for end in far.conf_int(method="profile").loc["Intercept"]:
+        held = glimm.glm("b ~ 0 + far", frame, family="binomial", offset=np.full(len(frame), end))
         assert 2.0 * (far.llf - held.llf) == pytest.approx(cut, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("family", "link", "response"), [("gaussian", "log", "z"), ("gamma", "log", "z"), ("inverse_gaussian", "log", "z")]
+)
+@pytest.mark.parametrize("unit", [1e-12, 1e9])
+def test_the_unit_of_the_response_changes_nothing(family, link, response, unit):
+    plain, other = (
+        glimm.glm(f"{response} ~ x + f", FRAME.assign(**{response: FRAME[response] * u}), family=family, link=link) for u in (1.0, unit)
+    )
+    close(other.conf_int(method="profile").loc["x"], plain.conf_int(method="profile").loc["x"], rel=1e-8)
+    for test in ("lr", "score"):
+        close(other.anova(3, test)["statistic"], plain.anova(3, test)["statistic"], rel=1e-8)
+
+
+def test_a_search_of_limits_takes_any_function():
+    """r(b) = sinh(b - 2): its limits at r = 3 are 2 -+ arsinh(3)."""
+    seen = []
+
+    def hold(value, state):
+        seen.append(state)
+        return Held(np.sinh(value - 2.0) ** 2, 2.0 * np.sinh(value - 2.0) * np.cosh(value - 2.0), value)
+
+    start = Start(estimate=2.0, step=0.1, unit=1.0, state="first")
+    assert limit(hold, start, 1, 3.0) == pytest.approx(2.0 + np.arcsinh(3.0), rel=1e-12)
+    assert seen[0] == "first"
+    assert seen[1] == 2.1
+    assert limit(hold, start, -1, 3.0) == pytest.approx(2.0 - np.arcsinh(3.0), rel=1e-12)
+    level = Start(estimate=2.0, step=1.0, unit=1.0, state=None)
+    assert (
+        limit(lambda v, _: Held(4.0 * np.tanh(v - 2.0) ** 2, 8.0 * np.tanh(v - 2.0) / np.cosh(v - 2.0) ** 2, None), level, 1, 3.0) == np.inf
+    )
+    assert np.isnan(limit(lambda v, _: Held(v**2 if v < 1.0 else np.inf, 2.0 * v, None), Start(0.0, 0.5, 1.0, None), 1, 2.0))
 
 
 def test_separation_has_one_infinite_limit_and_a_finite_one():

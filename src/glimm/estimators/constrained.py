@@ -8,7 +8,7 @@ Everything is in working columns.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -122,7 +122,7 @@ class Restricted:
         raise tried
 
     def fit_afresh(self, space: Floats, near: Point) -> Point:
-        """The maximum over F c; several parameters of a family, which may have several maxima, are sought from the model's own start too."""
+        """The maximum over F c; where a family has several parameters, and with them several maxima, from the model's own start too."""
         base, family, design = np.zeros(len(space)), self.record.family, self.record.design
         found = self.fit(base, space, near)
         if not (by_likelihood(self.record) and len(family.free) > 1 and isinstance(family.kernel, int)):
@@ -174,7 +174,8 @@ class Restricted:
             raise GlimmError(f"no starting values inside the range of family {self.record.family.name!r} were found")
         if not len(at):
             return within.base, psi, True
-        found = search(evaluate, at, np.ones(len(at), dtype=bool), self.control)
+        control = replace(self.control, tol=self.control.tol * self._joint.unit)
+        found = search(evaluate, at, np.ones(len(at), dtype=bool), control)
         v = fixed + wide @ found.x
         return v[:p], v[p:], found.converged
 

@@ -78,7 +78,7 @@ class Joint:
         return ok, value, -2.0 * gradient, -2.0 * hessian
 
     @property
-    def _unit(self) -> float:
+    def unit(self) -> float:
         """Of -2 log L: that of a row where weights multiply it."""
         return self.design.totals.weights / self.design.n if self.design.multiplied else 1.0
 
@@ -92,7 +92,7 @@ class Joint:
         """The minimum from v."""
         free = np.ones(len(v), dtype=bool)
         free[: self.rows.p if only_psi else 0] = False
-        return search(self.evaluate, v, free, replace(control, tol=control.tol * self._unit))
+        return search(self.evaluate, v, free, replace(control, tol=control.tol * self.unit))
 
 
 def search(evaluate: Callable[[Floats], tuple[bool, float, Floats, Floats]], v: Floats, free: Bools, control: Control) -> Optimum:

@@ -166,7 +166,7 @@ def _holding(problem: Restricted, whole: Point, row: Floats, phi: float) -> Hold
         except GlimmError:
             return Held(np.inf, np.nan, near)
         rise = (point.value - whole.value) / phi
-        if rise < -slack * (1.0 + abs(whole.value) * 1e-9):
+        if rise < -slack * (1.0 + abs(whole.value) / phi * 1e-9):
             raise GlimmError(
                 "conf_int: a held coefficient has a higher likelihood than the estimate: the fit has not converged, read record.solution"
             )
