@@ -49,7 +49,7 @@ def fit_glm(design: Design, family: Family, control: Control, scale: Scale = DEF
     if family.name == "gaussian" and part.link.name == "identity" and _ill_conditioned(scoring.last.information):
         beta, bread, eta = _refine(design, rows, a, scoring)
     mu = mean(part.link.kernel, eta)[0]
-    deviance = total_deviance(design, family, mu, at_unit)
+    deviance = total_deviance(design, family, mu, at_unit, eta)
     llf, psi, psi_cov, likely = likelihood(design, family, scale, control, rows, scoring.beta, scoring.last.loglik, deviance)
     return GlmRecord(
         design=design,
@@ -98,7 +98,7 @@ def _shaped(design: Design, family: Family, control: Control, scale: Scale) -> G
     if without_end(family, free) and not np.isfinite(joint).all():  # its curvature is gone there, and with it that between it and beta
         joint[:p, :p] = inverse_or_nan(0.5 * found.hessian[:p, :p])
     last = rows.glm(family.kernel, part.link.kernel, beta, family.at_unit(free))
-    deviance = total_deviance(design, family, mu, psi)
+    deviance = total_deviance(design, family, mu, psi, eta)
     return GlmRecord(
         design=design,
         family=family,

@@ -50,9 +50,9 @@ def row_unit_mean(design: Design) -> float:
     return design.totals.weights / design.n if design.weights is not None and design.weights_kind == "sampling" else 1.0
 
 
-def total_deviance(design: Design, family: Family, mu: Floats, psi: Psi) -> float:
+def total_deviance(design: Design, family: Family, mu: Floats, psi: Psi, eta: Floats) -> float:
     """The sum of the deviances of the rows."""
-    return float(row_deviances(design, family, mu, psi).sum()) / row_unit_mean(design)
+    return float(row_deviances(design, family, mu, psi, eta).sum()) / row_unit_mean(design)
 
 
 def scale_of(design: Design, family: Family, rule: Scale, mu: Floats, psi: Psi, deviance: float, likely: float) -> float:

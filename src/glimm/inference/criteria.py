@@ -76,7 +76,9 @@ def deviance(record: Record) -> float:
     if isinstance(record, GlmRecord):
         return record.deviance
     _check_deviance(record)
-    return float(row_deviances(record.design, record.family, fitted(record), own_psi(record)).sum())
+    eta = linear_predictor(record)
+    mu = mean(record.design.mean.link.kernel, eta)[0]
+    return float(row_deviances(record.design, record.family, mu, own_psi(record), eta).sum())
 
 
 def _check_deviance(record: Record) -> None:
@@ -96,7 +98,8 @@ def residuals(record: Record, kind: str) -> Floats:
     if kind not in RESIDUALS:
         raise GlimmError(f"resid: kind must be one of {', '.join(RESIDUALS)}, not {kind!r}")
     design, family = record.design, record.family
-    mu, slope, _, _ = mean(design.mean.link.kernel, linear_predictor(record))
+    eta = linear_predictor(record)
+    mu, slope, _, _ = mean(design.mean.link.kernel, eta)
     if kind == "response":
         return design.y - mu
     if kind == "working":
@@ -105,4 +108,4 @@ def residuals(record: Record, kind: str) -> Floats:
     if kind == "pearson":
         return pearson_residuals(design, family, mu, own_psi(record))
     _check_deviance(record)
-    return np.asarray(np.sign(design.y - mu) * np.sqrt(np.maximum(row_deviances(design, family, mu, own_psi(record)), 0.0)))
+    return np.asarray(np.sign(design.y - mu) * np.sqrt(np.maximum(row_deviances(design, family, mu, own_psi(record), eta), 0.0)))

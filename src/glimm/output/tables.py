@@ -147,10 +147,14 @@ def square(names: Sequence[str], values: Floats) -> pd.DataFrame:
 
 def limits(inference: Inference, level: float) -> pd.DataFrame:
     """conf_low and conf_high by term."""
+    return limits_of(inference.names, *interval(inference, level))
+
+
+def limits_of(names: Sequence[str], low: Floats, high: Floats) -> pd.DataFrame:
+    """The same of limits that are known."""
     import pandas as pd
 
-    low, high = interval(inference, level)
-    return pd.DataFrame({"conf_low": low, "conf_high": high}, index=_terms(inference.names))
+    return pd.DataFrame({"conf_low": low, "conf_high": high}, index=_terms(tuple(names)))
 
 
 def tidy(inference: Inference, level: float) -> pd.DataFrame:
