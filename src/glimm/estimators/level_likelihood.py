@@ -1,0 +1,137 @@
+"""Maximum likelihood of responses with levels, rows independent: l = sum size_i log pi_(y_i), by Newton's method with steps halved.
+
+The curvature is minus the second derivatives; the expected information where that is not positive definite (cauchit is not concave).
+Source: McCullagh (1980), J. R. Stat. Soc. B 42, 109-142; Pratt (1981), J. Am. Stat. Assoc. 76, 103-106.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..data.columns import level_name
+from ..design.records import Design
+from ..errors import GlimmError, NotYetError
+from ..family import Family
+from ..kernels import Rows, link, positive_definite, solve
+from ..kernels.levels import LevelPass, level_pass
+from ..kernels.matrix import Floats
+from .control import Control
+from .levels import Layout, layout_of
+
+TOLERANCE = 1e-11
+CONVERGED = 1e-12
+ENDLESS = 1e3
+MOST_HALVINGS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Ascent:
+    """Where the search is: working parameters, the pass there, squared standard errors of the last step, passes, whether it has settled."""
+
+    gamma: Floats
+    last: LevelPass
+    change: float
+    passes: int
+    settled: bool
+
+
+class LevelLikelihood:
+    """The log-likelihood of a design's rows as a function of the working parameters (P,)."""
+
+    def __init__(self, design: Design, layout: Layout, threads: int = 1) -> None:
+        part = design.mean
+        self.design, self.layout = design, layout
+        self.rows = Rows(part.matrix, part.center, part.scale, design.y, design.size, part.offset, threads=threads)
+        m = layout.splits
+        self.places = np.concatenate([np.arange(m), m + layout.free]) if layout.ordered else np.arange(layout.size)
+
+    def at(self, gamma: Floats, expected: bool = False) -> LevelPass:
+        """Log-likelihood, score and information."""
+        m, p = self.layout.splits, self.rows.p
+        full = np.zeros(m + p if self.layout.ordered else m * p)
+        full[self.places] = gamma
+        found = level_pass(self.rows, self.layout.kernel, m, full, expected)
+        return LevelPass(found.loglik, found.score[self.places], found.information[np.ix_(self.places, self.places)])
+
+
+def checked_layout(design: Design, family: Family, control: Control) -> Layout:
+    """Where the parameters are; raises GlimmError for an offset of a nominal model, and for an ordinal one without its constants."""
+    if family.support == "nominal" and design.mean.offset is not None:
+        raise GlimmError("an offset or exposure has no meaning for family 'multinomial', which has a linear predictor for each level")
+    if control.start is not None:
+        raise NotYetError(f"control: start is not there for family {family.name!r}: leave it out")
+    if family.support == "ordered" and design.mean.intercept is None:
+        raise GlimmError(
+            "the thresholds of an ordinal model are its constants, and the formula leaves the constant out: write it without '0 +' or '- 1'"
+        )
+    return layout_of(design, family.support == "ordered")
+
+
+def starting(design: Design, layout: Layout) -> Floats:
+    """The levels' shares, and coefficients of zero; raises GlimmError for a level all of whose rows have weight 0."""
+    total = np.bincount(design.y.astype(np.int64), design.size, layout.levels)
+    if not total.all():
+        absent = level_name(design.response.levels[int(np.argmin(total))])
+        raise GlimmError(f"weights: all rows with {design.response.name} = {absent} have weight 0: leave that level out")
+    share = total / total.sum()
+    gamma = np.zeros(layout.size)
+    if layout.ordered:
+        gamma[: layout.splits] = link(design.mean.link.kernel, np.cumsum(share)[:-1])
+    elif design.mean.intercept is not None:
+        gamma[design.mean.intercept :: design.mean.matrix.p] = np.log(share[1:] / share[0])
+    return gamma
+
+
+def in_order(layout: Layout, gamma: Floats) -> bool:
+    """Whether the parameters are numbers, and thresholds in order."""
+    return bool(np.all(np.isfinite(gamma))) and not (layout.ordered and np.any(np.diff(gamma[: layout.splits]) <= 0.0))
+
+
+def ascend(likelihood: LevelLikelihood, control: Control) -> Ascent:
+    """Newton's method from the levels' shares; steps are halved until the likelihood rises with thresholds in order."""
+    layout = likelihood.layout
+    gamma = starting(likelihood.design, layout)
+    now, change = likelihood.at(gamma), np.inf
+    for passes in range(1, control.max_iter + 1):
+        h = now.information
+        if not positive_definite(h):
+            h = likelihood.at(gamma, expected=True).information
+        if not positive_definite(h):
+            return Ascent(gamma, now, change, passes, False)
+        step = solve(h, now.score)
+        before, change = change, float(step @ h @ step)
+        for halvings in range(MOST_HALVINGS):
+            candidate = gamma + 0.5**halvings * step
+            if in_order(layout, candidate):
+                trial = likelihood.at(candidate)
+                if trial.loglik >= now.loglik - 1e-10 * abs(now.loglik):
+                    break
+        else:
+            return Ascent(gamma, now, change, passes, False)
+        gamma, now = candidate, trial
+        if change < TOLERANCE**2 * layout.size or (change < CONVERGED and change > 0.25 * before):
+            return Ascent(gamma, now, change, passes, True)
+    return Ascent(gamma, now, change, control.max_iter, False)
+
+
+def without_end(likelihood: LevelLikelihood, gamma: Floats) -> list[int]:
+    """Parameters without an end: their standard errors are beyond 1,000 standard deviations of a column at the limit of the likelihood."""
+    h = likelihood.at(gamma, expected=True).information
+    scale = 1.0 / np.sqrt(np.maximum(np.diag(h), 1e-300))
+    values, vectors = np.linalg.eigh(h * np.outer(scale, scale))
+    inverse = (vectors / np.maximum(values, 1e-18)) @ vectors.T
+    errors = np.sqrt(np.maximum(np.diag(inverse), 0.0)) * scale
+    size = likelihood.design.size
+    typical = 1.0 if size is None else float(size.mean())
+    return [int(j) for j in np.flatnonzero(errors * np.sqrt(min(typical, 1.0)) > ENDLESS)]
+
+
+def separated(design: Design, names: tuple[str, ...]) -> str:
+    """The sentence about parameters without an end."""
+    shown = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
+    return (
+        f"no finite estimates of {shown}: predictors tell levels of {design.response.name} apart without error, or a level does not "
+        "occur beside some value of a predictor; join levels, or leave the predictor out"
+    )
