@@ -9,14 +9,30 @@ from .design.build import build_design
 from .design.records import Spec
 from .estimators.control import Control
 from .estimators.glm import fit_glm, require_rows
+from .estimators.levels_glm import fit_levels_glm
+from .family import LEVELS
 from .fit import GlmFit
+from .fit_levels import LevelsFit
 from .inference.covariance import check_robust
+from .inference.level_glm import check_level_vcov
 from .records import Call
 
 
-def fit_door(spec: Spec, data: Any, control: Control, call: Call, vcov: Any) -> GlmFit:
+def fit_door(spec: Spec, data: Any, control: Control, call: Call, vcov: Any) -> GlmFit | LevelsFit:
     """The fit that a call of glimm.glm asks for; raises GlimmError for what cannot be fitted, before any row is read where it can."""
+    if spec.family.name in LEVELS:
+        return _of_levels(spec, data, control, call, vcov)
     check_robust(spec.family, vcov)
     design = build_design(spec, data)
     require_rows(design)
     return GlmFit(replace(fit_glm(design, spec.family, control), call=call), vcov)
+
+
+def _of_levels(spec: Spec, data: Any, control: Control, call: Call, vcov: Any) -> LevelsFit:
+    """A GLM of a response with levels, ordinal or nominal."""
+    check_level_vcov(spec.family, vcov)
+    design = build_design(spec, data)
+    require_rows(design)
+    fit = LevelsFit(replace(fit_levels_glm(design, spec.family, control), call=call), vcov)
+    _ = fit.inference  # a covariance that there is not is said here, not when it is asked for
+    return fit

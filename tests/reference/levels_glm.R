@@ -3,7 +3,7 @@
 # How to run: install R with ordinal, MASS, nnet and jsonlite; then, in this folder: Rscript levels_glm.R data .
 # First argument: the folder with the csv files; second: the folder where levels_glm.json is written.
 args <- commandArgs(TRUE); ddir <- args[1]; out <- args[2]
-suppressMessages({library(ordinal); library(MASS); library(nnet); library(jsonlite)})
+suppressMessages({library(ordinal); library(MASS); library(nnet); library(sandwich); library(jsonlite)})
 tight <- clm.control(gradTol = 1e-12, relTol = 1e-14, maxIter = 200)
 data(wine); data(housing)
 wine$o <- 0.4 * (as.integer(wine$judge) %% 3) - 0.2 * (as.integer(wine$bottle) %% 2)
@@ -17,7 +17,7 @@ of_clm <- function(f, d, link, weights = rep(1, nrow(d))) {
        aic = AIC(r), bic = BIC(r), nobs = r$nobs, gradient = max(abs(r$gradient)))
 }
 links <- c("logit", "probit", "cloglog", "loglog", "cauchit")
-res <- list(note = paste("R", getRversion(), "ordinal", packageVersion("ordinal"), "MASS", packageVersion("MASS"), "nnet", packageVersion("nnet")))
+res <- list(note = paste("R", getRversion(), "ordinal", packageVersion("ordinal"), "MASS", packageVersion("MASS"), "nnet", packageVersion("nnet"), "sandwich", packageVersion("sandwich")))
 for (l in links) {
   res$clm$wine[[l]] <- of_clm(rating ~ temp + contact, wine, l)
   res$clm$wine_weights[[l]] <- of_clm(rating ~ temp + contact + offset(o), wine, l, wine$w)
@@ -28,6 +28,12 @@ res$clm$housing_interaction$logit <- of_clm(Sat ~ Infl * Type + Cont, housing, "
 pw <- predict(clm(rating ~ temp + contact, data = wine, link = "probit", control = tight), newdata = data.frame(temp = c("cold", "warm"), contact = c("no", "yes")),
               se.fit = TRUE, interval = TRUE)
 res$clm$predicted <- list(fit = unname(pw$fit), se = unname(pw$se.fit))
+
+for (l in c("logit", "probit", "cloglog")) {
+  k <- clm(y ~ trt + day, data = koch, link = l, control = tight)
+  res$sandwich[[l]] <- list(rows = unname(sandwich(k)), clusters = unname(vcovCL(k, koch$id, cadjust = FALSE, type = "HC0")),
+                            small = unname(vcovCL(k, koch$id, cadjust = TRUE, type = "HC1")))
+}
 
 polr_once <- polr(Sat ~ Infl + Type + Cont, weights = Freq, data = housing, Hess = TRUE)
 r <- polr(Sat ~ Infl + Type + Cont, weights = Freq, data = housing, Hess = TRUE, start = c(coef(polr_once), polr_once$zeta), control = list(reltol = 1e-16, maxit = 10000))

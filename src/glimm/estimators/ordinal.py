@@ -21,6 +21,7 @@ from ..errors import GlimmError, NotYetError
 from ..family import Family
 from ..kernels import inverse_or_nan, positive_definite, solve
 from ..kernels.association import AssociationPass
+from ..kernels.levels import level_jets
 from ..kernels.matrix import Floats
 from ..records import LevelsRecord, Solution, SolutionCode
 from ..version import VERSION
@@ -38,7 +39,8 @@ from .level_likelihood import (
     separated,
     without_end,
 )
-from .levels import Layout, cluster_information, jet, layout_of, row_information, row_score
+from .levels import Layout, cluster_information, jet, layout_of, row_information
+from .levels_glm import fit_levels_glm
 
 HELD, PATIENCE, SHORTEST = 5, 8, 0.25
 ENOUGH = 1e-8
@@ -122,6 +124,8 @@ def refit_levels(record: LevelsRecord, design: Design, control: Control) -> Leve
     if not seen.all():
         absent = level_name(design.response.levels[int(np.argmin(seen))])
         raise GlimmError(f"no row of these has {design.response.name} = {absent}: leave the level out")
+    if record.door == "glm":
+        return fit_levels_glm(design, record.family, control)
     return fit_levels(design, record.family, next(iter(design.clusters)), record.corr, control)
 
 
@@ -135,9 +139,13 @@ def pieces(record: LevelsRecord, clusters: Clusters, curvatures: bool = False) -
         assert done.scores is not None
         yield done.curvatures, done.scores
         return
-    found, y = jet(layout, record.eta), design.y.astype(np.int64)
-    scores = layout.sums(design.mean.matrix, row_score(found, y, design.size), clusters.order, clusters.starts)
-    yield (cluster_information(layout, row_information(found, design.size), clusters.order, clusters.sizes) if curvatures else None), scores
+    slopes = level_jets(layout.kernel, design.y, record.eta, design.size)[1].T
+    scores = layout.sums(design.mean.matrix, slopes, clusters.order, clusters.starts)
+    if not curvatures:
+        yield None, scores
+        return
+    w = row_information(jet(layout, record.eta), design.size)
+    yield cluster_information(layout, w, clusters.order, clusters.sizes), scores
 
 
 def joint_pass(record: LevelsRecord, clusters: Clusters) -> AssociationPass | CorrelationPass:

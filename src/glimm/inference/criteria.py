@@ -9,12 +9,13 @@ from ..estimators.gee import gee_psi
 from ..estimators.residuals import pearson_residuals, row_deviances
 from ..kernels import mean
 from ..kernels.matrix import Floats
-from ..records import GeeRecord, MixedRecord, Record
+from ..records import GeeRecord, LevelsRecord, MixedRecord, Record
 
+NO_LIKELIHOOD = "a GEE has no likelihood, so no llf, aic or bic; compare working correlations by qic()"
 RESIDUALS = ("response", "pearson", "deviance", "working")
 
 
-def n_parameters(record: Record) -> int:
+def n_parameters(record: Record | LevelsRecord) -> int:
     """Parameters of the likelihood: coefficients, covariance parameters, the family's own where they are estimated."""
     extra = len(record.family.free)
     if isinstance(record, MixedRecord):
@@ -23,10 +24,10 @@ def n_parameters(record: Record) -> int:
     return int(record.blocks["mean"].stop) + extra
 
 
-def criteria(record: Record) -> dict[str, float]:
+def criteria(record: Record | LevelsRecord) -> dict[str, float]:
     """llf, aic and bic; raises AttributeError for a GEE, which has no likelihood."""
-    if isinstance(record, GeeRecord):
-        raise AttributeError("a GEE has no likelihood, so no llf, aic or bic; compare working correlations by qic()")
+    if isinstance(record, GeeRecord) or (isinstance(record, LevelsRecord) and record.door == "gee"):
+        raise AttributeError(NO_LIKELIHOOD)
     k = n_parameters(record)
     return {"llf": record.llf, "aic": -2.0 * record.llf + 2.0 * k, "bic": -2.0 * record.llf + np.log(record.design.n) * k}
 

@@ -1,7 +1,7 @@
 """Responses of C levels in m = C - 1 linear predictors: rows, and sums over rows.
 
-link is the kernel of the link of P(Y <= c), or NOMINAL for log pi_c / pi_0 = eta_c. eta is (n, m): of an ordinal response P(Y > c) rises with
-eta_c, which falls in c.
+link is the kernel of the link of P(Y <= c), or NOMINAL for log pi_c / pi_0 = eta_c. eta is (n, m): of an ordinal response P(Y > c) rises
+with eta_c, which falls in c.
 Second derivatives are lower triangles, (1,1), (2,1), (2,2), (3,1), ..., by predictor: (m(m+1)/2, n).
 """
 
