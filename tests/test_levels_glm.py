@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pickle
 import warnings
@@ -84,10 +85,9 @@ def test_clm(data, name, link):
 
 def test_clm_interaction(data):
     want, fit = REFERENCE["clm"]["housing_interaction"]["logit"], known("housing_interaction", data, "logit")
-    order = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]
-    found = fit.params.to_numpy()
-    by_name = dict(zip([n.replace("[T.", "").replace("]", "") for n in fit.params.index], zip(found, fit.bse, strict=True), strict=True))
-    assert len(order) == len(found)
+    names = [name.replace("[T.", "").replace("]", "") for name in fit.params.index]
+    by_name = dict(zip(names, zip(fit.params, fit.bse, strict=True), strict=True))
+    assert len(by_name) == 14
     for (term, value), error in zip(want["coefficients"].items(), want["errors"], strict=True):
         assert by_name[term] == (pytest.approx(value, abs=1e-9 * error), pytest.approx(error, rel=1e-8))
     assert fit.llf == pytest.approx(want["loglik"], rel=1e-12)
@@ -101,8 +101,8 @@ def newton_step(fit, x, y, size, offset, link):
     for xi, k, s, o in zip(x, y, size, offset, strict=True):
         common = mp.mpf(float(o)) + mp.fsum(mp.mpf(float(v)) * b for v, b in zip(xi, theta[m:], strict=True))
         a, b = (common - theta[k - 1] if k else None), (common - theta[k] if k < m else None)
-        l, ra, rb, aa, ab, bb = interval(link, a, b)
-        llf += s * l
+        log_pi, ra, rb, aa, ab, bb = interval(link, a, b)
+        llf += s * log_pi
         along = []
         for c in (k - 1, k):
             row = [mp.mpf(0)] * m + [mp.mpf(float(v)) for v in xi]
@@ -207,6 +207,43 @@ def test_nominal_robust_by_dense_algebra(data):
     np.testing.assert_allclose(gee.cov_params(), cov, rtol=1e-8)
 
 
+@pytest.mark.parametrize("family", ["ordinal", "multinomial"])
+def test_corrections_are_those_of_the_gee(data, family):
+    """Under independence, by cluster; the jackknife of rows is that of clusters of one row."""
+    koch = data["koch"].assign(each=np.arange(288))
+    for kind in ("mancl_derouen", "fay_graubard", "jackknife"):
+        fit = glimm.glm(KOCH, koch, family=family, vcov={"cluster": "id", "small": kind})
+        gee = glimm.gee(KOCH, koch, groups="id", family=family, corr="independence", vcov=kind)
+        np.testing.assert_allclose(fit.cov_params(), gee.cov_params(), rtol=1e-9)
+        np.testing.assert_allclose(fit.pvalues, gee.pvalues, rtol=1e-9)
+    rows = glimm.glm("y ~ trt", koch, family=family, vcov="jackknife")
+    p = len(rows.params)
+    left = np.array([glimm.glm("y ~ trt", koch.drop(index=i), family=family).params - rows.params for i in koch.index])
+    np.testing.assert_allclose(rows.bse, np.sqrt(np.diag((288 - p) / 288 * left.T @ left)), rtol=0.01)
+    full = glimm.glm("y ~ trt", koch, family=family, vcov="full_jackknife")
+    np.testing.assert_allclose(full.cov_params(), (288 - p) / 288 * left.T @ left, rtol=1e-7)
+    np.testing.assert_allclose(full.conf_int()["conf_high"], full.params + stats.t.ppf(0.975, 288 - p) * full.bse, rtol=1e-10)
+
+
+def test_factors_and_degrees_of_freedom(data):
+    koch = data["koch"]
+    plain = ordinal(KOCH, koch, vcov={"cluster": "id"})
+    k, n, p = koch["id"].nunique(), 288, 6
+    for small, factor in (
+        ("CR1", k / (k - 1)),
+        ("CR1S", k / (k - 1) * (n - 1) / (n - p)),
+        (True, k / (k - 1) * (n - 1) / (n - p)),
+        ("CR1p", k / (k - p)),
+    ):
+        fit = ordinal(KOCH, koch, vcov={"cluster": "id", "small": small})
+        np.testing.assert_allclose(fit.cov_params(), factor * plain.cov_params(), rtol=1e-12)
+    for df, left in (("k_minus_1", k - 1), ("k_minus_p", k - p), ("n_minus_p", n - p), (12.5, 12.5)):
+        fit = ordinal(KOCH, koch, vcov={"cluster": "id", "df": df})
+        np.testing.assert_allclose(fit.pvalues, 2 * stats.t.sf(np.abs(fit.tvalues), left), rtol=1e-10)
+    normal = ordinal(KOCH, koch, vcov={"type": "jackknife", "df": "normal"})
+    np.testing.assert_allclose(normal.pvalues, 2 * stats.norm.sf(np.abs(normal.tvalues)), rtol=1e-10)
+
+
 # closed forms
 
 
@@ -262,7 +299,16 @@ def test_frequencies_are_repeated_rows(data, link):
     np.testing.assert_allclose(a.bse, b.bse, rtol=1e-10)
     assert a.llf == pytest.approx(b.llf, rel=1e-12)
     assert b.nobs == housing["Freq"].sum()
-    assert b.df_resid == REFERENCE["polr"]["df_residual"]
+    c = ordinal(HOUSING, housing, link, weights=glimm.frequency("Freq"))
+    assert (c.nobs, c.df_resid) == (b.nobs, b.df_resid) == (REFERENCE["polr"]["nobs"], REFERENCE["polr"]["df_residual"])
+    assert c.bic == pytest.approx(b.bic, rel=1e-12)
+    if link != "cauchit":
+        assert c.bic == pytest.approx(REFERENCE["clm"]["housing"][link]["bic"], rel=1e-12)
+    np.testing.assert_allclose(c.bse, b.bse, rtol=1e-10)
+    assert c.glance().loc[0, "nobs"] == b.nobs
+    for vcov in ("HC0", "HC1"):
+        robust = ordinal(HOUSING, housing, link, weights=glimm.frequency("Freq"), vcov=vcov)
+        np.testing.assert_allclose(robust.cov_params(), ordinal(HOUSING, long, link, vcov=vcov).cov_params(), rtol=1e-8)
 
 
 @pytest.mark.parametrize("link", LINKS)
@@ -462,6 +508,9 @@ def test_command_line(data, tmp_path, capsys):
         ({"vcov": {"cluster": ["id", "day"]}}, glimm.NotYetError, "two directions"),
         ({"vcov": "robust"}, glimm.GlimmError, "not a covariance of a GLM"),
         ({"link": "log"}, glimm.GlimmError, "link"),
+        ({"weights": glimm.sampling("day")}, glimm.NotYetError, "sampling"),
+        ({"weights": glimm.frequency("day"), "vcov": "jackknife"}, glimm.NotYetError, "use 'HC1'"),
+        ({"scale": "pearson"}, glimm.NotYetError, "dispersion is 1"),
         ({"control": glimm.Control(start={"trt": 1.0})}, glimm.NotYetError, "start"),
         ({"formula": "y ~ 0 + trt"}, glimm.GlimmError, "thresholds"),
         ({"formula": "trt ~ day"}, glimm.GlimmError, "family='binomial'"),
@@ -490,7 +539,7 @@ def test_what_is_not_there(data):
             call()
     with pytest.raises(glimm.GlimmError, match="levels have no residuals"):
         fit.resid()
-    with pytest.raises(glimm.GlimmError, match="draw from glimm.glm"):
+    with pytest.raises(glimm.GlimmError, match=r"draw from glimm\.glm"):
         gee.simulate()
     with pytest.raises(glimm.NotYetError, match="influence"):
         fit.influence()
@@ -498,6 +547,21 @@ def test_what_is_not_there(data):
         fit.conf_int(method="profile")
     with pytest.raises(glimm.NotYetError, match=r"glimm\.glm"):
         glimm.glmm("y ~ trt + (1 | id)", data["koch"], family="ordinal")
+
+
+@pytest.mark.parametrize("family", ["ordinal", "multinomial"])
+def test_every_public_name(data, family):
+    """A fit has what another GLM has, or says that it has not."""
+    arguments = {"effect": ("trt",), "slope": ("trt",), "means": ("trt",), "plot": ("trt",), "conditional_params": (1.0,), "refit": ([0],)}
+    fit = glimm.glm(KOCH, data["koch"], family=family)
+    for name in (n for n in dir(glimm.glm("y ~ trt", data["koch"])) if not n.startswith("_")):
+        with contextlib.suppress(glimm.GlimmError, AttributeError):
+            found = getattr(fit, name)
+            if callable(found):
+                found(*arguments.get(name, ("trt",) if name == "wald_test" else ()))
+    for call in (lambda: glimm.compare(fit, fit), lambda: glimm.report(fit, "page.html")):
+        with pytest.raises(glimm.NotYetError, match="ordinal"):
+            call()
 
 
 def test_small_samples_of_clusters(data):

@@ -93,8 +93,8 @@ class LevelsFit(Coefficients, Tests):
 
     @property
     def df_resid(self) -> int:
-        """Rows used minus parameters."""
-        return self.record.design.n - len(self.record.vector)
+        """Rows used minus parameters; a frequency weight counts its row so many times."""
+        return self.record.design.nobs - len(self.record.vector)
 
     @property
     def llf(self) -> float:

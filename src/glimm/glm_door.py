@@ -10,27 +10,29 @@ from .design.records import Spec
 from .estimators.control import Control
 from .estimators.glm import fit_glm, require_rows
 from .estimators.levels_glm import fit_levels_glm
+from .estimators.scale import check_scale
 from .family import LEVELS
 from .fit import GlmFit
 from .fit_levels import LevelsFit
-from .inference.covariance import check_robust
-from .inference.level_glm import check_level_vcov
-from .records import Call
+from .inference.glm_covariance import asked_of, check_robust
+from .inference.level_glm import check_level_call
+from .records import Call, Scale
 
 
-def fit_door(spec: Spec, data: Any, control: Control, call: Call, vcov: Any) -> GlmFit | LevelsFit:
+def fit_door(spec: Spec, data: Any, control: Control, scale: Scale, call: Call, vcov: Any) -> GlmFit | LevelsFit:
     """The fit that a call of glimm.glm asks for; raises GlimmError for what cannot be fitted, before any row is read where it can."""
     if spec.family.name in LEVELS:
-        return _of_levels(spec, data, control, call, vcov)
-    check_robust(spec.family, vcov)
+        return _of_levels(spec, data, control, scale, call, vcov)
+    check_robust(spec.family, asked_of(vcov))
+    check_scale(spec.family, scale, spec.weights_kind)
     design = build_design(spec, data)
     require_rows(design)
-    return GlmFit(replace(fit_glm(design, spec.family, control), call=call), vcov)
+    return GlmFit(replace(fit_glm(design, spec.family, control, scale), call=call), vcov)
 
 
-def _of_levels(spec: Spec, data: Any, control: Control, call: Call, vcov: Any) -> LevelsFit:
+def _of_levels(spec: Spec, data: Any, control: Control, scale: Scale, call: Call, vcov: Any) -> LevelsFit:
     """A GLM of a response with levels, ordinal or nominal."""
-    check_level_vcov(spec.family, vcov)
+    check_level_call(spec, scale, vcov)
     design = build_design(spec, data)
     require_rows(design)
     fit = LevelsFit(replace(fit_levels_glm(design, spec.family, control), call=call), vcov)

@@ -19,7 +19,13 @@ from ..kernels.matrix import Floats
 from .control import Control
 from .source import GlmRows, mean_rows
 
-CANONICAL = {("gaussian", "identity"), ("binomial", "logit"), ("poisson", "log")}
+CANONICAL = {
+    ("gaussian", "identity"),
+    ("binomial", "logit"),
+    ("poisson", "log"),
+    ("quasibinomial", "logit"),
+    ("quasipoisson", "log"),
+}
 QUADRATIC = 1e-8
 LINEAR = 1e-20
 STEEP = ("log", "logit", "probit", "cloglog", "loglog")
@@ -59,7 +65,7 @@ def start(design: Design, family: Family, link: Link, control: Control, rows: Gl
     totals = design.totals
     shift, center = totals.offset / totals.n, totals.mean
     if part.intercept is not None:
-        mean = (center * design.n + 0.5) / (design.n + 1.0) if family.name == "binomial" else center
+        mean = (center * design.n + 0.5) / (design.n + 1.0) if family.support == "binomial" else center
         eta = float(link_eta(link.kernel, np.array([mean]))[0])
         beta[part.intercept] = eta - shift if np.isfinite(eta) else 0.0
         if np.isfinite(rows.glm(family.kernel, link.kernel, beta, psi).loglik):
@@ -77,7 +83,7 @@ def start(design: Design, family: Family, link: Link, control: Control, rows: Gl
 def _shrunk(design: Design, center: float, family: Family, link: Link) -> Floats:
     """Responses that the link can take; center : the mean response."""
     y = design.y
-    if family.name == "binomial":
+    if family.support == "binomial":
         size = design.size if design.size is not None else np.ones(design.n)
         return np.asarray((size * y + 0.5) / (size + 1.0))
     least = 0.1 * max(abs(center), 1e-8)

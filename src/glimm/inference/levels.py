@@ -23,8 +23,10 @@ def infer_levels(record: LevelsRecord, vcov: Any) -> Inference:
     a = layout(record).to_named()
     lost = np.isin(record.names, (record.solution.evidence or {}).get("infinite", ()))
     if record.door == "glm":
-        work, label = level_covariance(record, vcov)
-        return Inference(record.names, record.vector, _without(a @ work @ a.T, lost), work, label, None, vcov)
+        own = level_covariance(record, vcov)
+        df = own.df if own.degrees is None else own.degrees.of(a)
+        cov = _without(a @ own.work @ a.T, lost)
+        return Inference(record.names, record.vector, cov, own.work, own.label, df, vcov, own.degrees, own.notes)
     found = errors_of(record, vcov)
     df = found.df if found.degrees is None else found.degrees.of(a)
     cov = _without(a @ found.work @ a.T, lost)

@@ -67,7 +67,7 @@ def level_numbers(
             "link": design.mean.link.name,
             "event": design.response.event.partition(": ")[2],
             "levels": design.response.levels,
-            "nobs": design.n,
+            "nobs": design.nobs,
             "n_dropped": design.missing.n_dropped,
             "missing": design.missing.by_variable,
             "groups": [{"name": c.name, "levels": len(c.levels)} for c in design.clusters.values()] or None,
@@ -78,7 +78,7 @@ def level_numbers(
             "level": level,
             "coefficients": tables.tidy(inference, level).to_dict("records"),
             "dropped_terms": design.mean.dropped,
-            "df_resid": design.n - len(record.vector),
+            "df_resid": design.nobs - len(record.vector),
             "scale": record.scale,
             "corr": record.corr if record.door == "gee" else None,
             "association": parameters(estimated(record)) or None,
@@ -112,7 +112,7 @@ def fit_lines(record: LevelsRecord) -> Lines:
     """The association of a GEE; the deviance, likelihood and criteria of a GLM."""
     if record.door == "gee":
         return Lines(((("association between occasions", association(record)),), (("", NO_LIKELIHOOD),)))
-    numbers, df = criteria(record), record.design.n - len(record.vector)
+    numbers, df = criteria(record), record.design.nobs - len(record.vector)
     shown = tuple((label, number(numbers[key], 2)) for label, key in (("log-likelihood", "llf"), ("AIC", "aic"), ("BIC", "bic")))
     return Lines(((("deviance", f"{figures(record.deviance)} on {df} residual degrees of freedom"),), shown))
 
