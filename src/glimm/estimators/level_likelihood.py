@@ -116,15 +116,16 @@ def ascend(likelihood: LevelLikelihood, control: Control) -> Ascent:
     return Ascent(gamma, now, change, control.max_iter, False)
 
 
-def without_end(likelihood: LevelLikelihood, gamma: Floats) -> list[int]:
-    """Parameters without an end: their standard errors are beyond 1,000 standard deviations of a column at the limit of the likelihood."""
-    h = likelihood.at(gamma, expected=True).information
+def without_end(design: Design, h: Floats) -> list[int]:
+    """Parameters without an end: their standard errors are beyond 1,000 standard deviations of a column at the limit of the likelihood.
+
+    h : (P, P) information there
+    """
     scale = 1.0 / np.sqrt(np.maximum(np.diag(h), 1e-300))
     values, vectors = np.linalg.eigh(h * np.outer(scale, scale))
     inverse = (vectors / np.maximum(values, 1e-18)) @ vectors.T
     errors = np.sqrt(np.maximum(np.diag(inverse), 0.0)) * scale
-    size = likelihood.design.size
-    typical = 1.0 if size is None else float(size.mean())
+    typical = 1.0 if design.size is None else float(design.size.mean())
     return [int(j) for j in np.flatnonzero(errors * np.sqrt(min(typical, 1.0)) > ENDLESS)]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from ..data.columns import level_name
 from ..design.records import Design
 from ..family import Family
-from ..kernels import inverse_or_nan
+from ..kernels import inverse_or_nan, positive_definite
 from ..records import LevelsRecord, Solution, SolutionCode
 from ..version import VERSION
 from .control import Control
@@ -29,7 +29,10 @@ def fit_levels_glm(design: Design, family: Family, control: Control) -> LevelsRe
     likelihood = LevelLikelihood(design, layout, control.n_threads)
     found = ascend(likelihood, control)
     names = layout.names(tuple(level_name(level) for level in design.response.levels))
-    endless = tuple(names[j] for j in without_end(likelihood, found.gamma))
+    h = found.last.information
+    if not positive_definite(h):
+        h = likelihood.at(found.gamma, expected=True).information
+    endless = tuple(names[j] for j in without_end(design, h))
     return LevelsRecord(
         design=design,
         family=family,

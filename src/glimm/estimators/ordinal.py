@@ -96,8 +96,8 @@ def fit_levels(design: Design, family: Family, groups: str, corr: str, control: 
     likelihood = LevelLikelihood(design, layout, control.n_threads)
     found = ascend(likelihood, control)
     reached = Reached(found.gamma, np.zeros(0), found.change, found.passes, found.settled)
-    endless = without_end(likelihood, reached.gamma)
-    bread = inverse_or_nan(likelihood.at(reached.gamma, expected=True).information)
+    h = likelihood.at(reached.gamma, expected=True).information
+    endless, bread = without_end(design, h), inverse_or_nan(h)
     if corr in ASSOCIATED and not endless and reached.settled:
         reached, bread = _associated(_association(design, layout, clusters, control.n_threads), reached, control)
     vector = layout.to_named() @ reached.gamma
