@@ -483,6 +483,26 @@ def test_separation(data):
     assert fit.llf > limit - 1e-6  # the third level costs nothing
 
 
+@pytest.mark.parametrize("link", LINKS[:4])
+def test_what_is_left_in_the_limit(link):
+    """A predictor that tells the first level apart: thresholds and slopes of the others are those of the others alone."""
+    rng = np.random.default_rng(6)
+    x = rng.normal(50.0, 5.0, 500)
+    d = pd.DataFrame({"x": x, "y": np.digitize(0.2 * (x - 50.0) + rng.logistic(size=500), [-1.0, 0.0, 1.5])})
+    d["first"] = (d["y"] == 0).astype(int)
+    few = ordinal("y ~ x", d[d["y"] > 0], link)
+    with pytest.warns(glimm.GlimmWarning, match=r"no finite estimates of 0\|1, first:"):
+        fit = ordinal("y ~ x + first", d, link)
+    there = ["1|2", "2|3", "x"]
+    np.testing.assert_allclose(fit.params[there], few.params, rtol=0, atol=1e-7 * few.bse.max())
+    np.testing.assert_allclose(fit.bse[there], few.bse, rtol=1e-6)
+    assert fit.bse.isna().sum() == 2
+    assert fit.llf == pytest.approx(few.llf, abs=1e-8)
+    with pytest.warns(glimm.GlimmWarning, match="no finite estimates"):
+        robust = ordinal("y ~ x + first", d, link, vcov="HC0")
+    np.testing.assert_allclose(robust.bse[there], ordinal("y ~ x", d[d["y"] > 0], link, vcov="HC0").bse, rtol=1e-6)
+
+
 def test_not_converged(data):
     with pytest.warns(glimm.GlimmWarning, match="no convergence in 2 passes"):
         fit = ordinal(WINE, data["wine"], control=glimm.Control(max_iter=2))

@@ -14,7 +14,7 @@ from ..data.columns import level_name
 from ..design.records import Design
 from ..errors import GlimmError, NotYetError
 from ..family import Family
-from ..kernels import Rows, link, positive_definite, solve
+from ..kernels import Rows, inverse_or_nan, link, positive_definite, solve
 from ..kernels.levels import LevelPass, level_pass
 from ..kernels.matrix import Floats
 from .control import Control
@@ -23,6 +23,8 @@ from .levels import Layout, layout_of
 TOLERANCE = 1e-11
 CONVERGED = 1e-12
 ENDLESS = 1e3
+MOVED = 1e-6
+SINGULAR = 1e-9
 MOST_HALVINGS = 30
 
 
@@ -116,17 +118,31 @@ def ascend(likelihood: LevelLikelihood, control: Control) -> Ascent:
     return Ascent(gamma, now, change, control.max_iter, False)
 
 
-def without_end(design: Design, h: Floats) -> list[int]:
-    """Parameters without an end: their standard errors are beyond 1,000 standard deviations of a column at the limit of the likelihood.
+def indefinite(h: Floats) -> bool:
+    """Whether the curvature falls in some direction; a direction without any is none."""
+    root = np.sqrt(np.maximum(np.abs(np.diag(h)), 1e-300))
+    return not np.isfinite(h).all() or float(np.linalg.eigvalsh(h / np.outer(root, root))[0]) < -SINGULAR
 
-    h : (P, P) information there
+
+def limit(design: Design, layout: Layout, h: Floats) -> tuple[Floats, list[int]]:
+    """The inverse of the information h (P, P) where the search ended, and the parameters as named that have no end.
+
+    There is none along a direction in which a standard error is beyond 1,000 standard deviations of a column. The inverse is that of
+    the other parameters in the limit; such directions have variance 1 in it, which no combination that has an estimate sees.
+    Source: Geyer (2009), Electronic Journal of Statistics 3, 259-289.
     """
     scale = 1.0 / np.sqrt(np.maximum(np.diag(h), 1e-300))
     values, vectors = np.linalg.eigh(h * np.outer(scale, scale))
-    inverse = (vectors / np.maximum(values, 1e-18)) @ vectors.T
-    errors = np.sqrt(np.maximum(np.diag(inverse), 0.0)) * scale
-    typical = 1.0 if design.size is None else float(design.size.mean())
-    return [int(j) for j in np.flatnonzero(errors * np.sqrt(min(typical, 1.0)) > ENDLESS)]
+    typical = 1.0 if design.size is None else min(float(design.size.mean()), 1.0)
+    along = vectors * scale[:, None]
+    errors = np.abs(along) * np.sqrt(typical / np.maximum(values, 1e-18))
+    if not (np.sqrt(np.sum(errors**2, axis=1)) > ENDLESS).any():
+        return inverse_or_nan(h), []
+    gone = (errors > ENDLESS / np.sqrt(len(h))).any(axis=0)
+    a, away, kept = layout.to_named(), along[:, gone], along[:, ~gone]
+    moved = np.abs(a @ away) > MOVED * np.abs(a).sum(axis=1)[:, None] * np.abs(away).max(axis=0)
+    away = away / np.abs(away).max(axis=0)
+    return np.asarray((kept / values[~gone]) @ kept.T + away @ away.T), [int(k) for k in np.flatnonzero(moved.any(axis=1))]
 
 
 def separated(design: Design, names: tuple[str, ...]) -> str:

@@ -12,11 +12,11 @@ import numpy as np
 from ..data.columns import level_name
 from ..design.records import Design
 from ..family import Family
-from ..kernels import inverse_or_nan, positive_definite
+from ..kernels import inverse_or_nan
 from ..records import LevelsRecord, Solution, SolutionCode
 from ..version import VERSION
 from .control import Control
-from .level_likelihood import Ascent, LevelLikelihood, ascend, checked_layout, separated, without_end
+from .level_likelihood import Ascent, LevelLikelihood, ascend, checked_layout, indefinite, limit, separated
 
 
 def fit_levels_glm(design: Design, family: Family, control: Control) -> LevelsRecord:
@@ -30,16 +30,17 @@ def fit_levels_glm(design: Design, family: Family, control: Control) -> LevelsRe
     found = ascend(likelihood, control)
     names = layout.names(tuple(level_name(level) for level in design.response.levels))
     h = found.last.information
-    if not positive_definite(h):
+    if indefinite(h):
         h = likelihood.at(found.gamma, expected=True).information
-    endless = tuple(names[j] for j in without_end(design, h))
+    bread, lost = limit(design, layout, h)
+    endless = tuple(names[j] for j in lost)
     return LevelsRecord(
         design=design,
         family=family,
         names=names,
         vector=layout.to_named() @ found.gamma,
         blocks={"mean": slice(0, layout.size)},
-        bread=inverse_or_nan(found.last.information),
+        bread=bread if endless else inverse_or_nan(found.last.information),
         eta=layout.working(design.mean.offset, found.gamma, control.n_threads),
         corr="independence",
         alpha=np.zeros(0),

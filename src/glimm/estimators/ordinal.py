@@ -36,8 +36,8 @@ from .level_likelihood import (
     ascend,
     checked_layout,
     in_order,
+    limit,
     separated,
-    without_end,
 )
 from .levels import Layout, cluster_information, jet, layout_of, row_information
 from .levels_glm import fit_levels_glm
@@ -96,8 +96,7 @@ def fit_levels(design: Design, family: Family, groups: str, corr: str, control: 
     likelihood = LevelLikelihood(design, layout, control.n_threads)
     found = ascend(likelihood, control)
     reached = Reached(found.gamma, np.zeros(0), found.change, found.passes, found.settled)
-    h = likelihood.at(reached.gamma, expected=True).information
-    endless, bread = without_end(design, h), inverse_or_nan(h)
+    bread, endless = limit(design, layout, likelihood.at(reached.gamma, expected=True).information)
     if corr in ASSOCIATED and not endless and reached.settled:
         reached, bread = _associated(_association(design, layout, clusters, control.n_threads), reached, control)
     vector = layout.to_named() @ reached.gamma
