@@ -25,6 +25,7 @@ CONVERGED = 1e-12
 ENDLESS = 1e3
 MOVED = 1e-6
 SINGULAR = 1e-9
+FLAT = 1e-12
 MOST_HALVINGS = 30
 
 
@@ -98,11 +99,11 @@ def ascend(likelihood: LevelLikelihood, control: Control) -> Ascent:
     now, change = likelihood.at(gamma), np.inf
     for passes in range(1, control.max_iter + 1):
         h = now.information
-        if not positive_definite(h):
+        if indefinite(h):
             h = likelihood.at(gamma, expected=True).information
-        if not positive_definite(h):
+        if indefinite(h):
             return Ascent(gamma, now, change, passes, False)
-        step = solve(h, now.score)
+        step = solve(h, now.score) if positive_definite(h) else inside(h, now.score)
         before, change = change, float(step @ h @ step)
         for halvings in range(MOST_HALVINGS):
             candidate = gamma + 0.5**halvings * step
@@ -122,6 +123,14 @@ def indefinite(h: Floats) -> bool:
     """Whether the curvature falls in some direction; a direction without any is none."""
     root = np.sqrt(np.maximum(np.abs(np.diag(h)), 1e-300))
     return not np.isfinite(h).all() or float(np.linalg.eigvalsh(h / np.outer(root, root))[0]) < -SINGULAR
+
+
+def inside(h: Floats, score: Floats) -> Floats:
+    """(P,) the step within the directions that have curvature: others have come to their end, where separation leads to infinity."""
+    scale = 1.0 / np.sqrt(np.maximum(np.diag(h), 1e-300))
+    values, vectors = np.linalg.eigh(h * np.outer(scale, scale))
+    kept = vectors[:, values > FLAT] * scale[:, None]
+    return np.asarray(kept @ ((kept.T @ score) / values[values > FLAT]))
 
 
 def limit(design: Design, layout: Layout, h: Floats) -> tuple[Floats, list[int]]:
