@@ -46,6 +46,11 @@ def make_spec(
             f"glimm.glmm(family={resolved[0].name!r}) is not in this release: for averages over the population use glimm.gee, with "
             "groups= the clusters, and where rows are independent glimm.glm"
         )
+    if door == "glmm" and not resolved[0].likelihood:
+        raise GlimmError(
+            f"family {resolved[0].name!r} is a mean and a variance, and has no likelihood to average over random effects: use the family "
+            "without quasi, with a random effect for every row where it varies more, or 'negative_binomial', or glimm.gee"
+        )
     kind: WeightsKind = "precision"
     if isinstance(weights, Weights):
         weights, kind = weights.values, weights.kind

@@ -97,14 +97,23 @@ def _shrunk(design: Design, center: float, family: Family, link: Link) -> Floats
 
 
 def row_unit(design: Design, family: Family) -> float:
-    """What one row adds to the log-likelihood at dispersion 1, at most 1: decrements are measured against it."""
+    """What one row adds to the log-likelihood at dispersion 1, where that is 1 at most 1: decrements are measured against it."""
     totals = design.totals
     unit = totals.size / totals.n
+    if family.scale_known:
+        return min(1.0, max(unit, 1e-300))
     if family.name == "gaussian":
-        unit *= totals.spread / totals.n or 1.0
-    if family.name == "inverse_gaussian":
-        unit /= totals.mean
-    return min(1.0, max(unit, 1e-300))
+        return min(max(unit * (totals.spread / totals.n or 1.0), 1e-300), 1e300)
+    with np.errstate(over="ignore", under="ignore"):
+        return float(min(max(unit * np.float64(totals.mean) ** (2.0 - variance_power(family)), 1e-300), 1e300))
+
+
+def variance_power(family: Family) -> float:
+    """p of v(mu) = mu^p, about, for families whose deviance has a unit; 2 for the others."""
+    if family.name in ("tweedie", "quasi"):
+        given = family.fixed[1] if family.fixed else None
+        return 1.5 if given is None else given
+    return {"inverse_gaussian": 3.0, "quasipoisson": 1.0}.get(family.name, 2.0)
 
 
 def score_iterations(

@@ -16,6 +16,7 @@ from ..kernels.families import Psi
 from ..kernels.matrix import Floats
 from ..records import Scale
 from .control import Control
+from .irls import variance_power
 from .joint import dispersion
 from .residuals import pearson_residuals, row_deviances
 
@@ -105,7 +106,4 @@ def _gaussian(design: Design, family: Family, phi: float) -> float:
 
 def _relative(design: Design, family: Family, deviance: float) -> float:
     """A deviance without the unit of the response."""
-    power = {"inverse_gaussian": 3.0, "tweedie": 1.5}.get(family.name, 2.0)
-    if family.name == "tweedie" and family.fixed and family.fixed[1] is not None:
-        power = family.fixed[1]
-    return float(deviance * design.totals.mean ** (power - 2.0))
+    return float(deviance * design.totals.mean ** (variance_power(family) - 2.0))

@@ -74,6 +74,8 @@ def fitted(record: Record) -> Floats:
 
 def deviance(record: Record) -> float:
     """Sum of size times unit deviance at the fitted means."""
+    if isinstance(record, GlmRecord):
+        return record.deviance
     _check_deviance(record)
     return float(row_deviances(record.design, record.family, fitted(record), own_psi(record)).sum())
 
