@@ -187,6 +187,11 @@ def test_thresholds_out_of_order():
         assert not d2.any()
 
 
+def test_positions_that_are_none():
+    with pytest.raises(ValueError, match="0 to 2"):
+        level_jets(NOMINAL, np.array([3.0]), np.zeros((1, 2)))
+
+
 def rows_of(n=20_000, seed=3):
     rng = np.random.default_rng(seed)
     x, codes = rng.normal(50.0, 4.0, n), rng.integers(0, 3, n).astype(np.int32)

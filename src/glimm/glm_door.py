@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from .data.parquet import is_files
 from .design.build import build_design
 from .design.records import Spec
+from .errors import NotYetError
 from .estimators.control import Control
 from .estimators.glm import fit_glm, require_rows
 from .estimators.levels_glm import fit_levels_glm
@@ -32,6 +34,8 @@ def fit_door(spec: Spec, data: Any, control: Control, scale: Scale, call: Call, 
 
 def _of_levels(spec: Spec, data: Any, control: Control, scale: Scale, call: Call, vcov: Any) -> LevelsFit:
     """A GLM of a response with levels, ordinal or nominal."""
+    if is_files(data):
+        raise NotYetError(f"family {spec.family.name!r} is not fitted from a file yet: fit in memory, data=glimm.read(path)")
     check_level_call(spec, scale, vcov)
     design = build_design(spec, data)
     require_rows(design)

@@ -28,7 +28,9 @@ class LevelPass(NamedTuple):
 
 
 def level_jets(link: int, y: Floats, eta: Floats, size: Floats | None = None) -> tuple[Floats, Floats, Floats]:
-    """(l (n,), d1 (m, n), d2 (m(m+1)/2, n)) of size log pi_y; y : positions of levels."""
+    """(l (n,), d1 (m, n), d2 (m(m+1)/2, n)) of size log pi_y; y : positions of levels, ValueError for another."""
+    if not np.isin(y, np.arange(eta.shape[1] + 1)).all():
+        raise ValueError(f"y must be positions of levels, 0 to {eta.shape[1]}")
     out: tuple[Floats, Floats, Floats] = native().level_jets(link, shaped(y, len(eta)), maybe_shaped(size, len(eta)), _by_predictor(eta))
     return out
 
