@@ -96,5 +96,6 @@ void sparse_doors(nb::module_& m);
 void association_doors(nb::module_& m);
 void gee_doors(nb::module_& m);
 void levels_doors(nb::module_& m);
+void parts_doors(nb::module_& m);
 
 }  // namespace glimm

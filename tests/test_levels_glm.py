@@ -532,6 +532,7 @@ def test_command_line(data, tmp_path, capsys):
         ({"weights": glimm.sampling("day")}, glimm.NotYetError, "sampling"),
         ({"weights": glimm.frequency("day"), "vcov": "jackknife"}, glimm.NotYetError, "use 'HC1'"),
         ({"data": "rows.parquet"}, glimm.NotYetError, "data=glimm.read"),
+        ({"zero": "~ 1"}, glimm.NotYetError, "zero= and dispersion="),
         ({"scale": "pearson"}, glimm.NotYetError, "dispersion is 1"),
         ({"control": glimm.Control(start={"trt": 1.0})}, glimm.NotYetError, "start"),
         ({"formula": "y ~ 0 + trt"}, glimm.GlimmError, "thresholds"),

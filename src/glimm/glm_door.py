@@ -7,24 +7,31 @@ from typing import Any
 
 from .data.parquet import is_files
 from .design.build import build_design
+from .design.parts import build_parts
 from .design.records import Spec
-from .errors import NotYetError
+from .errors import GlimmError, NotYetError
 from .estimators.control import Control
 from .estimators.glm import fit_glm, require_rows
 from .estimators.levels_glm import fit_levels_glm
+from .estimators.parts import fit_parts
+from .estimators.predictors import check_parts
 from .estimators.scale import check_scale
 from .family import LEVELS
 from .fit import GlmFit
 from .fit_levels import LevelsFit
+from .fit_parts import PartsFit
 from .inference.glm_covariance import asked_of, check_robust
 from .inference.level_glm import check_level_call
-from .records import Call, Scale
+from .inference.parts import check_vcov
+from .records import DEFAULT, Call, Scale
 
 
-def fit_door(spec: Spec, data: Any, control: Control, scale: Scale, call: Call, vcov: Any) -> GlmFit | LevelsFit:
+def fit_door(spec: Spec, data: Any, control: Control, scale: Scale, call: Call, vcov: Any) -> GlmFit | LevelsFit | PartsFit:
     """The fit that a call of glimm.glm asks for; raises GlimmError for what cannot be fitted, before any row is read where it can."""
     if spec.family.name in LEVELS:
         return _of_levels(spec, data, control, scale, call, vcov)
+    if spec.zero is not None or spec.dispersion is not None:
+        return _in_parts(spec, data, control, scale, call, vcov)
     check_robust(spec.family, asked_of(vcov))
     check_scale(spec.family, scale, spec.weights_kind)
     design = build_design(spec, data)
@@ -42,3 +49,16 @@ def _of_levels(spec: Spec, data: Any, control: Control, scale: Scale, call: Call
     fit = LevelsFit(replace(fit_levels_glm(design, spec.family, control), call=call), vcov)
     _ = fit.inference  # a covariance that there is not is said here, not when it is asked for
     return fit
+
+
+def _in_parts(spec: Spec, data: Any, control: Control, scale: Scale, call: Call, vcov: Any) -> PartsFit:
+    """A GLM with zero inflation, a model of its dispersion, or both."""
+    check_parts(spec.family, spec.zero is not None, spec.dispersion is not None)
+    if spec.weights_kind != "precision":
+        raise NotYetError(f"weights=glimm.{spec.weights_kind}(...) are not there with zero= or dispersion=: give a column of prior weights")
+    if scale != DEFAULT:
+        raise GlimmError("scale= is one dispersion for all rows, estimated after the mean, which has no meaning with zero= or dispersion=")
+    check_vcov(vcov)
+    design = build_parts(spec, data)
+    require_rows(design)
+    return PartsFit(replace(fit_parts(design, spec.family, control), call=call), vcov)

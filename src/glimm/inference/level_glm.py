@@ -35,6 +35,10 @@ def check_level_call(spec: Spec, scale: Scale, vcov: Any) -> None:
     family = spec.family.name
     if spec.weights_kind == "sampling":
         raise NotYetError(f"glimm.sampling(...) is not there for family {family!r}: use precision weights, or glimm.frequency(...)")
+    if spec.zero is not None or spec.dispersion is not None:
+        raise NotYetError(
+            f"zero= and dispersion= are not there for family {family!r}, whose response is one of several levels: leave them out"
+        )
     if scale.kind != "default":
         raise NotYetError(f"scale= is not there for family {family!r}, whose dispersion is 1: leave it out")
 
