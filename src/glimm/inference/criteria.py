@@ -9,15 +9,16 @@ from ..estimators.gee import gee_psi
 from ..estimators.residuals import pearson_residuals, row_deviances
 from ..kernels import mean
 from ..kernels.matrix import Floats
-from ..records import GeeRecord, GlmRecord, MixedRecord, Record
+from ..records import GeeRecord, GlmRecord, LevelsRecord, MixedRecord, Record
 
+NO_LIKELIHOOD = "a GEE has no likelihood, so no llf, aic or bic; compare working correlations by qic()"
 RESIDUALS = ("response", "pearson", "deviance", "working")
 
 
-def without_likelihood(record: Record) -> str:
+def without_likelihood(record: Record | LevelsRecord) -> str:
     """Why a fit has no likelihood, and what to use instead; nothing where it has one."""
-    if isinstance(record, GeeRecord):
-        return "a GEE has no likelihood, so no llf, aic or bic; compare working correlations by qic()"
+    if isinstance(record, GeeRecord) or (isinstance(record, LevelsRecord) and record.door == "gee"):
+        return NO_LIKELIHOOD
     if not record.family.likelihood:
         return (
             f"family {record.family.name!r} is a mean and a variance without a likelihood, so no llf, aic or bic; use wald_test, which "
@@ -28,7 +29,7 @@ def without_likelihood(record: Record) -> str:
     return ""
 
 
-def n_parameters(record: Record) -> int:
+def n_parameters(record: Record | LevelsRecord) -> int:
     """Parameters of the likelihood: coefficients, covariance parameters, the family's own where they are estimated."""
     extra = len(record.family.free)
     if isinstance(record, GlmRecord) and record.scale_rule.kind == "fixed" and not record.family.scale_known:
@@ -39,7 +40,7 @@ def n_parameters(record: Record) -> int:
     return int(record.blocks["mean"].stop) + extra
 
 
-def criteria(record: Record) -> dict[str, float]:
+def criteria(record: Record | LevelsRecord) -> dict[str, float]:
     """llf, aic and bic; raises AttributeError for a fit without a likelihood."""
     why = without_likelihood(record)
     if why or isinstance(record, GeeRecord):
