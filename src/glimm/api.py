@@ -63,6 +63,8 @@ def glm(
     weights : precision weights, a column name or array (n,): dispersion phi / weight (gaussian, gamma, inverse_gaussian, tweedie), or
         times the log-likelihood of the row (other families); offset, exposure : column names or arrays (n,)
     vcov : "model", "HC0".."HC3", or {"cluster": "id", "small": True}, the cluster one column or two in a list; missing : "drop" or "error"
+    penalty : "firth" (bias-reduced estimates, finite under separation) or "jeffreys" (the maximum of log L + 1/2 log |information|, which
+        is the same where the link is canonical); `conf_int(method="profile")` has intervals by the penalised likelihood
 
     Raises GlimmError for anything in formula or data that cannot be used, naming the column and the row.
     Source: McCullagh and Nelder (1989), Generalized Linear Models.
@@ -73,11 +75,11 @@ def glm(
     {'Intercept': -1.901, 'age': -0.141, 'smoke': 0.314, 'age:smoke': 0.071}
     """
     given = dict(locals())
-    refuse_later("glm", zero=zero, dispersion=dispersion, penalty=penalty)
+    refuse_later("glm", zero=zero, dispersion=dispersion)
     clusters = clusters_of(vcov)
     control = checked_control(control)
     spec = make_spec("glm", formula, family, link, weights, offset, exposure, missing, clusters=clusters)
-    fit = glm_door.fit_door(spec, data, control, keep(glm, given), vcov)
+    fit = glm_door.fit_door(spec, data, control, keep(glm, given), vcov, penalty)
     _warn_few(fit.record.design, clusters)
     return _announced(fit)
 

@@ -63,6 +63,7 @@ class GlmRecord:
     vector : mean | family (the family's own parameters that were estimated, transformed; not for gaussian)
     bread : (p, p) inverse expected information of the working coefficients at dispersion 1, or their block of the inverse joint Hessian
     eta : (n,); psi_cov : (k, k) covariance of the family block
+    penalty : "firth" or "jeffreys", nothing for maximum likelihood; penalized_llf : llf + 1/2 log |I(beta)|, NaN where there is none
     """
 
     design: Design
@@ -78,6 +79,8 @@ class GlmRecord:
     version: str
     call: Call = Call()
     psi_cov: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+    penalty: str = ""
+    penalized_llf: float = float("nan")
 
 
 @dataclass(frozen=True, slots=True)
