@@ -7,10 +7,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from .errors import GlimmError
+from .inference import penalised_profile
 from .inference.covariance import Inference
 from .inference.wald import p_values
 from .output import tables
-from .records import AnyRecord
+from .records import AnyRecord, GlmRecord
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,7 +79,12 @@ class Coefficients:
         return tables.square(self.inference.names, self.inference.cov)
 
     def conf_int(self, *, level: float = 0.95, method: str = "wald") -> pd.DataFrame:
-        """Confidence limits by term: columns conf_low, conf_high."""
+        """Confidence limits by term: columns conf_low, conf_high.
+
+        method : "wald", or for a GLM with penalty= "profile", limits by the penalised likelihood
+        """
+        if method == "profile" and isinstance(self.record, GlmRecord) and self.record.penalty:
+            return tables.between(self.inference.names, *penalised_profile.limits(self.record, self.inference, level))
         if method != "wald":
             raise GlimmError(f"conf_int: method must be 'wald', not {method!r} (profile intervals are not in this release)")
         return tables.limits(self.inference, level)

@@ -23,7 +23,7 @@ from ..kernels.matrix import Bools, Floats, Ints
 TIED = 1e-9
 RANK = 1e-9
 MOVED = 1e-6
-FARTHEST = 1e6
+FARTHEST = 1e4
 NO_SQUARE, CLEAR_SQUARE = 1e-12, 1e-6
 DIGITS, PROBES = 12, 4
 FIRST_ROWS, MORE_ROWS, ROUNDS = 800, 1000, 100
@@ -224,27 +224,18 @@ def furthest(a: Floats) -> tuple[Floats, Bools] | None:
     from scipy.sparse import csr_matrix, eye, hstack
 
     m, k = a.shape
-    solved = linprog(
-        np.append(np.zeros(k), -np.ones(m)),
-        A_ub=hstack([-csr_matrix(a), eye(m)], format="csr"),
-        b_ub=np.zeros(m),
-        bounds=[(-FARTHEST, FARTHEST)] * k + [(0.0, 1.0)] * m,
-        method="highs",
-        options=TIGHT,
-    )
-    if solved.x is None:
-        return None
-    return np.asarray(solved.x[:k]), np.asarray(solved.x[k:] > 0.5)
-
-
-def unmoved(rows: Rows) -> Floats:
-    """(p, k) the directions in which rows of size 0 or 1 do not move: by their cross-product where that is clear, else by their QR."""
-    gram = rows.gram()
-    root = np.sqrt(np.where(gram.diagonal() > 0.0, gram.diagonal(), 1.0))
-    values, vectors = np.linalg.eigh(gram / root[:, None] / root)
-    if np.any((values > NO_SQUARE) & (values < CLEAR_SQUARE)):
-        return null(rows.qr(), np.eye(rows.p))
-    return np.asarray(vectors[:, values <= NO_SQUARE] / root[:, None])
+    for farthest in (None, FARTHEST):  # bounds far away cost the solver digits, but some programmes it solves with them only
+        solved = linprog(
+            np.append(np.zeros(k), -np.ones(m)),
+            A_ub=hstack([-csr_matrix(a), eye(m)], format="csr"),
+            b_ub=np.zeros(m),
+            bounds=[(None if farthest is None else -farthest, farthest)] * k + [(0.0, 1.0)] * m,
+            method="highs",
+            options=TIGHT,
+        )
+        if solved.x is not None:
+            return np.asarray(solved.x[:k]), np.asarray(solved.x[k:] > 0.5)
+    return None
 
 
 def null(rows: Floats, among: Floats) -> Floats:

@@ -94,7 +94,7 @@ def separation_sentence(found: Separation, design: Design, family: Family) -> st
     what = "probabilities of 0 or 1" if family.name == "binomial" else "means of 0" if design.mean.link.name == "log" else "means of 0 or 1"
     remedies = [*(["use penalty='firth'"] if takes_penalty(family) else []), "leave the term out or put levels together"]
     return (
-        f"{found.kind} separation, fitted {what} in {rows} of {design.n} rows: some combination of predictors separates the outcomes, so "
+        f"fitted {what} in {rows} of {design.n} rows, {found.kind} separation: some combination of predictors separates the outcomes, so "
         f"{', '.join(names)} {'has' if len(found.terms) == 1 else 'have'} no finite estimate and no standard error: "
         + ", or ".join(remedies)
     )

@@ -147,10 +147,14 @@ def square(names: Sequence[str], values: Floats) -> pd.DataFrame:
 
 def limits(inference: Inference, level: float) -> pd.DataFrame:
     """conf_low and conf_high by term."""
+    return between(inference.names, *interval(inference, level))
+
+
+def between(names: tuple[str, ...], low: Floats, high: Floats) -> pd.DataFrame:
+    """The same of limits that are known."""
     import pandas as pd
 
-    low, high = interval(inference, level)
-    return pd.DataFrame({"conf_low": low, "conf_high": high}, index=_terms(inference.names))
+    return pd.DataFrame({"conf_low": low, "conf_high": high}, index=_terms(names))
 
 
 def tidy(inference: Inference, level: float) -> pd.DataFrame:
