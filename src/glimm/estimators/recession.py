@@ -238,6 +238,16 @@ def furthest(a: Floats) -> tuple[Floats, Bools] | None:
     return None
 
 
+def unmoved(rows: Rows) -> Floats:
+    """(p, k) the directions in which rows of size 0 or 1 do not move: by their cross-product where that is clear, else by their QR."""
+    gram = rows.gram()
+    root = np.sqrt(np.where(gram.diagonal() > 0.0, gram.diagonal(), 1.0))
+    values, vectors = np.linalg.eigh(gram / root[:, None] / root)
+    if np.any((values > NO_SQUARE) & (values < CLEAR_SQUARE)):
+        return null(rows.qr(), np.eye(rows.p))
+    return np.asarray(vectors[:, values <= NO_SQUARE] / root[:, None])
+
+
 def null(rows: Floats, among: Floats) -> Floats:
     """(p, k) the directions among the columns of a basis that do not move the rows (m, p)."""
     if not len(rows):
