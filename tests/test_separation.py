@@ -1,7 +1,8 @@
-"""Separation of GLMs against enumeration of the extreme rays of the recession cone in whole numbers, a dense programme, and published cases."""
+"""Separation against enumeration of the recession cone's extreme rays in whole numbers, a dense programme, and published cases."""
 
 import itertools
 import json
+import time
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from scipy.optimize import linprog
 
 import glimm
-from glimm.estimators import recession
+from glimm.estimators import recession, separation
 
 DATA = json.loads((Path(__file__).parent / "reference" / "penalty.json").read_text(encoding="utf-8"))["data"]
 
@@ -40,7 +41,7 @@ def determinant(m):
 
 
 def enumerated(x, s):
-    """(rows that some direction tells, coefficients that some direction moves) of s_i x_i'd >= 0, x_i'd = 0 where s_i = 0, in whole numbers."""
+    """(rows told, coefficients moved) by some d with s_i x_i'd >= 0, x_i'd = 0 where s_i = 0, in whole numbers."""
     half = [tuple(int(si * v) for v in row) for row, si in zip(x, s, strict=True) if si] + [
         tuple(sign * int(v) for v in row) for row, si in zip(x, s, strict=True) if not si for sign in (1, -1)
     ]
@@ -50,7 +51,9 @@ def enumerated(x, s):
         ray = cross(tight)
         for d in (ray, [-v for v in ray]):
             if any(d) and all(sum(a * b for a, b in zip(row, d, strict=True)) >= 0 for row in half):
-                told |= np.array([si != 0 and sum(int(a) * b for a, b in zip(row, d, strict=True)) != 0 for row, si in zip(x, s, strict=True)])
+                told |= np.array(
+                    [si != 0 and sum(int(a) * b for a, b in zip(row, d, strict=True)) != 0 for row, si in zip(x, s, strict=True)]
+                )
                 moved |= np.array([v != 0 for v in d])
     return told, moved
 
@@ -64,7 +67,14 @@ def small_design(rng, p):
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize(
     ("family", "link"),
-    [("binomial", "logit"), ("binomial", "cauchit"), ("binomial", "loglog"), ("trials", "probit"), ("poisson", "log"), ("tweedie(1.5)", "log")],
+    [
+        ("binomial", "logit"),
+        ("binomial", "cauchit"),
+        ("binomial", "loglog"),
+        ("trials", "probit"),
+        ("poisson", "log"),
+        ("tweedie(1.5)", "log"),
+    ],
 )
 def test_separation_equals_enumeration(family, link, seed):
     rng = np.random.default_rng([seed, len(family), len(link)])
@@ -109,7 +119,7 @@ def test_the_designs_above_are_of_all_kinds():
     """Of binary responses as they are drawn above: complete, in part, and overlapping ones."""
     rng, kinds = np.random.default_rng(5), []
     for _ in range(60):
-        columns, x = small_design(rng, 3)
+        _, x = small_design(rng, 3)
         if np.linalg.matrix_rank(x) == 3:
             y = x @ rng.integers(-1, 2, 3) + 2.0 * rng.normal(size=len(x)) > 0
             told, _ = enumerated(x, 2 * y - 1)
@@ -308,9 +318,7 @@ def test_rows_dropped_for_missing_values_keep_their_positions():
     assert fit.record.solution.evidence["positions"].tolist() == [4, 5, 6, 7]
 
 
-def test_a_large_separated_fit_takes_seconds_and_a_healthy_one_nothing():
-    import time
-
+def test_a_large_separated_fit_takes_seconds():
     rng = np.random.default_rng(11)
     n = 300_000
     g, x = rng.integers(0, 40, n), rng.normal(size=n)
@@ -320,3 +328,27 @@ def test_a_large_separated_fit_takes_seconds_and_a_healthy_one_nothing():
     fit = quiet("y ~ x + C(g)", {"y": y, "x": x, "g": g}, family="binomial")
     assert time.perf_counter() - begin < 20.0
     assert fit.record.solution.evidence["terms"] == ("C(g)[T.7]",)
+
+
+@pytest.mark.parametrize(("family", "rate"), [("binomial", 1e-4), ("poisson", 1e-3)])
+def test_a_healthy_fit_is_not_looked_through(monkeypatch, family, rate):
+    """Nor is one of rare events, whose fitted means are small but not at the bound."""
+
+    def never(*args):
+        raise AssertionError("looked through")
+
+    monkeypatch.setattr(separation, "overlap", never)
+    monkeypatch.setattr(separation, "find", never)
+    rng = np.random.default_rng(12)
+    x = rng.normal(size=100_000)
+    y = (rng.random(len(x)) < rate * np.exp(x)).astype(int)
+    assert glimm.glm("y ~ x", {"y": y, "x": x}, family=family).converged
+
+
+def test_scores_at_the_estimates_prove_overlap_without_a_programme(monkeypatch):
+    monkeypatch.setattr(separation, "find", lambda *args: pytest.fail("a programme was solved"))
+    x = np.append(np.random.default_rng(4).normal(size=600), 16.0)
+    y = (np.random.default_rng(5).random(601) < 1.0 / (1.0 + np.exp(-1.9 * x))).astype(int)
+    fit = glimm.glm("y ~ x", {"y": y, "x": x}, family="binomial")
+    assert fit.fittedvalues.max() > 1.0 - 1e-9
+    assert fit.converged

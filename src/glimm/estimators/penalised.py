@@ -36,6 +36,7 @@ CANONICAL = {
     ("inverse_gaussian", "inverse_squared"),
 }
 SETTLED = 1e-12
+RISE = 4.0
 ROUNDS = 100
 
 
@@ -233,7 +234,7 @@ class Penalised:
             trial, length = found
             change, fall = length * (b @ g), g - free.T @ trial.score
             previous, decrement, now = decrement, self.decrement(trial, free), trial
-            b = broyden(b, change, fall) if decrement < 0.5 * previous and length == 1.0 else None
+            b = broyden(b, change, fall) if decrement < RISE * previous else None
         return End(now, phi, decrement, self.passes - before, False)
 
     def decrement(self, at: Point, free: Floats) -> float:

@@ -1,6 +1,6 @@
 """Intervals and tests by the penalised likelihood: {b : 2 (l*(beta) - max l*(beta | beta_j = b)) <= q}, l* = l / phi + 1/2 log |I(beta)|.
 
-I is the information of all coefficients, the one that is held among them. phi is held at the fit's; its q is of F(1, n - p), else of chi2(1).
+I is the information of all coefficients, the one that is held among them. phi stays the fit's, and q is of F(1, n - p), else of chi2(1).
 Sources: Heinze and Schemper (2002), Statistics in Medicine 21, 2409-2419; Venzon and Moolgavkar (1988), Appl. Stat. 37, 87-94.
 """
 
