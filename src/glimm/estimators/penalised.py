@@ -17,13 +17,12 @@ from ..design.records import Design
 from ..errors import GlimmError, NotYetError
 from ..family import Family, Link
 from ..kernels import inverse_or_nan, mean, positive_definite, solve, working
-from ..kernels import variance as variance_function
 from ..kernels.matrix import Floats
 from ..records import GlmRecord, Solution
 from ..version import VERSION
 from .control import Control
 from .glm import blocks_of, bread_of, fit_glm, likelihood
-from .irls import LARGE, LINEAR, LONGEST, STEEP, mean_rows, row_unit, score_iterations, start
+from .irls import LINEAR, STEEP, mean_rows, row_unit, score_iterations, start
 from .residuals import pearson_residuals
 from .separation import PENALISED, edge, takes_penalty
 
@@ -35,8 +34,9 @@ CANONICAL = {
     ("gamma", "inverse"),
     ("inverse_gaussian", "inverse_squared"),
 }
-SETTLED = 1e-12
-RISE = 4.0
+SETTLED, ROUNDING = 1e-12, 1e-12
+RISE, PATIENCE, DIFFERENCE = 4.0, 8, 1e-4
+FARTHEST, ENOUGH, HALVINGS = 8.0, 1e-4, 30
 ROUNDS = 100
 
 
@@ -173,8 +173,9 @@ class Penalised:
         steep = np.divide(second, first, out=np.zeros_like(eta), where=w > 0.0)
         if self.penalty == "firth":
             return np.asarray(0.5 * steep)
-        v = variance_function(self.family.kernel, mu, self.psi)
-        return np.asarray(steep - 0.5 * np.divide(variance_slope(self.family, mu) * first, v, out=np.zeros_like(eta), where=w > 0.0))
+        size = 1.0 if self.design.size is None else self.design.size
+        flat = np.divide(w, size * first, out=np.zeros_like(eta), where=w > 0.0)  # mu' / v, where 1 - mu would lose its digits
+        return np.asarray(steep - 0.5 * variance_slope(self.family, mu) * flat)
 
     def dispersion(self, beta: Floats) -> float:
         """Pearson's, 1 where the family has none."""
@@ -206,10 +207,10 @@ class Penalised:
         """Where the adjusted score is zero, from beta on.
 
         along : (p, k) directions in which beta may move; all of them by default
-        Scoring steps, B = I^-1, made quicker by Broyden's updates of B and halved where they do not lead on.
+        Steps B U* of B = I^-1, made better by Broyden's updates; where that is slow, B = -(dU*/dbeta)^-1 by differences.
         """
         free = np.eye(len(beta)) if along is None else along
-        before, now, b = self.passes, self.at(beta, phi), None
+        before, now = self.passes, self.at(beta, phi)
         if not np.isfinite(now.loglik):
             raise GlimmError(
                 f"no starting values inside the range of family {self.family.name!r} with link {self.link.name!r} were found: "
@@ -218,23 +219,27 @@ class Penalised:
         if not free.shape[1]:
             return End(now, phi, 0.0, self.passes - before, True)
         decrement, previous, last_round = self.decrement(now, free), np.inf, False
-        for _ in range(max_iter):
+        b: Floats | None = None
+        newton = False
+        for done in range(max_iter):
             if last_round or (decrement < 1e-15 * self.unit and decrement > 0.8 * previous):
                 return End(now, phi, decrement, self.passes - before, True)
             last_round = decrement < LINEAR * self.unit
             g = free.T @ now.score
-            fresh = b is None
-            b = inverse_or_nan(free.T @ now.information @ free) if b is None else b
-            found = self.moved(now, free @ (b @ g), phi, decrement, free)
+            plain = inverse_or_nan(free.T @ now.information @ free)
+            if b is None:
+                b = self.slope(now, free, phi, plain) if newton else plain
+            found = self.moved(now, free, b @ g, phi)
+            if found is None and b is not plain and not last_round:
+                newton, b = True, plain
+                found = self.moved(now, free, b @ g, phi)
             if found is None:
-                if fresh or last_round:
-                    return End(now, phi, decrement, self.passes - before, decrement < 1e-12 * self.unit)
-                b = None
-                continue
+                return End(now, phi, decrement, self.passes - before, last_round or decrement < 1e-12 * self.unit)
             trial, length = found
             change, fall = length * (b @ g), g - free.T @ trial.score
             previous, decrement, now = decrement, self.decrement(trial, free), trial
-            b = broyden(b, change, fall) if decrement < RISE * previous else None
+            newton |= done >= PATIENCE
+            b = None if newton or decrement > RISE * previous else broyden(b, change, fall)
         return End(now, phi, decrement, self.passes - before, False)
 
     def decrement(self, at: Point, free: Floats) -> float:
@@ -242,24 +247,34 @@ class Penalised:
         g = free.T @ at.score
         return float(g @ solve(free.T @ at.information @ free, g))
 
-    def moved(self, now: Point, step: Floats, phi: float, decrement: float, free: Floats) -> tuple[Point, float] | None:
-        """The first point along a step, halved again and again, that leads on, and how much of the step that is."""
-        length = 1.0
-        if self.link.name in STEEP and decrement > LARGE * self.unit:
-            length /= max(1.0, self.rows.change(now.beta + step, now.beta) / LONGEST)
-        for _ in range(30):
-            trial = self.at(now.beta + length * step, phi)
-            if np.isfinite(trial.loglik) and self.leads_on(now, trial, phi, decrement, free):
-                return trial, length
+    def slope(self, now: Point, free: Floats, phi: float, otherwise: Floats) -> Floats:
+        """(k, k) -(dU*/dbeta)^-1 along the free directions by central differences; `otherwise` where that leads nowhere."""
+        ends = [(self.at(now.beta + DIFFERENCE * e, phi), self.at(now.beta - DIFFERENCE * e, phi)) for e in free.T]
+        k = np.column_stack([free.T @ (minus.score - plus.score) for plus, minus in ends]) / (2.0 * DIFFERENCE)
+        if not np.isfinite(k).all():
+            return otherwise
+        if self.ascends:
+            k = 0.5 * (k + k.T)
+            return inverse_or_nan(k) if positive_definite(k) else otherwise
+        return np.asarray(np.linalg.pinv(k))
+
+    def moved(self, now: Point, free: Floats, step: Floats, phi: float) -> tuple[Point, float] | None:
+        """The first point along a step of the free directions, halved again and again, that leads on, and how much of the step that is."""
+        ahead = float(step @ (free.T @ now.score))
+        if not (np.isfinite(step).all() and (ahead > 0.0 or not self.ascends)):
+            return None
+        to, decrement = now.beta + free @ step, self.decrement(now, free)
+        length = min(1.0, FARTHEST / max(self.rows.change(to, now.beta), 1e-300)) if self.link.name in STEEP else 1.0
+        for _ in range(HALVINGS):
+            trial = self.at(now.beta + length * (free @ step), phi)
+            if np.isfinite(trial.loglik):
+                gain = trial.value(phi) - now.value(phi)
+                if self.ascends and gain >= ENOUGH * length * ahead - ROUNDING * (abs(now.value(phi)) + self.unit):
+                    return trial, length
+                if not self.ascends and self.decrement(trial, free) < (1.0 - ENOUGH * length) * decrement:
+                    return trial, length
             length *= 0.5
         return None
-
-    def leads_on(self, now: Point, trial: Point, phi: float, decrement: float, free: Floats) -> bool:
-        """Whether the penalised likelihood has not fallen; without one, whether the adjusted score has."""
-        if self.ascends:
-            a, b = now.value(phi), trial.value(phi)
-            return b >= a - 1e-10 * abs(a) - 1e-12 * self.unit
-        return self.decrement(trial, free) < decrement
 
 
 def broyden(b: Floats, change: Floats, fall: Floats) -> Floats | None:

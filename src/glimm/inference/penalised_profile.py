@@ -20,7 +20,7 @@ from .covariance import Inference
 from .wald import p_values, quantile
 
 MOST_ROUNDS = 200
-DOUBLINGS = 40
+DOUBLINGS, CONTINUED = 40, 5
 PRECISE = 1e-11
 
 
@@ -51,20 +51,30 @@ class Profile:
         self.top = self.model.at(self.beta, self.phi).value(self.phi)
         self.se = np.sqrt(np.diag(self.back @ record.bread @ self.back.T) * record.scale)
 
-    def constrained(self, j: int, value: float, near: Floats | None = None) -> End:
-        """The maximum with named coefficient j at a value; near : (p,) working coefficients to begin from.
+    def constrained(self, j: int, value: float, near: Floats | None = None, depth: int = CONTINUED) -> End:
+        """The maximum with named coefficient j at a value.
 
-        Raises GlimmError where no other coefficients lead to a likelihood.
+        near : (p,) working coefficients to begin from; where that is too far off, by way of a value between
+        Raises GlimmError where the maximum is not found.
         """
         row, near = self.back[j], self.beta if near is None else near
         along = self.record.bread @ row
         at = near + along * ((value - row @ near) / (row @ along))
-        free = np.linalg.svd(row[None, :], full_matrices=True)[2][1:].T
-        return self.model.search(at, self.phi, MOST_ROUNDS, free)
+        if np.isfinite(self.model.at(at, self.phi).loglik):
+            end = self.model.search(at, self.phi, MOST_ROUNDS, np.linalg.svd(row[None, :], full_matrices=True)[2][1:].T)
+            if end.converged:
+                return end
+        if not depth:
+            raise GlimmError(
+                f"the penalised likelihood with {self.names[j]} held at {value:.4g} has no maximum that the search finds: "
+                "use Wald's method, conf_int(method='wald')"
+            )
+        between = self.constrained(j, 0.5 * (value + float(row @ near)), near, depth - 1)
+        return self.constrained(j, value, between.point.beta, depth - 1)
 
     def statistic(self, end: End) -> float:
-        """Twice the difference of the penalised log-likelihoods; NaN where the search did not end."""
-        return 2.0 * max(self.top - end.point.value(self.phi), 0.0) / self.phi if end.converged else math.nan
+        """Twice the difference of the penalised log-likelihoods."""
+        return 2.0 * max(self.top - end.point.value(self.phi), 0.0) / self.phi
 
 
 def limits(record: GlmRecord, inference: Inference, level: float) -> tuple[Floats, Floats]:
@@ -87,16 +97,12 @@ def limit(profile: Profile, j: int, side: float, q: float) -> float:
     """Where the signed root of the statistic of coefficient j is q on one side of the estimate."""
     from scipy.optimize import brentq
 
-    estimate, se, last = float(profile.named[j]), float(profile.se[j]), [profile.beta]
+    estimate, se, seen = float(profile.named[j]), float(profile.se[j]), [(0.0, profile.beta)]
 
     def root(step: float) -> float:
-        end = profile.constrained(j, estimate + side * step, last[0])
-        if not end.converged:
-            raise GlimmError(
-                f"conf_int: the penalised likelihood with {profile.names[j]} held at {estimate + side * step:.4g} was not maximised in "
-                f"{MOST_ROUNDS} iterations: use conf_int(method='wald')"
-            )
-        last[0] = end.point.beta
+        near = min(seen, key=lambda one: abs(one[0] - step))[1]
+        end = profile.constrained(j, estimate + side * step, near)
+        seen.append((step, end.point.beta))
         return math.sqrt(profile.statistic(end)) - q
 
     inner, outer = 0.0, q * se
