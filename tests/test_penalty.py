@@ -358,6 +358,27 @@ def test_a_maximum_that_brglm2_misses():
     assert fit.penalized_llf == pytest.approx(-best.fun, abs=1e-10)
 
 
+def test_an_adjusted_score_that_is_zero_far_from_where_the_search_begins():
+    """Complementary log-log, 25 rows nearly separated: the equations written out, with log(1 - mu) = -e kept."""
+    rng = np.random.default_rng(56)
+    n, p = int(rng.integers(6, 60)), int(rng.integers(1, 5))
+    x = {f"x{j}": (rng.normal(size=n) if rng.random() < 0.5 else rng.integers(0, 2, n) * 1.0) for j in range(p)}
+    eta = sum(rng.normal() * 3 * v for v in x.values()) + rng.normal() * 2
+    y = (rng.random(n) < 1 / (1 + np.exp(-eta))).astype(int)
+    wide = np.column_stack([np.ones(n), *x.values()])
+
+    def adjusted(b):
+        e = np.exp(wide @ b)
+        mu = -np.expm1(-e)
+        w = e**2 * np.exp(-e) / mu
+        h = w * np.einsum("ij,jk,ik->i", wide, np.linalg.inv((wide * w[:, None]).T @ wide), wide)
+        return wide.T @ (e * (y - mu) / mu + h * (1.0 - e) / 2.0)
+
+    fit = glimm.glm("y ~ " + " + ".join(x), x | {"y": y}, family="binomial", link="cloglog", penalty="firth")
+    assert fit.converged
+    np.testing.assert_allclose(adjusted(fit.params.to_numpy()), 0.0, atol=1e-9)
+
+
 def test_a_search_that_was_stopped_is_not_an_estimate(sex2):
     with pytest.warns(glimm.GlimmWarning, match="no convergence"):
         fit = glimm.glm("case ~ dia", sex2, family="binomial", penalty="firth", control=glimm.Control(max_iter=2))

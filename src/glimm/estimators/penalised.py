@@ -64,6 +64,9 @@ def fit_penalised(design: Design, family: Family, penalty: str, control: Control
         raise GlimmError(f"penalty: {design.n} rows for {part.matrix.p} coefficients leave nothing to estimate the dispersion from")
     model = Penalised(design, family, penalty, control.n_threads)
     end = model.fit(model.begin(control), control.max_iter)
+    if not (end.converged or model.ascends):  # no function that rises leads there, but the maximum of Jeffreys' is near
+        near = Penalised(design, family, "jeffreys", control.n_threads)
+        end = model.fit(near.fit(near.begin(control), control.max_iter).point.beta, control.max_iter)
     point = end.point
     eta = model.rows.eta(point.beta)
     told = likelihood(design, model.rows, family, point.beta, eta, point.loglik, control)
