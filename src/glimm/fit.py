@@ -74,7 +74,7 @@ class GlmFit(Fit):
         """
         if not self.record.penalty:
             raise GlimmError("penalized_lr_tests: the fit has no penalty; fit with penalty='firth' or penalty='jeffreys'")
-        names, found = self.record.design.mean.names, ratio_tests(self.record)
+        names, found = self.record.design.mean.names, ratio_tests(self.record, self.inference)
         columns = {"term": list(names), "statistic": found.statistic, "df": [1] * len(names)}
         return tables.from_columns(self.record, columns | {"df_denominator": [found.df] * len(names), "p_value": found.p_value})
 

@@ -109,7 +109,7 @@ def stream_design(spec: Spec, data: Any, patterns: bool, positions: bool) -> Str
         y=nothing,
         trials=nothing if stream.response.kind == "trials" else None,
         weights=None if spec.weights is None else nothing,
-        weights_kind="precision",
+        weights_kind=spec.weights_kind,
         rows=np.zeros(0, dtype=np.int64),
         parts={"mean": part},
         clusters={name: Clusters(name, levels, np.zeros(0, dtype=np.int64), starts, None, nothing if stream.inner else None, scope)},
@@ -201,7 +201,7 @@ class Stream:
 
         totals = Totals()
         for lot in _even(noted(self._lots()), BLOCK_ROWS):
-            totals = totals.add(lot.y, lot.offset, lot.size)
+            totals = totals.add(lot.y, lot.offset, lot.size, lot.weights)
         check_varies(self.response, self.spec.family, totals.least, totals.most)
         named = np.concatenate([part.astype(object) if any(p.dtype.kind == "O" for p in levels) else part for part in levels])
         return scope.occasions(), level_array(named.tolist()), np.concatenate(sizes), totals
@@ -271,7 +271,7 @@ class Stream:
         return Lot(
             y=y,
             trials=trials,
-            weights=read_weights(inputs.arguments.get("weights"), rows),
+            weights=read_weights(inputs.arguments.get("weights"), rows, spec.weights_kind),
             offset=total_offset(self.formula, inputs, rows)[0],
             matrix=replay(self.fixed, variables, n)[0],
             rows=rows + first,
@@ -295,7 +295,7 @@ def _design(whole: StreamedDesign, lot: Lot, keep: Ints | None, clusters: dict[s
         part.link,
     )
     return Design(
-        lot.y, lot.trials, lot.weights, "precision", lot.rows, {"mean": mean}, clusters, whole.missing, whole.response, whole.spec
+        lot.y, lot.trials, lot.weights, whole.weights_kind, lot.rows, {"mean": mean}, clusters, whole.missing, whole.response, whole.spec
     )
 
 

@@ -16,31 +16,29 @@ from ..design.coordinates import to_named
 from ..design.records import Clusters, Design
 from ..errors import GlimmError
 from ..family import Family
-from ..kernels import GlmPass, Optimum, Rows, constant, inverse, inverse_or_nan, mean, positive_definite, working
+from ..kernels import GlmPass, Optimum, Rows, inverse, inverse_or_nan, mean, positive_definite, working
 from ..kernels.matrix import Floats
-from ..records import GlmRecord, Solution, SolutionCode
+from ..records import DEFAULT, GlmRecord, Scale, Solution, SolutionCode
 from ..version import VERSION
 from .control import Control
 from .irls import Scoring, mean_rows, row_unit, score_iterations, start
-from .joint import blurred, dispersion, fit_joint, without_end
-from .residuals import pearson_residuals, row_deviances
+from .joint import blurred, fit_joint, without_end
+from .scale import likelihood, scale_of, total_deviance
 from .separation import bounded, edge, evidence_of, judged, limiting, separated, separated_rows, separation_sentence
 
 ILL_CONDITIONED = 1e-3
 CLEAR_PIVOT = 1e-12
-EXACT = 1e-14
 NOISE = 1e-29
-NOTHING = np.zeros((0, 0))
 
 
-def fit_glm(design: Design, family: Family, control: Control) -> GlmRecord:
-    """Fit a GLM.
+def fit_glm(design: Design, family: Family, control: Control, scale: Scale = DEFAULT) -> GlmRecord:
+    """Fit a GLM; scale : how the dispersion is found.
 
     Returns the record; raises GlimmError if no starting values are inside the family's range.
     Source: McCullagh and Nelder (1989), Generalized Linear Models, section 2.5.
     """
     if family.shaped or not isinstance(family.kernel, int):
-        return _shaped(design, family, control)
+        return _shaped(design, family, control, scale)
     part = design.mean
     rows = mean_rows(design, control.n_threads)
     at_unit = family.psi()
@@ -52,57 +50,24 @@ def fit_glm(design: Design, family: Family, control: Control) -> GlmRecord:
     bread = bread_of(design, family, at_unit, eta, scoring.last.information)
     if family.name == "gaussian" and part.link.name == "identity" and _ill_conditioned(scoring.last.information):
         beta, bread, eta = _refine(design, rows, a, scoring)
-    told = likelihood(design, rows, family, scoring.beta, eta, scoring.last.loglik, control)
+    mu = mean(part.link.kernel, eta)[0]
+    deviance = total_deviance(design, family, mu, at_unit)
+    llf, psi, psi_cov, likely = likelihood(design, family, scale, control, rows, scoring.beta, scoring.last.loglik, deviance)
     return GlmRecord(
         design=design,
         family=family,
-        vector=np.concatenate([beta, told.psi]),
-        blocks=blocks_of(part.matrix.p, told.psi),
+        vector=np.concatenate([beta, psi]),
+        blocks=blocks_of(part.matrix.p, psi),
         bread=bread,
         eta=eta,
-        llf=told.llf,
-        deviance=told.deviance,
-        scale=told.scale,
-        solution=_solution(scoring, design, family, eta, told.llf),
+        llf=llf,
+        deviance=deviance,
+        scale=scale_of(design, family, scale, mu, at_unit, deviance, likely),
+        solution=_solution(scoring, design, family, eta, llf),
         version=VERSION,
-        psi_cov=told.psi_cov,
+        psi_cov=psi_cov,
+        scale_rule=scale,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Likelihood:
-    """What follows from coefficients.
-
-    deviance; scale : the dispersion by Pearson; llf : the log-likelihood at the ML dispersion, psi (k,) with its variance psi_cov
-    """
-
-    deviance: float
-    scale: float
-    llf: float
-    psi: Floats
-    psi_cov: Floats
-
-
-def likelihood(design: Design, rows: Rows, family: Family, beta: Floats, eta: Floats, loglik: float, control: Control) -> Likelihood:
-    """The same of working beta (p,), with eta (n,) and the log-likelihood without the terms free of eta, at dispersion 1."""
-    at_unit = family.psi()
-    mu = mean(design.mean.link.kernel, eta)[0]
-    deviance = float(row_deviances(design, family, mu, at_unit).sum())
-    scale, psi, psi_cov = 1.0, np.zeros(0), NOTHING
-    if not family.scale_known:
-        chi2 = float(np.sum(pearson_residuals(design, family, mu, at_unit) ** 2))
-        df = design.n - rows.p
-        scale = chi2 / df if df > 0 else np.nan
-    if family.scale_known:
-        llf = loglik + constant(family.kernel, design.y, design.trials, design.weights, at_unit)
-    elif family.name == "gaussian":
-        llf = _gaussian_loglik(design, family, deviance)
-    elif deviance > EXACT * design.n:
-        found = dispersion(design, rows, family, beta, deviance / design.n, control)
-        llf, psi, psi_cov = -0.5 * found.value, found.x[rows.p :], inverse_or_nan(0.5 * found.hessian[rows.p :, rows.p :])
-    else:
-        llf, psi, psi_cov = np.inf, np.array([-np.inf]), np.full((1, 1), np.nan)
-    return Likelihood(deviance, scale, llf, psi, psi_cov)
 
 
 def bread_of(design: Design, family: Family, psi: Floats, eta: Floats, information: Floats) -> Floats:
@@ -124,7 +89,7 @@ def blocks_of(p: int, psi: Floats) -> dict[str, slice]:
     return {"mean": slice(0, p)} | ({"family": slice(p, p + len(psi))} if len(psi) else {})
 
 
-def _shaped(design: Design, family: Family, control: Control) -> GlmRecord:
+def _shaped(design: Design, family: Family, control: Control, scale: Scale) -> GlmRecord:
     """A family with parameters of its own, or a user's: everything by maximum likelihood together."""
     part = design.mean
     rows, p = mean_rows(design, control.n_threads), part.matrix.p
@@ -136,6 +101,7 @@ def _shaped(design: Design, family: Family, control: Control) -> GlmRecord:
     if without_end(family, free) and not np.isfinite(joint).all():  # its curvature is gone there, and with it that between it and beta
         joint[:p, :p] = inverse_or_nan(0.5 * found.hessian[:p, :p])
     last = rows.glm(family.kernel, part.link.kernel, beta, family.at_unit(free))
+    deviance = total_deviance(design, family, mu, psi)
     return GlmRecord(
         design=design,
         family=family,
@@ -144,11 +110,12 @@ def _shaped(design: Design, family: Family, control: Control) -> GlmRecord:
         bread=inverse_or_nan(last.information) if family.orthogonal else joint[:p, :p],
         eta=eta,
         llf=-0.5 * found.value,
-        deviance=float(row_deviances(design, family, mu, psi).sum()),
-        scale=family.scale(free),
+        deviance=deviance,
+        scale=scale_of(design, family, scale, mu, psi, deviance, family.scale(free)),
         solution=_joint_solution(found, design, family, free, eta, last),
         version=VERSION,
         psi_cov=joint[p:, p:],
+        scale_rule=scale,
     )
 
 
@@ -218,13 +185,6 @@ def pieces(record: GlmRecord, clusters: Clusters, threads: int = 1) -> Iterator[
     yield None, rows.cluster_scores(row_terms(record)[0], clusters.starts)
 
 
-def _gaussian_loglik(design: Design, family: Family, deviance: float) -> float:
-    """The full log-likelihood at the maximum-likelihood sigma."""
-    if not deviance > 0.0:
-        return np.inf
-    return constant(family.kernel, design.y, None, design.weights, 0.5 * np.log(deviance / design.n)) - 0.5 * design.n
-
-
 def _ill_conditioned(information: Floats) -> bool:
     if not positive_definite(information):
         return False
@@ -257,9 +217,9 @@ def _solution(scoring: Scoring, design: Design, family: Family, eta: Floats, llf
         code, message = "not_converged", ended
     if apart:
         (message, evidence), code = apart, "separated"
-    if not family.scale_known and design.n == design.mean.matrix.p:
+    if not family.scale_known and design.nobs == design.mean.matrix.p:
         evidence["note"] = f"as many coefficients as rows ({design.n}): the fit is exact and there are no standard errors"
-    elif not np.isfinite(llf) or (family.name == "gaussian" and scoring.last.loglik > -NOISE * float(design.y @ design.y)):
+    elif (family.likelihood and llf == np.inf) or (family.name == "gaussian" and scoring.last.loglik > -NOISE * float(design.y @ design.y)):
         evidence["note"] = "the predictors fit every row exactly: the dispersion is zero, and the likelihood and its criteria have no end"
     return Solution(code, message, scoring.passes, 2.0 * scoring.decrement, scoring.last.score, evidence=evidence)
 

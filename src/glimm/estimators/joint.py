@@ -55,11 +55,11 @@ class Joint:
         psi, free = family.psi(v[p:]), list(family.free)
         eta = self.rows.eta(v[:p])
         rows, d1, d2, _ = jets(*kernels, design.y, eta, design.size, psi)
-        value = -2.0 * (float(rows.sum()) + constant(family.kernel, design.y, design.trials, design.weights, psi))
+        value = -2.0 * (float(rows.sum()) + constant(family.kernel, design.y, design.trials, design.weights, psi, design.multiplied))
         n = len(v)
         if not (np.isfinite(value) and np.all(np.isfinite(d2))):
             return False, np.inf, np.zeros(n), np.eye(n)
-        slope, d1_psi, _ = psi_jets(*kernels, design.y, eta, design.size, psi)
+        slope, d1_psi, _ = psi_jets(*kernels, design.y, eta, design.size, psi, True, design.multiplied)
         gradient, hessian = np.empty(n), np.empty((n, n))
         gradient[:p] = self._times(d1)
         gradient[p:] = slope[free].sum(axis=1)
@@ -71,11 +71,16 @@ class Joint:
             for side in (STEP, -STEP):
                 moved = psi.copy()
                 moved[k] += side
-                sides.append(psi_jets(*kernels, design.y, eta, design.size, moved)[0][free].sum(axis=1))
+                sides.append(psi_jets(*kernels, design.y, eta, design.size, moved, True, design.multiplied)[0][free].sum(axis=1))
             hessian[p + i, p:] = (sides[0] - sides[1]) / (2.0 * STEP)
         hessian[p:, p:] = 0.5 * (hessian[p:, p:] + hessian[p:, p:].T)
         ok = bool(np.all(np.isfinite(gradient)) and np.all(np.isfinite(hessian)))
         return ok, value, -2.0 * gradient, -2.0 * hessian
+
+    @property
+    def _unit(self) -> float:
+        """Of -2 log L: that of a row where weights multiply it."""
+        return self.design.totals.weights / self.design.n if self.design.multiplied else 1.0
 
     def _times(self, v: Floats) -> Floats:
         """X'v."""
@@ -88,7 +93,7 @@ class Joint:
         n, p = len(v), self.rows.p
         free = np.ones(n, dtype=bool)
         free[: p if only_psi else 0] = False
-        limits = Limits(np.full(n, -np.inf), np.zeros(n, dtype=bool), free, 4.0, control.tol, control.max_iter)
+        limits = Limits(np.full(n, -np.inf), np.zeros(n, dtype=bool), free, 4.0, control.tol * self._unit, control.max_iter)
         found = minimise(self.evaluate, v, limits)
         ok, value, gradient, hessian = self.evaluate(found.x)  # the search ends with a step, and its Hessian has gathered secants
         if ok:
@@ -173,7 +178,8 @@ def moments(design: Design, family: Family, mu: Floats, psi: Floats) -> Floats:
         value = max(float((mu * (1.0 - mu)).sum()) / total - 1.0, 0.5)
     else:
         size = 1.0 if design.size is None else design.size
-        value = max(float(np.mean(size * squares / variance(family.kernel, mu, psi))), 1e-300)
+        rows = design.totals.weights if design.multiplied else design.n
+        value = max(float(np.sum(size * squares / variance(family.kernel, mu, psi))) / rows, 1e-300)
     rest = [transformed(family.transforms[k], FIRST["power"]) for k in family.free[1:]]
     return np.array([np.log(min(max(value, 1e-3), 1e3)) if family.scale_known else np.log(value), *rest])
 

@@ -18,12 +18,12 @@ from ..errors import GlimmError, NotYetError
 from ..family import Family, Link
 from ..kernels import inverse_or_nan, mean, positive_definite, solve, working
 from ..kernels.matrix import Floats
-from ..records import GlmRecord, Solution
+from ..records import DEFAULT, GlmRecord, Scale, Solution
 from ..version import VERSION
 from .control import Control
-from .glm import blocks_of, bread_of, fit_glm, likelihood
+from .glm import blocks_of, bread_of, fit_glm
 from .irls import LINEAR, STEEP, mean_rows, row_unit, score_iterations, start
-from .residuals import pearson_residuals
+from .scale import likelihood, scale_of, total_deviance
 from .separation import PENALISED, edge, takes_penalty
 
 PENALTIES = ("firth", "jeffreys")
@@ -40,8 +40,8 @@ FARTHEST, ENOUGH, HALVINGS = 8.0, 1e-4, 30
 ROUNDS = 100
 
 
-def check_penalty(penalty: Any, family: Family) -> None:
-    """Raises GlimmError for what is no penalty, NotYetError for a family whose own parameters are estimated with the coefficients."""
+def check_penalty(penalty: Any, family: Family, rule: Scale = DEFAULT, weights_kind: str = "precision") -> None:
+    """Raises GlimmError for what is no penalty, NotYetError for families, dispersions and weights that it is not there for."""
     if not isinstance(penalty, str) or penalty not in PENALTIES:
         given = repr(penalty) if isinstance(penalty, str) else type(penalty).__name__
         raise GlimmError(f"penalty must be 'firth', 'jeffreys' or None, not {given}")
@@ -50,51 +50,60 @@ def check_penalty(penalty: Any, family: Family) -> None:
         remedy = f"give it, such as family='{family.name}({'1.5' if family.name == 'tweedie' else '2'})'" if given_k else "leave it out"
         own = f" with {' and '.join(family.estimated)} estimated" if family.estimated else ""
         raise NotYetError(f"penalty={penalty!r} is not there for family {family.name!r}{own}: {remedy}")
+    if rule.kind == "ml":
+        raise NotYetError(f"penalty={penalty!r} is not there with scale='ml': use scale='pearson'")
+    if weights_kind == "sampling":
+        raise NotYetError(f"penalty={penalty!r} is not there for sampling weights, which have no likelihood: leave one of them out")
 
 
-def fit_penalised(design: Design, family: Family, penalty: str, control: Control) -> GlmRecord:
+def fit_penalised(design: Design, family: Family, penalty: str, control: Control, rule: Scale = DEFAULT) -> GlmRecord:
     """Fit a GLM with a penalty.
 
     Returns the record, its log-likelihood that of the estimates without the penalty. Raises GlimmError for another penalty or family, where
     no row is left to estimate the dispersion from, and if no starting values are inside the family's range.
     """
-    check_penalty(penalty, family)
+    check_penalty(penalty, family, rule, design.weights_kind)
     part = design.mean
-    if not family.scale_known and design.n <= part.matrix.p:
-        raise GlimmError(f"penalty: {design.n} rows for {part.matrix.p} coefficients leave nothing to estimate the dispersion from")
-    model = Penalised(design, family, penalty, control.n_threads)
+    if rule.estimated(family) and design.nobs <= part.matrix.p:
+        raise GlimmError(f"penalty: {design.nobs} rows for {part.matrix.p} coefficients leave nothing to estimate the dispersion from")
+    model = Penalised(design, family, penalty, control.n_threads, rule)
     end = model.fit(model.begin(control), control.max_iter)
     if not (end.converged or model.ascends):  # no function that rises leads there, but the maximum of Jeffreys' is near
-        near = Penalised(design, family, "jeffreys", control.n_threads)
+        near = Penalised(design, family, "jeffreys", control.n_threads, rule)
         end = model.fit(near.fit(near.begin(control), control.max_iter).point.beta, control.max_iter)
     point = end.point
     eta = model.rows.eta(point.beta)
-    told = likelihood(design, model.rows, family, point.beta, eta, point.loglik, control)
-    said = edge(family, part.link, mean(part.link.kernel, eta)[0])
+    mu = mean(part.link.kernel, eta)[0]
+    deviance = total_deviance(design, family, mu, model.psi)
+    llf, psi, psi_cov, likely = likelihood(design, family, rule, control, model.rows, point.beta, point.loglik, deviance)
+    said = edge(family, part.link, mu)
     words = said or f"{'converged' if end.converged else 'no convergence'} in {end.passes} passes"
     solution = Solution("converged" if end.converged and not said else "not_converged", words, end.passes, 2.0 * end.decrement, point.score)
     logdet = point.logdet + 2.0 * float(np.log(part.scale).sum()) - part.matrix.p * np.log(end.phi)
     return GlmRecord(
         design=design,
         family=family,
-        vector=np.concatenate([to_named(part) @ point.beta, told.psi]),
-        blocks=blocks_of(part.matrix.p, told.psi),
+        vector=np.concatenate([to_named(part) @ point.beta, psi]),
+        blocks=blocks_of(part.matrix.p, psi),
         bread=bread_of(design, family, model.psi, eta, point.information),
         eta=eta,
-        llf=told.llf,
-        deviance=told.deviance,
-        scale=told.scale,
+        llf=llf,
+        deviance=deviance,
+        scale=scale_of(design, family, rule, mu, model.psi, deviance, likely),
         solution=solution,
         version=VERSION,
-        psi_cov=told.psi_cov,
+        psi_cov=psi_cov,
+        scale_rule=rule,
         penalty=penalty,
-        penalized_llf=told.llf + 0.5 * logdet if has_likelihood(penalty, family, part.link) else np.nan,
+        penalized_llf=llf + 0.5 * logdet if has_likelihood(penalty, family, part.link) else np.nan,
     )
 
 
 def refit_glm(record: GlmRecord, design: Design, control: Control) -> GlmRecord:
     """The same model of another design, with the record's penalty."""
-    return fit_penalised(design, record.family, record.penalty, control) if record.penalty else fit_glm(design, record.family, control)
+    if record.penalty:
+        return fit_penalised(design, record.family, record.penalty, control, record.scale_rule)
+    return fit_glm(design, record.family, control, record.scale_rule)
 
 
 def has_likelihood(penalty: str, family: Family, link: Link) -> bool:
@@ -142,8 +151,8 @@ class End:
 class Penalised:
     """A design with a penalty: adjusted scores, and searches for where they are zero."""
 
-    def __init__(self, design: Design, family: Family, penalty: str, threads: int = 1) -> None:
-        self.design, self.family, self.penalty = design, family, penalty
+    def __init__(self, design: Design, family: Family, penalty: str, threads: int = 1, rule: Scale = DEFAULT) -> None:
+        self.design, self.family, self.penalty, self.rule = design, family, penalty, rule
         self.link, self.psi, self.rows = design.mean.link, family.psi(), mean_rows(design, threads)
         self.unit = row_unit(design, family)
         self.ascends = has_likelihood(penalty, family, self.link)
@@ -181,17 +190,15 @@ class Penalised:
         return np.asarray(steep - 0.5 * variance_slope(self.family, mu) * flat)
 
     def dispersion(self, beta: Floats) -> float:
-        """Pearson's, 1 where the family has none."""
-        if self.family.scale_known:
-            return 1.0
+        """phi by the rule, 1 where the family has none."""
         mu = mean(self.link.kernel, self.rows.eta(beta))[0]
-        chi2 = float(np.sum(pearson_residuals(self.design, self.family, mu, self.psi) ** 2))
-        return chi2 / (self.design.n - self.rows.p)
+        deviance = total_deviance(self.design, self.family, mu, self.psi) if self.rule.kind == "deviance" else 0.0
+        return scale_of(self.design, self.family, self.rule, mu, self.psi, deviance, 1.0)
 
     def begin(self, control: Control) -> Floats:
         """(p,) a plain start, and where a dispersion is to be estimated the maximum of the likelihood."""
         beta = start(self.design, self.family, self.link, control, self.rows, self.psi)
-        if self.family.scale_known:
+        if not self.rule.estimated(self.family):
             return beta
         return score_iterations(self.rows, self.family, self.link, beta, control, None, self.psi, self.unit).beta
 

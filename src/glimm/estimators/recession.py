@@ -55,9 +55,9 @@ def has_ends(family: Family, link: Link) -> bool:
     if not isinstance(family.kernel, int):
         return False
     if link.name in TWO_ENDS:
-        return family.name in ("binomial", "gaussian")
+        return family.support == "binomial" or family.name == "gaussian"
     if link.name == "logc":
-        return family.name == "binomial"
+        return family.support == "binomial"
     return link.name == "log" and (family.support in ("count", "nonnegative", "binomial") or family.name == "gaussian")
 
 

@@ -91,7 +91,9 @@ def separation_sentence(found: Separation, design: Design, family: Family) -> st
     names, rows = list(found.terms[:MOST_TERMS]), int(found.rows.sum())
     if len(found.terms) > MOST_TERMS:
         names[-1] = f"{len(found.terms) - MOST_TERMS + 1} others"
-    what = "probabilities of 0 or 1" if family.name == "binomial" else "means of 0" if design.mean.link.name == "log" else "means of 0 or 1"
+    what = (
+        "probabilities of 0 or 1" if family.support == "binomial" else "means of 0" if design.mean.link.name == "log" else "means of 0 or 1"
+    )
     remedies = [*(["use penalty='firth'"] if takes_penalty(family) else []), "leave the term out or put levels together"]
     return (
         f"fitted {what} in {rows} of {design.n} rows, {found.kind} separation: some combination of predictors separates the outcomes, so "
@@ -107,7 +109,7 @@ def rows_at_bound(family: Family, mu: Floats) -> int:
 
 def at_bound(family: Family, mu: Floats, extreme: float = FITTED_EXTREME) -> Bools:
     """(n,) whether a row is one of them."""
-    if family.name == "binomial":
+    if family.support == "binomial":
         return np.asarray((mu < extreme) | (mu > 1.0 - extreme))
     if family.support not in ("count", "nonnegative"):
         return np.zeros(len(mu), dtype=np.bool_)
@@ -146,7 +148,7 @@ def endless(means: Means, center: float, family: Family, information: Floats, sc
 
 def counted_at_bound(family: Family, means: Means, extreme: float = FITTED_EXTREME) -> int:
     """Rows at the bound, of rows in pieces."""
-    if family.name == "binomial":
+    if family.support == "binomial":
         return sum(int(np.sum(at_bound(family, mu, extreme))) for _, mu in means())
     if family.support not in ("count", "nonnegative"):
         return 0
@@ -200,7 +202,7 @@ def at_edge(family: Family, link: Link, rows: int, n: int) -> str:
     """The sentence about fitted means that a link which does not keep to the family's range has led to its end; nothing where rows is 0."""
     if not rows:
         return ""
-    what = "probabilities of 0 or 1" if family.name == "binomial" else "means of 0"
+    what = "probabilities of 0 or 1" if family.support == "binomial" else "means of 0"
     return (
         f"{END_OF_LINK} {link.name!r} allows, fitted {what} in {rows} of {n} rows, where neither estimates "
         f"nor standard errors hold: use link={family.default_link!r}"
@@ -209,7 +211,7 @@ def at_edge(family: Family, link: Link, rows: int, n: int) -> str:
 
 def separated(family: Family, rows: int, n: int, names: tuple[str, ...] = ()) -> str:
     """The sentence about them; names : the coefficients that have no finite estimate, where they are known."""
-    what = "probabilities of 0 or 1" if family.name == "binomial" else "means of 0"
+    what = "probabilities of 0 or 1" if family.support == "binomial" else "means of 0"
     return f"fitted {what} in {rows} of {n} rows: some combination of predictors separates the outcomes, " + (
         f"so {', '.join(names)} {'has' if len(names) == 1 else 'have'} no finite estimate and no standard error"
         if names

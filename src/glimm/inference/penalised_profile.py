@@ -17,6 +17,7 @@ from ..estimators.penalised import End, Penalised, has_likelihood
 from ..kernels.matrix import Floats
 from ..records import GlmRecord
 from .covariance import Inference
+from .glm_covariance import asked_of
 from .wald import p_values, quantile
 
 MOST_ROUNDS = 200
@@ -82,12 +83,9 @@ def limits(record: GlmRecord, inference: Inference, level: float) -> tuple[Float
 
     Raises GlimmError for robust errors, which have no likelihood, and for a penalty without a penalised likelihood.
     """
-    if inference.vcov != "model":
+    if asked_of(inference.vcov).kind != "model":
         raise GlimmError("conf_int: profile intervals trust the model and its likelihood: fit with vcov='model', or use method='wald'")
-    profile, q = (
-        Profile(record),
-        float(quantile(level, inference.df if inference.df is None else float(record.design.n - len(record.bread)))),
-    )
+    profile, q = Profile(record), float(quantile(level, inference.common_df))
     pairs = [[limit(profile, j, side, q) for side in (-1.0, 1.0)] for j in range(len(profile.named))]
     both = np.array(pairs).reshape(-1, 2)
     return both[:, 0], both[:, 1]
@@ -113,9 +111,8 @@ def limit(profile: Profile, j: int, side: float, q: float) -> float:
     return side * math.inf
 
 
-def ratio_tests(record: GlmRecord) -> Tests:
+def ratio_tests(record: GlmRecord, inference: Inference) -> Tests:
     """The penalised likelihood-ratio test of each coefficient. Raises GlimmError for a penalty without a penalised likelihood."""
-    profile = Profile(record)
+    profile, df = Profile(record), inference.common_df
     statistic = np.array([profile.statistic(profile.constrained(j, 0.0)) for j in range(len(profile.named))])
-    df = None if record.family.scale_known else float(record.design.n - len(record.bread))
     return Tests(statistic, p_values(np.sqrt(statistic), df), df)
