@@ -336,6 +336,36 @@ def test_families_with_parameters_of_their_own_are_not_there_yet(family, remedy)
         glimm.glm("y ~ x", data, family=family, penalty="firth")
 
 
+def test_a_frequency_weight_is_so_many_rows():
+    rng = np.random.default_rng(6)
+    d = pd.DataFrame({"x": rng.integers(0, 3, 15), "w": rng.integers(1, 5, 15), "z": rng.gamma(3.0, 1.0, 15)})
+    d["y"] = (rng.random(15) < 0.4).astype(int)
+    rows = d.loc[d.index.repeat(d.w)]
+    for formula, family, link in (("y ~ x", "binomial", "logit"), ("z ~ x", "gamma", "log")):
+        counted = glimm.glm(formula, d, family=family, link=link, weights=glimm.frequency("w"), penalty="jeffreys")
+        plain = glimm.glm(formula, rows, family=family, link=link, penalty="jeffreys")
+        np.testing.assert_allclose(counted.params, plain.params, rtol=1e-9)
+        np.testing.assert_allclose(counted.bse, plain.bse, rtol=1e-9)
+        np.testing.assert_allclose(counted.conf_int(method="profile"), plain.conf_int(method="profile"), rtol=1e-8)
+        assert counted.penalized_llf == pytest.approx(plain.penalized_llf, rel=1e-10)
+
+
+def test_other_dispersions():
+    z = np.array([1.0, 4.0, 3.0, 6.0, 2.0])
+    n, m = len(z), z.mean()
+    given = glimm.glm("z ~ 1", {"z": z}, family="gamma", link="inverse", scale=0.3, penalty="firth")
+    assert given.fittedvalues[0] == pytest.approx(n * m / (n - 0.3), rel=1e-10)
+    deviance = glimm.glm("z ~ 1", {"z": z}, family="gamma", link="inverse", scale="deviance", penalty="firth")
+    assert deviance.scale == pytest.approx(deviance.deviance / (n - 1), rel=1e-12)
+    assert deviance.fittedvalues[0] == pytest.approx(n * m / (n - deviance.scale), rel=1e-10)
+    with pytest.raises(glimm.NotYetError, match="scale='pearson'"):
+        glimm.glm("z ~ 1", {"z": z}, family="gamma", scale="ml", penalty="firth")
+    with pytest.raises(glimm.NotYetError, match="sampling weights"):
+        glimm.glm("z ~ 1", {"z": z, "w": z}, family="gamma", weights=glimm.sampling("w"), penalty="firth")
+    with pytest.raises(glimm.NotYetError, match="'quasipoisson'"):
+        glimm.glm("z ~ 1", {"z": z}, family="quasipoisson", penalty="firth")
+
+
 def test_no_rows_left_for_a_dispersion():
     with pytest.raises(glimm.GlimmError, match="2 rows for 2 coefficients"):
         glimm.glm("y ~ x", {"y": [1.0, 2.0], "x": [0.0, 1.0]}, family="gamma", penalty="firth")

@@ -282,6 +282,16 @@ def test_log_links_of_probabilities(link):
     assert (fit.record.solution.code, fit.record.solution.evidence["terms"]) == ("separated", ("g[T.b]",))
 
 
+@pytest.mark.parametrize("family", ["quasibinomial", "quasipoisson", "quasi(1.5)"])
+def test_quasi_families_are_judged_too(family):
+    g = np.repeat(["a", "b"], 10)
+    y = np.where(g == "a", 0.1 + np.arange(20) / 30.0, 0.0)
+    fit = quiet("y ~ g", {"y": y, "g": g}, family=family)
+    assert (fit.record.solution.code, fit.record.solution.evidence["terms"]) == ("separated", ("g[T.b]",))
+    assert np.isnan(fit.bse["g[T.b]"])
+    assert np.isfinite(fit.bse["Intercept"])
+
+
 def test_rows_of_no_weight_do_not_count():
     """The door refuses them; a design that has them is judged by the others."""
     g = np.repeat(["a", "b"], 20)
