@@ -70,7 +70,7 @@ class GlmFit(Fit):
         >>> data = {"y": [0, 0, 0, 1, 1, 1, 1, 1], "x": [0, 0, 0, 0, 1, 1, 1, 1]}  # all of x = 1 have the event
         >>> fit = glimm.glm("y ~ x", data, family="binomial", penalty="firth")
         >>> fit.penalized_lr_tests().round(4)[["term", "statistic", "p_value"]].values.tolist()
-        [['Intercept', 0.78, 0.3771], ['x', 4.2, 0.04]]
+        [['Intercept', 0.8228, 0.3644], ['x', 4.1008, 0.0429]]
         """
         if not self.record.penalty:
             raise GlimmError("penalized_lr_tests: the fit has no penalty; fit with penalty='firth' or penalty='jeffreys'")
