@@ -366,6 +366,12 @@ def test_other_dispersions():
         glimm.glm("z ~ 1", {"z": z}, family="quasipoisson", penalty="firth")
 
 
+@pytest.mark.parametrize("part", ["zero", "dispersion"])
+def test_models_in_parts_have_no_penalty_yet(part):
+    with pytest.raises(glimm.NotYetError, match="zero= or dispersion="):
+        glimm.glm("y ~ x", {"y": [0, 1, 0, 4], "x": [1.0, 2.0, 3.0, 5.0]}, family="negative_binomial", penalty="firth", **{part: "~ 1"})
+
+
 def test_no_rows_left_for_a_dispersion():
     with pytest.raises(glimm.GlimmError, match="2 rows for 2 coefficients"):
         glimm.glm("y ~ x", {"y": [1.0, 2.0], "x": [0.0, 1.0]}, family="gamma", penalty="firth")
