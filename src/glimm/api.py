@@ -79,6 +79,8 @@ def glm(
         offset(...). With one of them all coefficients are estimated together by maximum likelihood, the fit is a
         `glimm.fit_parts.PartsFit`, vcov is "model", "HC0" or {"cluster": "id"}, and scale= has no meaning
     missing : "drop" or "error"
+    penalty : "firth" (bias-reduced estimates, finite under separation) or "jeffreys" (the maximum of log L + 1/2 log |information|, which
+        is the same where the link is canonical); `conf_int(method="profile")` has intervals by the penalised likelihood
 
     Raises GlimmError for anything in formula or data that cannot be used, naming the column and the row.
     Source: McCullagh and Nelder (1989), Generalized Linear Models.
@@ -89,12 +91,11 @@ def glm(
     {'Intercept': -1.901, 'age': -0.141, 'smoke': 0.314, 'age:smoke': 0.071}
     """
     given = dict(locals())
-    refuse_later("glm", penalty=penalty)
     clusters = clusters_of(vcov)
     control = checked_control(control)
     parts: dict[str, Any] = {"zero": zero, "dispersion": dispersion}
     spec = make_spec("glm", formula, family, link, weights, offset, exposure, missing, clusters=clusters, **parts)
-    fit = glm_door.fit_door(spec, data, control, scale_of(scale), keep(glm, given), vcov)
+    fit = glm_door.fit_door(spec, data, control, scale_of(scale), keep(glm, given), vcov, penalty)
     _warn_few(fit.record.design, clusters, len(fit.record.vector) if isinstance(fit, LevelsFit) else None)
     return _announced(fit)
 

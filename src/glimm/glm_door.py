@@ -14,6 +14,7 @@ from .estimators.control import Control
 from .estimators.glm import fit_glm, require_rows
 from .estimators.levels_glm import fit_levels_glm
 from .estimators.parts import fit_parts
+from .estimators.penalised import check_penalty, fit_penalised
 from .estimators.predictors import check_parts
 from .estimators.scale import check_scale
 from .family import LEVELS
@@ -26,16 +27,26 @@ from .inference.parts import check_vcov
 from .records import DEFAULT, Call, Scale
 
 
-def fit_door(spec: Spec, data: Any, control: Control, scale: Scale, call: Call, vcov: Any) -> GlmFit | LevelsFit | PartsFit:
+def fit_door(
+    spec: Spec, data: Any, control: Control, scale: Scale, call: Call, vcov: Any, penalty: Any = None
+) -> GlmFit | LevelsFit | PartsFit:
     """The fit that a call of glimm.glm asks for; raises GlimmError for what cannot be fitted, before any row is read where it can."""
     if spec.family.name in LEVELS:
+        if penalty is not None:
+            raise NotYetError(f"penalty={penalty!r} is not there for family {spec.family.name!r}: leave it out")
         return _of_levels(spec, data, control, scale, call, vcov)
     if spec.zero is not None or spec.dispersion is not None:
+        if penalty is not None:
+            raise NotYetError(f"penalty={penalty!r} is not there with zero= or dispersion=: leave one of them out")
         return _in_parts(spec, data, control, scale, call, vcov)
     check_robust(spec.family, asked_of(vcov))
     check_scale(spec.family, scale, spec.weights_kind)
+    if penalty is not None:
+        check_penalty(penalty, spec.family, scale, spec.weights_kind)
     design = build_design(spec, data)
     require_rows(design)
+    if penalty is not None:
+        return GlmFit(replace(fit_penalised(design, spec.family, penalty, control, scale), call=call), vcov)
     return GlmFit(replace(fit_glm(design, spec.family, control, scale), call=call), vcov)
 
 

@@ -47,6 +47,8 @@ def lrt(small: Any, large: Any) -> LikelihoodRatioTest:
             raise GlimmError(f"lrt takes two fits, the smaller first: glimm.lrt(small, large), not {type(fit).__name__}")
         if not isinstance(fit.record, GlmRecord | MixedRecord):
             raise GlimmError("lrt: a GEE has no likelihood: use large.compare_score_test(small), large.compare_wald_test(small), or qic()")
+        if isinstance(fit.record, GlmRecord) and fit.record.penalty:
+            raise GlimmError("lrt: a fit with penalty= is not at the maximum of the likelihood: use penalized_lr_tests()")
         if why := without_likelihood(fit.record):
             instead = (
                 "large.compare_wald_test(small)"

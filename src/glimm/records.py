@@ -91,6 +91,7 @@ class GlmRecord:
     bread : (p, p) inverse expected information of the working coefficients at dispersion 1, or their block of the inverse joint Hessian
     eta : (n,); psi_cov : (k, k) covariance of the family block
     llf : NaN where there is no likelihood; scale_rule : how `scale` was found
+    penalty : "firth" or "jeffreys", nothing for maximum likelihood; penalized_llf : llf + 1/2 log |I(beta)|, NaN where there is none
     """
 
     design: Design
@@ -107,6 +108,8 @@ class GlmRecord:
     call: Call = Call()
     psi_cov: Floats = field(default_factory=lambda: np.zeros((0, 0)))
     scale_rule: Scale = DEFAULT
+    penalty: str = ""
+    penalized_llf: float = float("nan")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ with residuals in doubled precision.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +16,7 @@ from ..design.coordinates import to_named
 from ..design.records import Clusters, Design
 from ..errors import GlimmError
 from ..family import Family
-from ..kernels import Optimum, Rows, inverse, inverse_or_nan, mean, positive_definite, working
+from ..kernels import GlmPass, Optimum, Rows, inverse, inverse_or_nan, mean, positive_definite, working
 from ..kernels.matrix import Floats
 from ..records import DEFAULT, GlmRecord, Scale, Solution, SolutionCode
 from ..version import VERSION
@@ -22,7 +24,7 @@ from .control import Control
 from .irls import Scoring, mean_rows, row_unit, score_iterations, start
 from .joint import blurred, fit_joint, without_end
 from .scale import likelihood, scale_of, total_deviance
-from .separation import bounded, edge, limiting, separated, separated_rows
+from .separation import bounded, edge, evidence_of, judged, limiting, separated, separated_rows, separation_sentence
 
 ILL_CONDITIONED = 1e-3
 CLEAR_PIVOT = 1e-12
@@ -45,7 +47,7 @@ def fit_glm(design: Design, family: Family, control: Control, scale: Scale = DEF
     )
     a = to_named(part)
     beta, eta = a @ scoring.beta, rows.eta(scoring.beta)
-    bread = _bread(design, family, at_unit, eta, scoring.last.information)
+    bread = bread_of(design, family, at_unit, eta, scoring.last.information)
     if family.name == "gaussian" and part.link.name == "identity" and _ill_conditioned(scoring.last.information):
         beta, bread, eta = _refine(design, rows, a, scoring)
     mu = mean(part.link.kernel, eta)[0]
@@ -55,20 +57,20 @@ def fit_glm(design: Design, family: Family, control: Control, scale: Scale = DEF
         design=design,
         family=family,
         vector=np.concatenate([beta, psi]),
-        blocks=_blocks(part.matrix.p, psi),
+        blocks=blocks_of(part.matrix.p, psi),
         bread=bread,
         eta=eta,
         llf=llf,
         deviance=deviance,
         scale=scale_of(design, family, scale, mu, at_unit, deviance, likely),
-        solution=_solution(scoring, design, family, mu, llf),
+        solution=_solution(scoring, design, family, eta, llf),
         version=VERSION,
         psi_cov=psi_cov,
         scale_rule=scale,
     )
 
 
-def _bread(design: Design, family: Family, psi: Floats, eta: Floats, information: Floats) -> Floats:
+def bread_of(design: Design, family: Family, psi: Floats, eta: Floats, information: Floats) -> Floats:
     """The inverse information; from the QR of the weighted columns where their cross-product has lost too many digits, else NaN."""
     if positive_definite(information) or not len(information):
         return inverse_or_nan(information)
@@ -82,7 +84,8 @@ def _bread(design: Design, family: Family, psi: Floats, eta: Floats, information
     return np.asarray(root @ root.T)
 
 
-def _blocks(p: int, psi: Floats) -> dict[str, slice]:
+def blocks_of(p: int, psi: Floats) -> dict[str, slice]:
+    """Blocks of (beta, psi)."""
     return {"mean": slice(0, p)} | ({"family": slice(p, p + len(psi))} if len(psi) else {})
 
 
@@ -103,41 +106,68 @@ def _shaped(design: Design, family: Family, control: Control, scale: Scale) -> G
         design=design,
         family=family,
         vector=np.concatenate([to_named(part) @ beta, free]),
-        blocks=_blocks(p, free),
+        blocks=blocks_of(p, free),
         bread=inverse_or_nan(last.information) if family.orthogonal else joint[:p, :p],
         eta=eta,
         llf=-0.5 * found.value,
         deviance=deviance,
         scale=scale_of(design, family, scale, mu, psi, deviance, family.scale(free)),
-        solution=_joint_solution(found, design, family, free, mu),
+        solution=_joint_solution(found, design, family, free, eta, last),
         version=VERSION,
         psi_cov=joint[p:, p:],
         scale_rule=scale,
     )
 
 
-def _joint_solution(found: Optimum, design: Design, family: Family, free: Floats, mu: Floats) -> Solution:
+def _joint_solution(found: Optimum, design: Design, family: Family, free: Floats, eta: Floats, last: GlmPass) -> Solution:
     code: SolutionCode = "converged" if found.converged else "not_converged"
     message = f"{'converged' if found.converged else 'no convergence'} in {found.evaluations} evaluations"
     if said := without_end(family, free):
         code, message = "boundary", said
     p = design.mean.matrix.p
-    drifting = 0
-    if not bounded(family, design.mean.link):
-        drifting = separated_rows(design, family, mu, 0.5 * found.hessian[:p, :p], -0.5 * found.gradient[:p])
-    elif said := edge(family, design.mean.link, mu):
-        code, message = "not_converged", said
+    score, information = -0.5 * found.gradient[:p], 0.5 * found.hessian[:p, :p]
+    end = End(design, family, eta, family.at_unit(free), last, GlmPass(last.loglik, score, information), found.converged)
+    apart, ended = separates(end)
+    if ended:
+        code, message = "not_converged", ended
     note = blurred(family, free, design.n)
     evidence: dict[str, object] = {"note": note} if note else {}
-    if drifting:
-        evidence |= {"rows": drifting, "infinite": infinite(design, family, mu)}
-        code, message = "separated", separated(family, drifting, design.n, infinite(design, family, mu))
+    if apart:
+        code, message = "separated", apart[0]
+        evidence |= apart[1]
     return Solution(code, message, found.evaluations, found.decrement, -0.5 * found.gradient[:p], evidence=evidence)
 
 
-def infinite(design: Design, family: Family, mu: Floats) -> tuple[str, ...]:
-    """Coefficients of a separated fit that have no finite estimate."""
-    return limiting(design, family, mu, np.ones(design.n))[1]
+@dataclass(frozen=True, slots=True)
+class End:
+    """Where a search ended.
+
+    psi : at dispersion 1; last : the pass there; slope : gradient and Hessian of the search itself, where they are other ones
+    """
+
+    design: Design
+    family: Family
+    eta: Floats
+    psi: Floats
+    last: GlmPass
+    slope: GlmPass
+    converged: bool
+
+
+def separates(end: End) -> tuple[tuple[str, dict[str, Any]] | None, str]:
+    """(sentence and evidence of a separation, or None; the sentence about a fit at the edge of its link, or nothing)."""
+    design, family, link = end.design, end.family, end.design.mean.link
+    settled, found = judged(design, family, end.eta, end.psi, end.last, end.converged)
+    if found is not None:
+        return (separation_sentence(found, design, family), evidence_of(found, design)), ""
+    mu = mean(link.kernel, end.eta)[0]
+    if bounded(family, link):
+        return None, edge(family, link, mu)
+    drifting = 0 if settled else separated_rows(design, family, mu, end.slope.information, end.slope.score)
+    if not drifting:
+        return None, ""
+    names = limiting(design, family, mu, np.ones(design.n))[1]
+    return (separated(family, drifting, design.n, names), {"rows": drifting, "terms": names}), ""
 
 
 def row_terms(record: GlmRecord) -> tuple[Floats, Floats]:
@@ -178,19 +208,15 @@ def _refine(design: Design, rows: Rows, a: Floats, scoring: Scoring) -> tuple[Fl
     return high, root @ root.T, design.mean.matrix.times(high) + (0.0 if offset is None else offset)
 
 
-def _solution(scoring: Scoring, design: Design, family: Family, mu: Floats, llf: float) -> Solution:
+def _solution(scoring: Scoring, design: Design, family: Family, eta: Floats, llf: float) -> Solution:
     code: SolutionCode = "converged" if scoring.converged else "not_converged"
     message = f"{'converged' if scoring.converged else 'no convergence'} in {scoring.passes} passes"
-    link = design.mean.link
-    drifting = 0
-    if not bounded(family, link):
-        drifting = separated_rows(design, family, mu, scoring.last.information, scoring.last.score)
-    elif said := edge(family, link, mu):
-        code, message = "not_converged", said
     evidence: dict[str, object] = {}
-    if drifting:
-        evidence = {"rows": drifting, "infinite": infinite(design, family, mu)}
-        code, message = "separated", separated(family, drifting, design.n, infinite(design, family, mu))
+    apart, ended = separates(End(design, family, eta, family.psi(), scoring.last, scoring.last, scoring.converged))
+    if ended:
+        code, message = "not_converged", ended
+    if apart:
+        (message, evidence), code = apart, "separated"
     if not family.scale_known and design.nobs == design.mean.matrix.p:
         evidence["note"] = f"as many coefficients as rows ({design.n}): the fit is exact and there are no standard errors"
     elif (family.likelihood and llf == np.inf) or (family.name == "gaussian" and scoring.last.loglik > -NOISE * float(design.y @ design.y)):

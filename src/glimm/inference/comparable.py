@@ -17,7 +17,7 @@ from ..estimators.points import affordable
 from ..estimators.terms import ENTRIES
 from ..family import LEVELS
 from ..kernels.matrix import Floats
-from ..records import MixedRecord, Record
+from ..records import GlmRecord, MixedRecord, Record
 from .criteria import criteria, without_likelihood
 
 
@@ -61,6 +61,8 @@ def differs(a: Record, b: Record) -> str:
         return "other weights"
     if measure(a) != measure(b) or not same_functions(a, b):
         return "densities in other units"
+    if penalty(a) != penalty(b):
+        return "another penalty, or none"
     if reml(a) != reml(b):
         return "REML against ML"
     if reml(a) and a.design.mean.names != b.design.mean.names:
@@ -90,6 +92,11 @@ def same_functions(a: Record, b: Record) -> bool:
     """Whether users' own densities are one and the same; built-in ones are."""
     mine, theirs = (getattr(record.family.kernel, "given", None) for record in (a, b))
     return mine is theirs or mine == theirs
+
+
+def penalty(record: Record) -> str:
+    """The penalty of a GLM; nothing for other fits."""
+    return record.penalty if isinstance(record, GlmRecord) else ""
 
 
 def reml(record: Record) -> bool:

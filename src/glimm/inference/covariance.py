@@ -18,7 +18,7 @@ from ..design.records import Clusters, Design, Part
 from ..errors import GlimmError, GlimmWarning, NotYetError
 from ..estimators import glm as glm_estimator
 from ..estimators.scores import check_clusters, mixed_scores
-from ..estimators.separation import limiting
+from ..estimators.separation import limiting, remaining, rows_told
 from ..kernels import inverse_or_nan, mean
 from ..kernels.matrix import Floats
 from ..records import GeeRecord, GlmRecord, MixedRecord, Record
@@ -100,8 +100,11 @@ def infer(record: Record, vcov: Any) -> Inference:
 def _separated(record: GlmRecord, vcov: Any) -> Floats:
     """(p, p) covariance from the rows that separation leaves, NaN for the coefficients that have no estimate."""
     part = record.design.mean
-    mu = mean(part.link.kernel, record.eta)[0]
-    bread, infinite = limiting(record.design, record.family, mu, glm_estimator.row_terms(record)[1])
+    evidence, w = record.solution.evidence or {}, glm_estimator.row_terms(record)[1]
+    if "positions" in evidence:
+        bread, infinite = remaining(record.design, ~rows_told(record.design, evidence), w)
+    else:
+        bread, infinite = limiting(record.design, record.family, mean(part.link.kernel, record.eta)[0], w)
     cov = named(part, glm_covariance(replace(record, bread=bread), vcov).work)
     lost = np.isin(part.names, infinite)
     cov[lost, :] = cov[:, lost] = np.nan

@@ -36,6 +36,8 @@ def model_based(record: GlmRecord, vcov: Any) -> bool:
 
 
 def need_likelihood(record: GlmRecord, what: str, instead: str) -> None:
-    """Raises GlimmError for sampling weights, whose rows have no likelihood, and no quasi-likelihood of a sample either."""
+    """Raises GlimmError for sampling weights, whose rows have no likelihood, nor quasi-likelihood, and for estimates with a penalty."""
+    if record.penalty:
+        raise GlimmError(f"{what}: penalty={record.penalty!r} estimates are not at the maximum of the likelihood: use penalized_lr_tests()")
     if surveyed(record.design):
         raise GlimmError(f"{what}: sampling weights have no likelihood: use {instead}")
