@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 
 import glimm
-from glimm.errors import GlimmError, GlimmWarning, NotYetError
+from glimm.errors import GlimmError, GlimmWarning
 from support import data, stored
 
 R = stored("glm_tests")
@@ -173,8 +173,40 @@ def test_what_is_refused(name):
         glimm.lrt(*fits())
 
 
-def test_levels_are_not_yet_there():
+@pytest.mark.parametrize("family", ["ordinal", "multinomial"])
+def test_levels(family):
+    """Twice the difference of log-likelihoods that are ordinal's and nnet's (test_levels_glm), on a coefficient for each split or level."""
+    frame = FRAME.assign(level=pd.qcut(FRAME["z"], 3, labels=["low", "middle", "high"]))
+    small, large = (glimm.glm(f"level ~ {right}", frame, family=family) for right in ("x", "x + f"))
+    test = glimm.lrt(small, large)
+    assert test.df == (2 if family == "ordinal" else 4)
+    assert test.statistic == pytest.approx(2.0 * (large.llf - small.llf), abs=1e-9)
+    assert test.p_value == pytest.approx(stats.chi2.sf(test.statistic, test.df), rel=1e-9)
+    with pytest.raises(GlimmError, match="not nested"):
+        glimm.lrt(glimm.glm("level ~ f", frame, family=family), glimm.glm("level ~ x", frame, family=family))
+
+
+def test_extra_zeros_and_dispersions():
+    """No extra zeros are at the limit of their share: half chi-squared on 1 degree of freedom; a model of the dispersion is regular."""
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=300)
+    frame = pd.DataFrame({"x": x, "n": rng.poisson(np.exp(0.6 + 0.3 * x)) * (rng.random(300) > 0.25), "y": rng.normal(x, np.exp(0.4 * x))})
+    plain, zeros, more = (glimm.glm("n ~ x", frame, family="poisson", zero=zero) for zero in (None, "~ 1", "~ x"))
+    test = glimm.lrt(plain, zeros)
+    assert (test.df, test.distribution) == (1, "mixture")
+    assert test.p_value == pytest.approx(0.5 * stats.chi2.sf(2.0 * (zeros.llf - plain.llf), 1), rel=1e-8)
+    assert glimm.lrt(zeros, more).p_value == pytest.approx(stats.chi2.sf(2.0 * (more.llf - zeros.llf), 1), rel=1e-8)
+    assert "too large" in glimm.lrt(plain, more).note
+    one, other = glimm.glm("y ~ x", frame), glimm.glm("y ~ x", frame, dispersion="~ x")
+    test = glimm.lrt(one, other)
+    assert (test.df, test.distribution) == (1, "chi2")
+    assert test.statistic == pytest.approx(2.0 * (other.llf - one.llf), rel=1e-9)
+    with pytest.raises(GlimmError, match="the first model has a model of the dispersion and the second has not"):
+        glimm.lrt(other, one)
+
+
+def test_a_gee_of_levels_has_no_likelihood():
     frame = FRAME.assign(o=pd.cut(FRAME["y"], 3, labels=["low", "mid", "high"]), id=np.arange(len(FRAME)) // 3)
     fit = glimm.gee("o ~ x", frame, groups="id", family="ordinal", corr="independence")
-    with pytest.raises(NotYetError, match="wald_test"):
+    with pytest.raises(GlimmError, match="a GEE has no likelihood"):
         glimm.lrt(fit, fit)

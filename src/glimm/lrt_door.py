@@ -6,13 +6,14 @@ import warnings
 from dataclasses import replace
 from typing import Any
 
-from .errors import GlimmError, GlimmWarning, NotYetError
+from .errors import GlimmError, GlimmWarning
 from .fit import Fit
 from .fit_levels import LevelsFit
+from .fit_parts import PartsFit
 from .inference.criteria import without_likelihood
 from .inference.likelihood_ratio import LikelihoodRatioTest, likelihood_ratio
 from .output import tables
-from .records import GlmRecord, MixedRecord
+from .records import GeeRecord, GlmRecord, LevelsRecord
 
 
 def lrt(small: Any, large: Any) -> LikelihoodRatioTest:
@@ -28,8 +29,7 @@ def lrt(small: Any, large: Any) -> LikelihoodRatioTest:
     Returns a LikelihoodRatioTest: statistic, df, p_value, distribution, models, note, table (a frame of the caller's kind); `print` shows
     it. A larger model with the lower likelihood has statistic 0, with a note and a GlimmWarning.
     Raises GlimmError for fits that are not nested, naming what is not, for different rows, with their numbers, for REML against ML and
-    REML with different fixed parts, and for a GEE, quasi families and sampling weights, which have no likelihood; NotYetError for fits
-    to levels.
+    REML with different fixed parts, and for a GEE, quasi families and sampling weights, which have no likelihood.
     Source: Self and Liang (1987), J. Am. Stat. Assoc. 82, 605-610; Stram and Lee (1994), Biometrics 50, 1171-1177.
 
     >>> import glimm
@@ -41,11 +41,9 @@ def lrt(small: Any, large: Any) -> LikelihoodRatioTest:
     (2, 5.202)
     """
     for fit in (small, large):
-        if isinstance(fit, LevelsFit):
-            raise NotYetError("lrt is not there for fits to levels (family 'ordinal' and 'multinomial'): use fit.wald_test_terms()")
-        if not isinstance(fit, Fit):
+        if not isinstance(fit, Fit | LevelsFit | PartsFit):
             raise GlimmError(f"lrt takes two fits, the smaller first: glimm.lrt(small, large), not {type(fit).__name__}")
-        if not isinstance(fit.record, GlmRecord | MixedRecord):
+        if isinstance(fit.record, GeeRecord) or (isinstance(fit.record, LevelsRecord) and fit.record.door == "gee"):
             raise GlimmError("lrt: a GEE has no likelihood: use large.compare_score_test(small), large.compare_wald_test(small), or qic()")
         if isinstance(fit.record, GlmRecord) and fit.record.penalty:
             raise GlimmError("lrt: a fit with penalty= is not at the maximum of the likelihood: use penalized_lr_tests()")

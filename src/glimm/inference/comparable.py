@@ -17,7 +17,7 @@ from ..estimators.points import affordable
 from ..estimators.terms import ENTRIES
 from ..family import LEVELS
 from ..kernels.matrix import Floats
-from ..records import GlmRecord, MixedRecord, Record
+from ..records import AnyRecord, GlmRecord, MixedRecord, Record
 from .criteria import criteria, without_likelihood
 
 
@@ -88,7 +88,7 @@ def measure(record: Record) -> str:
     return "counts" if support in ("binomial", "count") else "zero and numbers" if support == "nonnegative" else "numbers"
 
 
-def same_functions(a: Record, b: Record) -> bool:
+def same_functions(a: AnyRecord, b: AnyRecord) -> bool:
     """Whether users' own densities are one and the same; built-in ones are."""
     mine, theirs = (getattr(record.family.kernel, "given", None) for record in (a, b))
     return mine is theirs or mine == theirs
@@ -99,12 +99,12 @@ def penalty(record: Record) -> str:
     return record.penalty if isinstance(record, GlmRecord) else ""
 
 
-def reml(record: Record) -> bool:
+def reml(record: AnyRecord) -> bool:
     """Whether the likelihood is the restricted one."""
     return isinstance(record, MixedRecord) and record.reml
 
 
-def laplace(record: Record) -> bool:
+def laplace(record: AnyRecord) -> bool:
     """Whether the likelihood is an approximation that more points do not mend."""
     return isinstance(record, MixedRecord) and record.points == 1
 

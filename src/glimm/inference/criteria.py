@@ -9,13 +9,13 @@ from ..estimators.gee import gee_psi
 from ..estimators.residuals import pearson_residuals, row_deviances
 from ..kernels import mean
 from ..kernels.matrix import Floats
-from ..records import GeeRecord, GlmRecord, LevelsRecord, MixedRecord, Record
+from ..records import AnyRecord, GeeRecord, GlmRecord, LevelsRecord, MixedRecord, PartsRecord, Record
 
 NO_LIKELIHOOD = "a GEE has no likelihood, so no llf, aic or bic; compare working correlations by qic()"
 RESIDUALS = ("response", "pearson", "deviance", "working")
 
 
-def without_likelihood(record: Record | LevelsRecord) -> str:
+def without_likelihood(record: AnyRecord) -> str:
     """Why a fit has no likelihood, and what to use instead; nothing where it has one."""
     if isinstance(record, GeeRecord) or (isinstance(record, LevelsRecord) and record.door == "gee"):
         return NO_LIKELIHOOD
@@ -29,8 +29,10 @@ def without_likelihood(record: Record | LevelsRecord) -> str:
     return ""
 
 
-def n_parameters(record: Record | LevelsRecord) -> int:
+def n_parameters(record: AnyRecord) -> int:
     """Parameters of the likelihood: coefficients, covariance parameters, the family's own where they are estimated."""
+    if isinstance(record, PartsRecord):
+        return len(record.vector)
     extra = len(record.family.free)
     if isinstance(record, GlmRecord) and record.scale_rule.kind == "fixed" and not record.family.scale_known:
         extra -= 1
@@ -40,7 +42,7 @@ def n_parameters(record: Record | LevelsRecord) -> int:
     return int(record.blocks["mean"].stop) + extra
 
 
-def criteria(record: Record | LevelsRecord) -> dict[str, float]:
+def criteria(record: AnyRecord) -> dict[str, float]:
     """llf, aic and bic; raises AttributeError for a fit without a likelihood."""
     why = without_likelihood(record)
     if why or isinstance(record, GeeRecord):

@@ -2,6 +2,7 @@
 
 A variance that the small model does not have lies on the edge of what it may be: one such is half chi-squared on q and half on q - 1
 degrees of freedom; of several no mixture is known in general, and chi-squared on q gives p-values that are too large.
+Extra zeros that the small model does not have are at the edge as well, a share of 0.
 Source: Self and Liang (1987), J. Am. Stat. Assoc. 82, 605-610; Stram and Lee (1994), Biometrics 50, 1171-1177.
 """
 
@@ -13,16 +14,17 @@ from typing import Any
 import numpy as np
 
 from ..errors import GlimmError
-from ..records import GlmRecord, MixedRecord, Record
+from ..records import GlmRecord, LevelsRecord, MixedRecord, PartsRecord
 from ..text import p_value as p_text
 from .comparable import laplace, reml, same, same_functions, same_points
 from .criteria import criteria, n_parameters
 from .random_nested import new_effects
-from .score_tests import in_columns
+from .score_tests import in_columns, inside
 
+WITH = {"zero": "extra zeros", "dispersion": "a model of the dispersion"}
 WORSE = 1e-6
 ROUNDING, EPSILON = 1e-9, 1e-13
-Likelihood = GlmRecord | MixedRecord
+Likelihood = GlmRecord | MixedRecord | LevelsRecord | PartsRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,7 @@ def likelihood_ratio(small: Likelihood, large: Likelihood) -> LikelihoodRatioTes
     _same_data(small, large)
     _same_kind(small, large)
     in_columns(large, small, "lrt")
+    zeros = _parts_nested(small, large)
     added = new_effects(small.design.mean.random, large.design.mean.random)
     df = n_parameters(large) - n_parameters(small)
     if df <= 0:
@@ -94,7 +97,9 @@ def likelihood_ratio(small: Likelihood, large: Likelihood) -> LikelihoodRatioTes
             f"lrt: the second model must have more parameters than the first, which is nested in it (they have {n_parameters(small)} and "
             f"{n_parameters(large)}): give the smaller model first, models of the same size are the same"
         )
-    found = same_points([small, large])
+    found: list[Likelihood] = [small, large]
+    if isinstance(small, MixedRecord) and isinstance(large, MixedRecord):
+        found = [r for r in same_points([small, large]) if isinstance(r, MixedRecord)]
     values = [criteria(record)["llf"] for record in found]
     statistic = 2.0 * (values[1] - values[0])
     notes = _notes(found)
@@ -102,14 +107,16 @@ def likelihood_ratio(small: Likelihood, large: Likelihood) -> LikelihoodRatioTes
         notes.append(f"the larger model has the lower likelihood, by {-0.5 * statistic:.3g}: its search ended before the maximum")
     if statistic < ROUNDING + EPSILON * abs(values[0]):
         statistic = 0.0
-    distribution, said = _distribution(added, df)
+    distribution, said = _zeros(df) if zeros else _distribution(added, df)
     notes = ([said] if said else []) + notes
     models = [Model(name(r), r.design.spec.formula.text, n_parameters(r), llf) for r, llf in zip(found, values, strict=True)]
     return LikelihoodRatioTest(statistic, df, _p_value(statistic, df, distribution), distribution, (models[0], models[1]), "; ".join(notes))
 
 
-def name(record: Record) -> str:
+def name(record: Likelihood) -> str:
     """What a fit is called."""
+    if isinstance(record, PartsRecord):
+        return "GLM with " + " and ".join(WITH[part] for part in record.design.parts if part != "mean")
     if not isinstance(record, MixedRecord):
         return "GLM"
     if record.linear:
@@ -136,6 +143,28 @@ def _distribution(added: int, df: int) -> tuple[str, str]:
     if added == 1:
         return "mixture", "a variance that is zero in the small model is at its limit: half chi-squared on each of two degrees of freedom"
     return "chi2", (f"{added} variances are zero in the small model, at their limits: the p-value of chi-squared on {df} is too large")
+
+
+def _zeros(df: int) -> tuple[str, str]:
+    """The same of extra zeros that the small model does not have."""
+    said = "the share of extra zeros is 0 in the small model, at its limit"
+    if df == 1:
+        return "mixture", f"{said}: half chi-squared on 1 degree of freedom, half at 0"
+    return "chi2", f"{said}: the p-value of chi-squared on {df} is too large"
+
+
+def _parts_nested(small: Likelihood, large: Likelihood) -> bool:
+    """Whether the large model has extra zeros and the small one has none; raises GlimmError where a part is not nested."""
+    mine, theirs = small.design.parts, large.design.parts
+    for part in mine:
+        if part not in theirs:
+            raise GlimmError(f"lrt: the first model has {WITH[part]} and the second has not: give the smaller model first")
+        if part != "mean":
+            try:
+                inside(theirs[part], mine[part], "lrt")
+            except GlimmError as error:
+                raise GlimmError(f"{error}, in {part}=") from None
+    return "zero" in theirs and "zero" not in mine
 
 
 def _notes(records: Any) -> list[str]:

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from ..design.coordinates import to_named
+from ..design.records import Part
 from ..design.stream import need_rows
 from ..errors import GlimmError
 from ..estimators.gee import pieces
 from ..estimators.restricted import fit_restricted, null_space
 from ..kernels import inverse_or_nan
 from ..kernels.matrix import Floats
-from ..records import GeeRecord, Record
+from ..records import AnyRecord, GeeRecord, Record
 from .comparable import same
 from .hypotheses import HypothesisTest, finished, quadratic_form, without
 from .small_sample import asked_of
@@ -89,16 +90,20 @@ def nested(large: Record, small: Record, what: str) -> tuple[Floats, Floats]:
     return basis, restrictions
 
 
-def in_columns(large: Record, small: Record, what: str) -> Floats:
+def in_columns(large: AnyRecord, small: AnyRecord, what: str) -> Floats:
+    """`inside` of the mean models of two fits."""
+    return inside(large.design.mean, small.design.mean, what)
+
+
+def inside(large: Part, small: Part, what: str) -> Floats:
     """(p, q) B with X_small = X_large B on working columns; raises GlimmError naming a column of the small model that is none of these."""
-    a, b = large.design, small.design
-    wide, narrow = ((d.mean.matrix.dense() - d.mean.center) / d.mean.scale for d in (a, b))
+    wide, narrow = ((part.matrix.dense() - part.center) / part.scale for part in (large, small))
     basis = np.linalg.lstsq(wide, narrow, rcond=None)[0]
     off = np.sqrt(np.mean((narrow - wide @ basis) ** 2, axis=0))
     if (bad := np.flatnonzero(off > NESTED)).size:
         raise GlimmError(
-            f"{what}: the small model is not nested in this one: {b.mean.names[int(bad[0])]!r} is no combination of its columns "
-            f"({', '.join(a.mean.names)})"
+            f"{what}: the small model is not nested in this one: {small.names[int(bad[0])]!r} is no combination of its columns "
+            f"({', '.join(large.names)})"
         )
     return np.asarray(basis)
 
