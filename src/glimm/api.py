@@ -15,7 +15,7 @@ import numpy as np
 
 from . import gee_door, glm_door
 from .arguments import checked_control, checked_points, clusters_of, make_spec, mixed_clusters_of, refuse_later
-from .data.parquet import is_files
+from .data.sources import is_source
 from .design.build import build_design
 from .design.records import Design
 from .errors import GlimmError, GlimmWarning, NotYetError
@@ -199,7 +199,7 @@ def gee(
     if asked.kind != "model":
         _warn_few(fit.record.design, tuple(fit.record.design.clusters), len(fit.record.vector))
     _announced(fit)
-    if is_files(data) or asked.kind not in ("robust", "model"):
+    if is_source(data) or asked.kind not in ("robust", "model"):
         _ = fit.inference  # what stands in the way of a correction is said here, not when it is asked for; and while the file is there
     return fit
 

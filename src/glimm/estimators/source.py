@@ -15,6 +15,7 @@ from ..covariance.occasions import Occasions
 from ..covariance.working import Working
 from ..design.clusters import occasions
 from ..design.records import Clusters, Design
+from ..design.clustered import ClusterStream
 from ..design.stream import StreamedDesign
 from ..kernels import GlmPass, Rows, Whitening, mean
 from ..kernels.families import FamilyKernel, LinkKernel, Psi
@@ -135,6 +136,7 @@ class Streamed:
 
     def batches(self) -> Iterator[Batch]:
         """Batches of clusters."""
+        assert isinstance(self.design.stream, ClusterStream)
         for part in self.design.stream.batches(self.design):
             clusters = part.clusters[self.name]
             at = occasions(clusters, self.moments)
