@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from .data.sources import is_source
 from .design.build import build_design
 from .design.records import Spec
+from .design.stream import stream_design
 from .estimators.control import Control
 from .estimators.glm import fit_glm, require_rows
 from .fit import GlmFit
@@ -17,6 +19,10 @@ from .records import Call
 def fit_door(spec: Spec, data: Any, control: Control, call: Call, vcov: Any) -> GlmFit:
     """The fit that a call of glimm.glm asks for; raises GlimmError for what cannot be fitted, before any row is read where it can."""
     check_robust(spec.family, vcov)
-    design = build_design(spec, data)
+    held = not is_source(data)
+    design = build_design(spec, data) if held else stream_design(spec, data)
     require_rows(design)
-    return GlmFit(replace(fit_glm(design, spec.family, control), call=call), vcov)
+    fit = GlmFit(replace(fit_glm(design, spec.family, control), call=call), vcov)
+    if not held:
+        _ = fit.inference  # robust errors pass over the rows, which may not be there later
+    return fit

@@ -57,12 +57,20 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class Linear:
+    """What linear predictors are computed from again where rows are not held: working coefficients, or those as named (raw)."""
+
+    beta: Floats = field(default_factory=lambda: np.zeros(0))
+    raw: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class GlmRecord:
     """A fitted GLM.
 
     vector : mean | family (the family's own parameters that were estimated, transformed; not for gaussian)
     bread : (p, p) inverse expected information of the working coefficients at dispersion 1, or their block of the inverse joint Hessian
-    eta : (n,); psi_cov : (k, k) covariance of the family block
+    eta : (n,), none of rows that are not held, which `again` gives; psi_cov : (k, k) covariance of the family block
     """
 
     design: Design
@@ -78,6 +86,7 @@ class GlmRecord:
     version: str
     call: Call = Call()
     psi_cov: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+    again: Linear = Linear()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,19 +10,22 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ..design.clusters import gather
 from ..design.coordinates import to_named
-from ..design.records import Clusters, Design
+from ..design.records import Clusters, Design, Part
+from ..design.stream import StreamedDesign
 from ..errors import GlimmError
 from ..family import Family
-from ..kernels import Optimum, Rows, constant, inverse, inverse_or_nan, mean, positive_definite, working
+from ..kernels import Optimum, Rows, inverse, inverse_or_nan, positive_definite, working
 from ..kernels.matrix import Floats
-from ..records import GlmRecord, Solution, SolutionCode
+from ..records import GlmRecord, Linear, Solution, SolutionCode
 from ..version import VERSION
+from .at_means import AtMeans, at_means
 from .control import Control
-from .irls import Scoring, mean_rows, row_unit, score_iterations, start
+from .irls import Scoring, row_unit, score_iterations, start
 from .joint import blurred, dispersion, fit_joint, without_end
-from .residuals import pearson_residuals, row_deviances
-from .separation import bounded, edge, limiting, separated, separated_rows
+from .separation import at_edge, bounded, counted_at_bound, endless, limiting_over, separated
+from .source import Etas, Means, RowSource, row_source
 
 ILL_CONDITIONED = 1e-3
 CLEAR_PIVOT = 1e-12
@@ -32,38 +35,38 @@ NOTHING = np.zeros((0, 0))
 
 
 def fit_glm(design: Design, family: Family, control: Control) -> GlmRecord:
-    """Fit a GLM.
+    """Fit a GLM, of rows that are held or not.
 
     Returns the record; raises GlimmError if no starting values are inside the family's range.
     Source: McCullagh and Nelder (1989), Generalized Linear Models, section 2.5.
     """
+    source = row_source(design, control.n_threads)
     if family.shaped or not isinstance(family.kernel, int):
-        return _shaped(design, family, control)
-    part = design.mean
-    rows = mean_rows(design, control.n_threads)
-    at_unit = family.psi()
-    scoring = score_iterations(
-        rows, family, part.link, start(design, family, part.link, control, rows, at_unit), control, None, at_unit, row_unit(design, family)
-    )
+        return _shaped(source, family, control)
+    part, rows, at_unit = design.mean, source.natural, family.psi()
+    first = start(design, family, part.link, control, rows, at_unit, source.parts)
+    scoring = score_iterations(rows, family, part.link, first, control, None, at_unit, row_unit(design, family))
     a = to_named(part)
-    beta, eta = a @ scoring.beta, rows.eta(scoring.beta)
-    bread = _bread(design, family, at_unit, eta, scoring.last.information)
-    if family.name == "gaussian" and part.link.name == "identity" and _ill_conditioned(scoring.last.information):
-        beta, bread, eta = _refine(design, rows, a, scoring)
-    mu = mean(part.link.kernel, eta)[0]
-    deviance = float(row_deviances(design, family, mu, at_unit).sum())
+    beta, etas, information = a @ scoring.beta, source.etas(scoring.beta), scoring.last.information
+    again = Linear(scoring.beta)
+    if family.name == "gaussian" and part.link.name == "identity" and _ill_conditioned(information):
+        beta, bread = _refine(source, a, scoring.beta)
+        etas, again = source.etas(beta, raw=True), Linear(beta, raw=True)
+    else:
+        bread = _bread(etas, family, at_unit, information, part)
+    means = source.means_of(etas)
+    found = at_means(means, family, at_unit)
     scale, psi, psi_cov = 1.0, np.zeros(0), NOTHING
     if not family.scale_known:
-        chi2 = float(np.sum(pearson_residuals(design, family, mu, at_unit) ** 2))
         df = design.n - part.matrix.p
-        scale = chi2 / df if df > 0 else np.nan
+        scale = found.chi2 / df if df > 0 else np.nan
     if family.scale_known:
-        llf = scoring.last.loglik + constant(family.kernel, design.y, design.trials, design.weights, at_unit)
+        llf = scoring.last.loglik + found.constant
     elif family.name == "gaussian":
-        llf = _gaussian_loglik(design, family, deviance)
-    elif deviance > EXACT * design.n:
-        found = dispersion(design, rows, family, scoring.beta, deviance / design.n, control)
-        llf, psi, psi_cov = -0.5 * found.value, found.x[rows.p :], inverse_or_nan(0.5 * found.hessian[rows.p :, rows.p :])
+        llf = _gaussian_loglik(design.n, found)
+    elif found.deviance > EXACT * design.n:
+        searched = dispersion(source, family, scoring.beta, found.deviance / design.n, control)
+        llf, psi, psi_cov = -0.5 * searched.value, searched.x[rows.p :], inverse_or_nan(0.5 * searched.hessian[rows.p :, rows.p :])
     else:
         llf, psi, psi_cov = np.inf, np.array([-np.inf]), np.full((1, 1), np.nan)
     return GlmRecord(
@@ -72,23 +75,30 @@ def fit_glm(design: Design, family: Family, control: Control) -> GlmRecord:
         vector=np.concatenate([beta, psi]),
         blocks=_blocks(part.matrix.p, psi),
         bread=bread,
-        eta=eta,
+        eta=_held(etas, design),
         llf=llf,
-        deviance=deviance,
+        deviance=found.deviance,
         scale=scale,
-        solution=_solution(scoring, design, family, mu, llf),
+        solution=_solution(scoring, design, family, means, found, llf),
         version=VERSION,
         psi_cov=psi_cov,
+        again=again,
     )
 
 
-def _bread(design: Design, family: Family, psi: Floats, eta: Floats, information: Floats) -> Floats:
+def _held(etas: Etas, design: Design) -> Floats:
+    """(n,) linear predictors, none of rows that are not held."""
+    return np.zeros(0) if isinstance(design, StreamedDesign) else next(iter(etas()))[1]
+
+
+def _bread(etas: Etas, family: Family, psi: Floats, information: Floats, part: Part) -> Floats:
     """The inverse information; from the QR of the weighted columns where their cross-product has lost too many digits, else NaN."""
     if positive_definite(information) or not len(information):
         return inverse_or_nan(information)
-    part = design.mean
-    w = working(family.kernel, part.link.kernel, design.y, eta, design.size, psi)[2]
-    r = Rows(part.matrix, part.center, part.scale, size=np.maximum(w, 0.0)).qr()
+    r = np.zeros_like(information)
+    for design, eta in etas():
+        w = working(family.kernel, part.link.kernel, design.y, eta, design.size, psi)[2]
+        r = Rows(design.mean.matrix, part.center, part.scale, size=np.maximum(w, 0.0)).qr(r)
     pivots = np.abs(np.diag(r)) / np.maximum(np.linalg.norm(r, axis=0), np.finfo(np.float64).tiny)
     if not (len(r) == part.matrix.p and np.isfinite(r).all() and pivots.min() > CLEAR_PIVOT):
         return np.full_like(information, np.nan)
@@ -100,78 +110,112 @@ def _blocks(p: int, psi: Floats) -> dict[str, slice]:
     return {"mean": slice(0, p)} | ({"family": slice(p, p + len(psi))} if len(psi) else {})
 
 
-def _shaped(design: Design, family: Family, control: Control) -> GlmRecord:
+def _shaped(source: RowSource, family: Family, control: Control) -> GlmRecord:
     """A family with parameters of its own, or a user's: everything by maximum likelihood together."""
-    part = design.mean
-    rows, p = mean_rows(design, control.n_threads), part.matrix.p
-    found = fit_joint(design, rows, family, control)
+    design, rows = source.design, source.natural
+    part, p = design.mean, rows.p
+    found = fit_joint(source, family, control)
     beta, free = found.x[:p], found.x[p:]
-    psi, eta = family.psi(free), rows.eta(found.x[:p])
-    mu = mean(part.link.kernel, eta)[0]
+    psi, etas = family.psi(free), source.etas(beta)
+    means = source.means_of(etas)
     joint = inverse_or_nan(0.5 * found.hessian)
     if without_end(family, free) and not np.isfinite(joint).all():  # its curvature is gone there, and with it that between it and beta
         joint[:p, :p] = inverse_or_nan(0.5 * found.hessian[:p, :p])
-    last = rows.glm(family.kernel, part.link.kernel, beta, family.at_unit(free))
+    bread = joint[:p, :p]
+    if family.orthogonal:
+        bread = inverse_or_nan(rows.glm(family.kernel, part.link.kernel, beta, family.at_unit(free)).information)
+    sums = at_means(means, family, psi)
     return GlmRecord(
         design=design,
         family=family,
         vector=np.concatenate([to_named(part) @ beta, free]),
         blocks=_blocks(p, free),
-        bread=inverse_or_nan(last.information) if family.orthogonal else joint[:p, :p],
-        eta=eta,
+        bread=bread,
+        eta=_held(etas, design),
         llf=-0.5 * found.value,
-        deviance=float(row_deviances(design, family, mu, psi).sum()),
+        deviance=sums.deviance,
         scale=family.scale(free),
-        solution=_joint_solution(found, design, family, free, mu),
+        solution=_joint_solution(found, design, family, free, means, sums),
         version=VERSION,
         psi_cov=joint[p:, p:],
+        again=Linear(beta),
     )
 
 
-def _joint_solution(found: Optimum, design: Design, family: Family, free: Floats, mu: Floats) -> Solution:
+def _joint_solution(found: Optimum, design: Design, family: Family, free: Floats, means: Means, sums: AtMeans) -> Solution:
     code: SolutionCode = "converged" if found.converged else "not_converged"
     message = f"{'converged' if found.converged else 'no convergence'} in {found.evaluations} evaluations"
     if said := without_end(family, free):
         code, message = "boundary", said
     p = design.mean.matrix.p
-    drifting = 0
-    if not bounded(family, design.mean.link):
-        drifting = separated_rows(design, family, mu, 0.5 * found.hessian[:p, :p], -0.5 * found.gradient[:p])
-    elif said := edge(family, design.mean.link, mu):
+    drifting, said = _at_bound(design, family, means, sums, 0.5 * found.hessian[:p, :p], -0.5 * found.gradient[:p])
+    if said:
         code, message = "not_converged", said
     note = blurred(family, free, design.n)
     evidence: dict[str, object] = {"note": note} if note else {}
     if drifting:
-        evidence |= {"rows": drifting, "infinite": infinite(design, family, mu)}
-        code, message = "separated", separated(family, drifting, design.n, infinite(design, family, mu))
+        names = infinite(design, family, means)
+        evidence |= {"rows": drifting, "infinite": names}
+        code, message = "separated", separated(family, drifting, design.n, names)
     return Solution(code, message, found.evaluations, found.decrement, -0.5 * found.gradient[:p], evidence=evidence)
 
 
-def infinite(design: Design, family: Family, mu: Floats) -> tuple[str, ...]:
+def _at_bound(design: Design, family: Family, means: Means, found: AtMeans, information: Floats, score: Floats) -> tuple[int, str]:
+    """Rows at the bound where the search has no end; or what is to be said of a link that has led to its end."""
+    link = design.mean.link
+    if not found.near_bound(family):
+        return 0, ""
+    if bounded(family, link):
+        return 0, at_edge(family, link, counted_at_bound(family, means), design.n)
+    return endless(means, design.totals.mean, family, information, score), ""
+
+
+def infinite(design: Design, family: Family, means: Means) -> tuple[str, ...]:
     """Coefficients of a separated fit that have no finite estimate."""
-    return limiting(design, family, mu, np.ones(design.n))[1]
+    return limiting_over(lambda: ((part, mu, np.ones(len(mu))) for part, mu in means()), family, design.mean)[1]
+
+
+def etas_of(record: GlmRecord) -> Etas:
+    """Rows of a fit with their linear predictors."""
+    if not isinstance(record.design, StreamedDesign):
+        pair = record.design, record.eta
+        return lambda: (pair,)
+    return row_source(record.design, 1).etas(record.again.beta, record.again.raw)
 
 
 def row_terms(record: GlmRecord) -> tuple[Floats, Floats]:
     """(d1, w), each (n,), at dispersion 1: x_i d1_i is a row's score, x_i x_i' w_i its information."""
-    part = record.design.mean
+    return part_terms(record, record.design, record.eta)
+
+
+def part_terms(record: GlmRecord, design: Design, eta: Floats) -> tuple[Floats, Floats]:
+    """The same of a part of the rows."""
     psi = record.family.at_unit(record.vector[record.blocks.get("family", slice(0, 0))])
-    _, d1, w = working(record.family.kernel, part.link.kernel, record.design.y, record.eta, record.design.size, psi)
+    _, d1, w = working(record.family.kernel, design.mean.link.kernel, design.y, eta, design.size, psi)
     return d1, w
 
 
 def pieces(record: GlmRecord, clusters: Clusters, threads: int = 1) -> Iterator[tuple[Floats | None, Floats]]:
     """Blocks of per-cluster (curvature, here None, and score (K, p)) on the working columns, at dispersion 1."""
     part = record.design.mean
+    if isinstance(record.design, StreamedDesign):
+        scores = np.zeros((len(clusters.levels), part.matrix.p))
+        for design, eta in etas_of(record)():
+            there, refs = np.unique(design.beside[clusters.name], return_inverse=True)
+            order, starts = gather(refs.astype(np.int32), len(there))
+            rows = Rows(design.mean.matrix, part.center, part.scale, order=order)
+            scores[there] += rows.cluster_scores(part_terms(record, design, eta)[0], starts)
+        yield None, scores
+        return
     rows = Rows(part.matrix, part.center, part.scale, order=clusters.order, threads=threads)
     yield None, rows.cluster_scores(row_terms(record)[0], clusters.starts)
 
 
-def _gaussian_loglik(design: Design, family: Family, deviance: float) -> float:
+def _gaussian_loglik(n: int, found: AtMeans) -> float:
     """The full log-likelihood at the maximum-likelihood sigma."""
-    if not deviance > 0.0:
+    if not found.deviance > 0.0:
         return np.inf
-    return constant(family.kernel, design.y, None, design.weights, 0.5 * np.log(deviance / design.n)) - 0.5 * design.n
+    return found.constant - 0.5 * n * float(np.log(found.deviance / n)) - 0.5 * n
 
 
 def _ill_conditioned(information: Floats) -> bool:
@@ -181,38 +225,40 @@ def _ill_conditioned(information: Floats) -> bool:
     return bool(np.diag(np.linalg.cholesky(information / np.outer(root, root))).min(initial=1.0) ** 2 < ILL_CONDITIONED)
 
 
-def _refine(design: Design, rows: Rows, a: Floats, scoring: Scoring) -> tuple[Floats, Floats, Floats]:
+def _refine(source: RowSource, a: Floats, beta: Floats) -> tuple[Floats, Floats]:
     """beta = high + low with exact residuals, and the inverse information from QR."""
-    r = rows.qr()
+    r = np.zeros_like(a)
+    for part in source.parts():
+        r = source.rows(part).qr(r)
     root = inverse(r)
-    high, low = a @ scoring.beta, np.zeros(len(r))
+    high, low = a @ beta, np.zeros(len(r))
     for _ in range(6):
-        step = a @ (root @ (root.T @ (a.T @ rows.refined_residual_score(high, low))))
+        sums = np.zeros((2, len(r)))
+        for part in source.parts():
+            sums = source.rows(part).refined_residual_sums(high, low, sums)
+        step = a @ (root @ (root.T @ (a.T @ (sums[0] + sums[1]))))
         moved = high + (low + step)
         low = (low + step) - (moved - high)
         high = moved
         if np.all(np.abs(step) <= 1e-15 * np.abs(high)):
             break
-    offset = design.mean.offset
-    return high, root @ root.T, design.mean.matrix.times(high) + (0.0 if offset is None else offset)
+    return high, root @ root.T
 
 
-def _solution(scoring: Scoring, design: Design, family: Family, mu: Floats, llf: float) -> Solution:
+def _solution(scoring: Scoring, design: Design, family: Family, means: Means, found: AtMeans, llf: float) -> Solution:
     code: SolutionCode = "converged" if scoring.converged else "not_converged"
     message = f"{'converged' if scoring.converged else 'no convergence'} in {scoring.passes} passes"
-    link = design.mean.link
-    drifting = 0
-    if not bounded(family, link):
-        drifting = separated_rows(design, family, mu, scoring.last.information, scoring.last.score)
-    elif said := edge(family, link, mu):
+    drifting, said = _at_bound(design, family, means, found, scoring.last.information, scoring.last.score)
+    if said:
         code, message = "not_converged", said
     evidence: dict[str, object] = {}
     if drifting:
-        evidence = {"rows": drifting, "infinite": infinite(design, family, mu)}
-        code, message = "separated", separated(family, drifting, design.n, infinite(design, family, mu))
+        names = infinite(design, family, means)
+        evidence = {"rows": drifting, "infinite": names}
+        code, message = "separated", separated(family, drifting, design.n, names)
     if not family.scale_known and design.n == design.mean.matrix.p:
         evidence["note"] = f"as many coefficients as rows ({design.n}): the fit is exact and there are no standard errors"
-    elif not np.isfinite(llf) or (family.name == "gaussian" and scoring.last.loglik > -NOISE * float(design.y @ design.y)):
+    elif not np.isfinite(llf) or (family.name == "gaussian" and scoring.last.loglik > -NOISE * design.totals.square):
         evidence["note"] = "the predictors fit every row exactly: the dispersion is zero, and the likelihood and its criteria have no end"
     return Solution(code, message, scoring.passes, 2.0 * scoring.decrement, scoring.last.score, evidence=evidence)
 

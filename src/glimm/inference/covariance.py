@@ -6,7 +6,7 @@ The only place that makes them: estimators hand over bread, scores and curvature
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,7 +19,7 @@ from ..design.records import Clusters, Design, Part
 from ..errors import GlimmError, GlimmWarning, NotYetError
 from ..estimators import glm as glm_estimator
 from ..estimators.scores import check_clusters, mixed_scores
-from ..estimators.separation import limiting
+from ..estimators.separation import limiting_over
 from ..family import Family
 from ..kernels import Rows, inverse_or_nan, mean
 from ..kernels.matrix import Floats
@@ -104,8 +104,13 @@ def infer(record: Record, vcov: Any) -> Inference:
 def _separated(record: GlmRecord, vcov: Any) -> Floats:
     """(p, p) covariance from the rows that separation leaves, NaN for the coefficients that have no estimate."""
     part = record.design.mean
-    mu = mean(part.link.kernel, record.eta)[0]
-    bread, infinite = limiting(record.design, record.family, mu, glm_estimator.row_terms(record)[1])
+    etas = glm_estimator.etas_of(record)
+
+    def rows() -> Iterator[tuple[Design, Floats, Floats]]:
+        for design, eta in etas():
+            yield design, mean(part.link.kernel, eta)[0], glm_estimator.part_terms(record, design, eta)[1]
+
+    bread, infinite = limiting_over(rows, record.family, part)
     cov = named(part, glm_covariance(replace(record, bread=bread), vcov)[0])
     lost = np.isin(part.names, infinite)
     cov[lost, :] = cov[:, lost] = np.nan
@@ -292,18 +297,20 @@ def _sandwich(bread: Floats, scores: Iterable[Floats]) -> Floats:
 def _heteroscedastic(record: GlmRecord, kind: str) -> Floats:
     part, n = record.design.mean, record.design.n
     p = part.matrix.p
-    columns = part.matrix, part.center, part.scale
-    d1, w = glm_estimator.row_terms(record)
-    weights = d1**2
-    if kind in ("HC2", "HC3"):
-        h = Rows(*columns).leverages(w, record.bread)
-        if np.any(h > 1.0 - 1e-10):
-            row = int(record.design.rows[int(np.argmax(h))])
-            raise GlimmError(
-                f"{kind} does not exist: row {row} (counting from 0) has leverage 1, it alone determines a coefficient; use HC0 or HC1"
-            )
-        weights = weights / (1.0 - h) ** (1 if kind == "HC2" else 2)
-    meat = Rows(*columns, size=weights).gram()
+    meat = np.zeros((p, p))
+    for design, eta in glm_estimator.etas_of(record)():
+        columns = design.mean.matrix, part.center, part.scale
+        d1, w = glm_estimator.part_terms(record, design, eta)
+        weights = d1**2
+        if kind in ("HC2", "HC3"):
+            h = Rows(*columns).leverages(w, record.bread)
+            if np.any(h > 1.0 - 1e-10):
+                row = int(design.rows[int(np.argmax(h))])
+                raise GlimmError(
+                    f"{kind} does not exist: row {row} (counting from 0) has leverage 1, it alone determines a coefficient; use HC0 or HC1"
+                )
+            weights = weights / (1.0 - h) ** (1 if kind == "HC2" else 2)
+        meat += Rows(*columns, size=weights).gram()
     if kind == "HC1":
         _rows_left(n, p, "HC1", "use HC0")
     factor = 1.0 if kind != "HC1" else n / (n - p)

@@ -9,7 +9,7 @@ from ..estimators.gee import gee_psi
 from ..estimators.residuals import pearson_residuals, row_deviances
 from ..kernels import mean
 from ..kernels.matrix import Floats
-from ..records import GeeRecord, MixedRecord, Record
+from ..records import GeeRecord, GlmRecord, MixedRecord, Record
 
 RESIDUALS = ("response", "pearson", "deviance", "working")
 
@@ -56,6 +56,8 @@ def fitted(record: Record) -> Floats:
 
 def deviance(record: Record) -> float:
     """Sum of size times unit deviance at the fitted means."""
+    if isinstance(record, GlmRecord):
+        return record.deviance
     _check_deviance(record)
     return float(row_deviances(record.design, record.family, fitted(record), own_psi(record)).sum())
 
