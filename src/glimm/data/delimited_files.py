@@ -63,9 +63,11 @@ def open_text(paths: Sequence[Path]) -> TextFiles:
     """
     files = [_open(path) for path in paths]
     for file in files[1:]:
-        if file.names != files[0].names:
-            differ = next(name for a, b in ((files[0], file), (file, files[0])) for name in a.names if a.names != b.names and (name not in b.names or len(a.names) == len(b.names)))
-            raise GlimmError(f"column {differ!r} is not the same in {files[0].name!r} and {file.name!r}: write the files again with one header")
+        if other := set(file.names) ^ set(files[0].names):
+            differ = next(name for name in (*files[0].names, *file.names) if name in other)
+            raise GlimmError(
+                f"column {differ!r} is not the same in {files[0].name!r} and {file.name!r}: write the files again with one header"
+            )
     return TextFiles(tuple(files), tuple(files[0].names))
 
 
@@ -104,7 +106,9 @@ class TextFile:
                 )
             except pd.errors.ParserError as error:
                 why = str(error).rpartition("C error: ")[2]
-                raise GlimmError(f"{self.name} cannot be read as text ({why}): a quotation mark that opens a field may never close") from None
+                raise GlimmError(
+                    f"{self.name} cannot be read as text ({why}): a quotation mark that opens a field may never close"
+                ) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +245,7 @@ class Column:
         return pa.array(values.astype(object) if self.kind == "bool" else values, type=to, from_pandas=True)
 
 
-def _bytes(path: Path) -> IO[bytes]:
+def _bytes(path: Path) -> Any:
     """The bytes of a file, unzipped."""
     with path.open("rb") as handle:
         zipped = handle.read(2) == GZIP

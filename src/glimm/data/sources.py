@@ -81,7 +81,11 @@ def open_source(data: Any) -> Source:
 
 
 def _arrow(data: Any) -> bool:
-    return type(data).__module__.startswith("pyarrow") and (hasattr(data, "to_batches") or hasattr(data, "read_next_batch")) and not hasattr(data, "num_rows")
+    return (
+        type(data).__module__.startswith("pyarrow")
+        and (hasattr(data, "to_batches") or hasattr(data, "read_next_batch"))
+        and not hasattr(data, "num_rows")
+    )
 
 
 def _lazy(data: Any) -> bool:

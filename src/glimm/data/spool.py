@@ -53,7 +53,9 @@ class Writer:
                 self.open = pa.ipc.new_stream(str(self.paths[-1]), self.schema)
             self.open.write_table(table)
         except OSError as error:
-            raise GlimmError(f"the temporary files of data that come once cannot be written ({error}): set TMPDIR to a roomy disk") from None
+            raise GlimmError(
+                f"the temporary files of data that come once cannot be written ({error}): set TMPDIR to a roomy disk"
+            ) from None
         self.n_rows += table.num_rows
 
     def close(self) -> None:

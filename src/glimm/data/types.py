@@ -20,13 +20,18 @@ def as_table(frame: Frame, columns: tuple[str, ...], number: int) -> Any:
 
     missing = [name for name in columns if name not in frame.names]
     if missing:
-        raise GlimmError(f"piece {number} has no column {missing[0]!r} (it has {', '.join(frame.names[:8])}): give every piece the same columns")
+        raise GlimmError(
+            f"piece {number} has no column {missing[0]!r} (it has {', '.join(frame.names[:8])}): give every piece the same columns"
+        )
     arrays = []
     for name in columns:
         try:
             arrays.append(_plain(_array(frame.column(name))))
         except (pa.ArrowException, TypeError, ValueError) as error:
-            frame.variable(name)  # says what is wrong in the words of data in memory
+            try:
+                frame.variable(name)  # says what is wrong in the words of data in memory
+            except GlimmError as said:
+                raise GlimmError(f"piece {number} of data: {said}") from None
             raise GlimmError(f"column {name!r} of piece {number} cannot be read ({str(error).splitlines()[0]})") from None
     return pa.Table.from_arrays(arrays, names=list(columns))
 
@@ -56,7 +61,8 @@ def _plain(array: Any) -> Any:
         chunks = array.chunks if isinstance(array, pa.ChunkedArray) else [array]
         to = pa.dictionary(pa.int32(), plain(kind.value_type), kind.ordered)
         made = [
-            pa.DictionaryArray.from_arrays(c.indices.cast(pa.int32()), c.dictionary.cast(to.value_type), ordered=kind.ordered) for c in chunks
+            pa.DictionaryArray.from_arrays(c.indices.cast(pa.int32()), c.dictionary.cast(to.value_type), ordered=kind.ordered)
+            for c in chunks
         ]
         return pa.chunked_array(made, type=to)
     return array if plain(kind) == kind else array.cast(plain(kind))

@@ -5,7 +5,7 @@ Pass 1: levels, the account of missing rows, a few rows that have every level. T
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final
 

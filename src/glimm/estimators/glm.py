@@ -6,7 +6,7 @@ with residuals in doubled precision.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from ..design.stream import StreamedDesign
 from ..errors import GlimmError
 from ..family import Family
 from ..kernels import Optimum, Rows, inverse, inverse_or_nan, positive_definite, working
-from ..kernels.matrix import Floats
+from ..kernels.matrix import Floats, Ints
 from ..records import GlmRecord, Linear, Solution, SolutionCode
 from ..version import VERSION
 from .at_means import AtMeans, at_means
@@ -195,13 +195,18 @@ def part_terms(record: GlmRecord, design: Design, eta: Floats) -> tuple[Floats, 
     return d1, w
 
 
-def pieces(record: GlmRecord, clusters: Clusters, threads: int = 1) -> Iterator[tuple[Floats | None, Floats]]:
-    """Blocks of per-cluster (curvature, here None, and score (K, p)) on the working columns, at dispersion 1."""
+def pieces(
+    record: GlmRecord, clusters: Clusters, threads: int = 1, codes: Callable[[Design], Ints] | None = None
+) -> Iterator[tuple[Floats | None, Floats]]:
+    """Blocks of per-cluster (curvature, here None, and score (K, p)) on the working columns, at dispersion 1.
+
+    codes : of rows that are not held, the cluster of each row of a part; default those of the column named by vcov
+    """
     part = record.design.mean
     if isinstance(record.design, StreamedDesign):
         scores = np.zeros((len(clusters.levels), part.matrix.p))
         for design, eta in etas_of(record)():
-            there, refs = np.unique(design.beside[clusters.name], return_inverse=True)
+            there, refs = np.unique(design.beside[clusters.name] if codes is None else codes(design), return_inverse=True)
             order, starts = gather(refs.astype(np.int32), len(there))
             rows = Rows(design.mean.matrix, part.center, part.scale, order=order)
             scores[there] += rows.cluster_scores(part_terms(record, design, eta)[0], starts)

@@ -69,7 +69,9 @@ class Joint:
                 gradient[p + i] = block_sum(slope[which], float(gradient[p + i]))
                 hessian[p + i, :p] = _times(rows, d1_psi[which], hessian[p + i, :p])
                 for side in (0, 1):
-                    sides[i, side] = [block_sum(values, float(before)) for values, before in zip(moved[i][side], sides[i, side], strict=True)]
+                    sides[i, side] = [
+                        block_sum(values, float(before)) for values, before in zip(moved[i][side], sides[i, side], strict=True)
+                    ]
         value = -2.0 * sum(logliks)
         hessian[:p, p:] = hessian[p:, :p].T
         hessian[p:, p:] = (sides[:, 0] - sides[:, 1]) / (2.0 * STEP)
@@ -144,7 +146,9 @@ def fit_joint(source: RowSource, family: Family, control: Control) -> Optimum:
     """
     design, p = source.design, source.natural.p
     if design.n <= p and family.free and not isinstance(family.kernel, Functions):
-        raise GlimmError(f"{design.n} rows for {p} coefficients: the fit is exact, and nothing is left to estimate {family.estimated[0]} from")
+        raise GlimmError(
+            f"{design.n} rows for {p} coefficients: the fit is exact, and nothing is left to estimate {family.estimated[0]} from"
+        )
     scoring, psi = scored(design, family, design.mean.link, control, source.natural, 1e-2, source.parts)
     if family.free and not family.start:
         psi = moments(source.means(scoring.beta), family, family.psi(psi))

@@ -15,9 +15,9 @@ import numpy as np
 
 from ..covariance.occasions import Occasions
 from ..covariance.working import Working
+from ..design.clustered import ClusterStream
 from ..design.clusters import occasions
 from ..design.records import Clusters, Design
-from ..design.clustered import ClusterStream
 from ..design.stream import StreamedDesign
 from ..kernels import GlmPass, Rows, Whitening, mean
 from ..kernels.families import FamilyKernel, LinkKernel, Psi
@@ -74,8 +74,9 @@ class Batch:
 class RowSource(Protocol):
     """Rows of a design in the order of the data."""
 
-    design: Design
-    threads: int
+    @property
+    def design(self) -> Design:
+        """Theirs."""
 
     @property
     def natural(self) -> GlmRows:

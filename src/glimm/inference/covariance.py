@@ -6,7 +6,7 @@ The only place that makes them: estimators hand over bread, scores and curvature
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,13 +16,14 @@ from ..covariance.layout import dnamed_theta, slices
 from ..design.clusters import gather, row_codes
 from ..design.coordinates import effects_to_named, to_named
 from ..design.records import Clusters, Design, Part
+from ..design.stream import StreamedDesign
 from ..errors import GlimmError, GlimmWarning, NotYetError
 from ..estimators import glm as glm_estimator
 from ..estimators.scores import check_clusters, mixed_scores
 from ..estimators.separation import limiting_over
 from ..family import Family
 from ..kernels import Rows, inverse_or_nan, mean
-from ..kernels.matrix import Floats
+from ..kernels.matrix import Floats, Ints
 from ..records import GeeRecord, GlmRecord, MixedRecord, Record
 from .degrees_of_freedom import Degrees
 from .small_sample import errors_of
@@ -268,11 +269,8 @@ def _by_clusters(record: GlmRecord, clusters: Sequence[Clusters], small: bool) -
         return _one_way(record, clusters[0], small), False
     if len(clusters) != 2:
         raise NotYetError("clusters in more than two directions are not there yet: name one or two columns in vcov={'cluster': ...}")
-    both = [row_codes(c) for c in clusters]
-    pairs, refs = np.unique(both[0] * len(clusters[1].levels) + both[1], return_inverse=True)
-    order, starts = gather(refs.astype(np.int32), len(pairs), None)
-    crossed = Clusters("pair", pairs, order, starts)
-    cov = _one_way(record, clusters[0], small) + _one_way(record, clusters[1], small) - _one_way(record, crossed, small)
+    crossed, codes = _crossed(record.design, clusters[0], clusters[1])
+    cov = _one_way(record, clusters[0], small) + _one_way(record, clusters[1], small) - _one_way(record, crossed, small, codes)
     if not np.all(np.isfinite(cov)):
         return cov, False
     w, q = np.linalg.eigh(cov)
@@ -281,12 +279,29 @@ def _by_clusters(record: GlmRecord, clusters: Sequence[Clusters], small: bool) -
     return np.asarray((q * np.maximum(w, 0.0)) @ q.T), True
 
 
-def _one_way(record: GlmRecord, clusters: Clusters, small: bool) -> Floats:
+def _crossed(design: Design, a: Clusters, b: Clusters) -> tuple[Clusters, Callable[[Design], Ints] | None]:
+    """The combinations of two clusterings; of rows that are not held, what tells them in a part."""
+    if not isinstance(design, StreamedDesign):
+        pairs, refs = np.unique(row_codes(a) * len(b.levels) + row_codes(b), return_inverse=True)
+        order, starts = gather(refs.astype(np.int32), len(pairs), None)
+        return Clusters("pair", pairs, order, starts), None
+
+    def both(part: Design) -> Ints:
+        return np.asarray(part.beside[a.name] * len(b.levels) + part.beside[b.name], dtype=np.int64)
+
+    pairs = np.zeros(0, dtype=np.int64)
+    for part in design.stream.parts(design):
+        pairs = np.union1d(pairs, both(part))
+    nowhere = np.zeros(0, dtype=np.int64)
+    return Clusters("pair", pairs, nowhere, nowhere), lambda part: np.searchsorted(pairs, both(part))
+
+
+def _one_way(record: GlmRecord, clusters: Clusters, small: bool, codes: Callable[[Design], Ints] | None = None) -> Floats:
     n, p, k = record.design.n, len(record.bread), len(clusters.levels)
     if small:
         _rows_left(n, p, "'small'", "leave it out")
     factor = 1.0 if not small else k / (k - 1.0) * (n - 1.0) / (n - p)
-    return factor * _sandwich(record.bread, (u for _, u in glm_estimator.pieces(record, clusters)))
+    return factor * _sandwich(record.bread, (u for _, u in glm_estimator.pieces(record, clusters, codes=codes)))
 
 
 def _sandwich(bread: Floats, scores: Iterable[Floats]) -> Floats:
