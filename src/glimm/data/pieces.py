@@ -118,8 +118,8 @@ class Again:
 
 def _changed(what: str) -> GlimmError:
     return GlimmError(
-        f"{what}: a fit reads them several times, and they must be the same each time; give a generator, which is read once, or a function that "
-        "returns a new iterator over the same rows"
+        f"{what}: a fit reads them several times, and they must be the same each time; give a generator, which is read once, or a function "
+        "that returns a new iterator over the same rows"
     )
 
 

@@ -110,19 +110,20 @@ class ClusterStream(Stream):
         if held is not None and held.n:
             yield self._clustered(design, held)
 
-    def lot(self, inputs: Inputs, rows: Ints, first: int) -> Lot:
+    def lot(self, inputs: Inputs, rows: Ints | None, n: int, first: int) -> Lot:
         """With the clusters of the rows, their times, and the clusters inside."""
+        places = np.arange(n) if rows is None else rows
         time = inputs.arguments.get("time")
         codes = inputs.groupings[self.outer].codes
         assert codes is not None
-        edges = np.flatnonzero(np.diff(codes[rows], prepend=-1) != 0)
+        edges = np.flatnonzero(np.diff(codes[places], prepend=-1) != 0)
         inner = None if self.inner is None else inputs.groupings[self.inner].codes
         return replace(
-            super().lot(inputs, rows, first),
-            sizes=np.diff(np.append(edges, len(rows))),
-            levels=level_array(inputs.groupings[self.outer].levels)[codes[rows][edges]],
-            time=None if time is None else read_time(time, rows),
-            inner=None if inner is None else inner[rows].astype(np.float64),
+            super().lot(inputs, rows, n, first),
+            sizes=np.diff(np.append(edges, n)),
+            levels=level_array(inputs.groupings[self.outer].levels)[codes[places][edges]],
+            time=None if time is None else read_time(time, places),
+            inner=None if inner is None else inner[places].astype(np.float64),
         )
 
     def _clustered(self, design: StreamedDesign, lot: Lot) -> Design:

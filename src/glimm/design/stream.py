@@ -119,12 +119,21 @@ class Stream:
         fixed, missing = self.learn()
         check_columns(fixed, spec)
         fixed = replace(fixed, matrix=Matrix(0, len(fixed.spec.names), ()))
-        totals = Totals()
-        for lot in even(self.noted(), BLOCK_ROWS):
-            totals = totals.add(lot.y, lot.offset, lot.size)
-        check_varies(self.response, spec.family, totals.least, totals.most)
         intercept, p = fixed.spec.intercept, len(fixed.spec.names)
-        decided = decide_over(lambda: (lot.matrix for lot in self.blocks()), p, intercept)
+        totals: list[Totals] = []
+
+        def matrices() -> Iterator[Matrix]:
+            if totals:
+                yield from (lot.matrix for lot in self.blocks())
+                return
+            found = Totals()
+            for lot in even(self.noted(), self.block_rows(p)):
+                found = found.add(lot.y, lot.offset, lot.size)
+                yield lot.matrix
+            totals.append(found)
+            check_varies(self.response, spec.family, found.least, found.most)
+
+        decided = decide_over(matrices, p, intercept)
         self.keep = None if len(decided.keep) == p else decided.keep
         part = mean_part(fixed, spec, NOTHING if self.has_offset else None, (), decided)
         names = prediction_columns(fixed, self.offsets, (), spec)
@@ -140,7 +149,7 @@ class Stream:
             response=self.response,
             spec=encoding(spec, self.formula, fixed, decided, self.offsets, names, self.source.kind),
             stream=self,
-            sums=totals,
+            sums=totals[0],
         )
 
     def pieces(self) -> Iterator[Frame]:
@@ -215,8 +224,8 @@ class Stream:
         for name, levels in self.levels.items():
             if len(levels.kept) < 2:
                 raise GlimmError(
-                    f"{name!r} has a single cluster {levels.levels[levels.kept[0]]!r} in the rows used: clustered standard errors need many "
-                    "clusters; use vcov='model' or 'HC3'"
+                    f"{name!r} has a single cluster {levels.levels[levels.kept[0]]!r} in the rows used: clustered standard errors need "
+                    "many clusters; use vcov='model' or 'HC3'"
                 )
 
     def noted(self) -> Iterator[Lot]:
@@ -263,22 +272,25 @@ class Stream:
                 inputs = self._inputs(frame)
                 rows, one = account(inputs, frame.n_rows)
                 if one.n_used:
-                    yield self.lot(inputs, np.arange(frame.n_rows) if rows is None else rows, first)
+                    yield self.lot(inputs, rows, frame.n_rows if rows is None else len(rows), first)
             first += frame.n_rows
 
-    def lot(self, inputs: Inputs, rows: Ints, first: int) -> Lot:
-        """The complete rows of a piece that begins with row `first`."""
-        spec, n = self.spec, len(rows)
+    def lot(self, inputs: Inputs, rows: Ints | None, n: int, first: int) -> Lot:
+        """The n complete rows of a piece that begins with row `first`; None for all of its rows."""
+        spec = self.spec
         y, trials, _ = read_response(self.formula, spec.family, inputs.variables, rows, self.response)
-        variables = {name: take(inputs.column(name), rows) for name in self.fixed.variables}
+        variables = {name: inputs.column(name) for name in self.fixed.variables}
+        if rows is not None:
+            variables = {name: take(variable, rows) for name, variable in variables.items()}
+        places = np.arange(n) if rows is None else rows
         return Lot(
             y=y,
             trials=trials,
             weights=read_weights(inputs.arguments.get("weights"), rows),
             offset=total_offset(self.formula, inputs, rows)[0],
             matrix=replay(self.fixed, variables, n)[0],
-            rows=rows + first,
-            marks=tuple(levels.codes(inputs.groupings[name], rows) for name, levels in self.levels.items()),
+            rows=places + first,
+            marks=tuple(levels.codes(inputs.groupings[name], places) for name, levels in self.levels.items()),
         )
 
     def _inputs(self, frame: Frame) -> Inputs:

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -231,9 +231,16 @@ class BlockRows:
 
     def __init__(self, design: StreamedDesign, threads: int = 1) -> None:
         self.design, self.n, self.p, self.threads = design, design.n, design.mean.matrix.p, threads
+        self._last: tuple[tuple[Any, ...], GlmPass] | None = None
 
     def glm(self, family: FamilyKernel, link: LinkKernel, beta: Floats, psi: Psi = ()) -> GlmPass:
-        """Block by block."""
+        """Block by block; the last pass is kept."""
+        at = family, link, beta.tobytes(), np.asarray(psi, dtype=np.float64).tobytes()
+        if self._last is None or self._last[0] != at:
+            self._last = at, self._pass(family, link, beta, psi)
+        return self._last[1]
+
+    def _pass(self, family: FamilyKernel, link: LinkKernel, beta: Floats, psi: Psi) -> GlmPass:
         out = GlmPass(0.0, np.zeros(self.p), np.zeros((self.p, self.p)))
         for one in in_order(lambda part: mean_rows(part, 1).glm(family, link, beta, psi), self._parts(), self.threads):
             out = GlmPass(out.loglik + one.loglik, out.score + one.score, out.information + one.information)
