@@ -55,7 +55,9 @@ def glm(
 ) -> GlmFit:
     """Fit a generalised linear model: rows are independent.
 
-    formula : "y ~ x + f", "successes / trials ~ x" or "cbind(s, f) ~ x"; data : pandas, polars, pyarrow table or dict of arrays
+    formula : "y ~ x + f", "successes / trials ~ x" or "cbind(s, f) ~ x"; data : pandas, polars, pyarrow table or dict of arrays; or, larger
+        than memory and never held, the path of a parquet file, a folder of them or of delimited text (or a list), a list or any iterable
+        of frames, a function without arguments that returns one, a pyarrow dataset, a polars lazy frame: the same numbers, no rows kept
     family : "gaussian", "binomial", "poisson", "gamma", "inverse_gaussian", "negative_binomial" (variance mu + mu^2 / k),
         "negative_binomial1" (variance mu (1 + alpha)), "beta", "tweedie", "tweedie(1.5)" and "negative_binomial(2)" with a given
         parameter, or a glimm.CustomFamily; parts["family"] has its parameters
@@ -165,8 +167,7 @@ def gee(
 ) -> GeeFit | Any:
     """Fit by generalised estimating equations: coefficients are averages over the population, with robust standard errors.
 
-    data : as of glm; or the path of a parquet file, a folder of them or a list, which are read in batches of whole clusters and never held:
-        the rows of a cluster follow each other there
+    data : as of glm; what is larger than memory is read in batches of whole clusters: the rows of a cluster follow each other there
     groups : column name or array (n,) of clusters, in any order of rows; time : occasions inside a cluster (default: row order)
     groups="school/class" are classes in schools: schools are independent, corr="nested" has a correlation inside classes and one across
     corr : the working correlation: "independence", "exchangeable", "ar1" (any spacing of times), "ar(m)", "stationary(m)" (m-dependent),

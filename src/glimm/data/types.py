@@ -77,7 +77,7 @@ def plain(kind: Any) -> Any:
         return pa.int64()
     if t.is_floating(kind) or t.is_decimal(kind):
         return pa.float64()
-    if t.is_string(kind) or t.is_large_string(kind) or t.is_string_view(kind):
+    if t.is_string(kind) or t.is_large_string(kind) or str(kind) == "string_view":
         return pa.large_string()
     return kind
 
