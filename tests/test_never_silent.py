@@ -57,7 +57,7 @@ ALLOWED = {
         "data/delimited_files.py",
         "is_text",
         "except (OSError, EOFError, zlib.error)",
-    ): "the reader of parquet files says what is wrong with it",
+    ): "the reader of parquet files says what is wrong",
     ("data/delimited_files.py", "parts", "except pd.errors.ParserError"): SAYS,
     ("data/delimited_files.py", "needed", "except OVERFLOW"): "as in parsed of delimited.py: read as float64; an error of ours comes again",
     ("data/delimited_files.py", "_encoding", "except UnicodeDecodeError"): SAYS,

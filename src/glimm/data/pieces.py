@@ -27,7 +27,7 @@ def open_pieces(data: Any) -> Source:
     if root == "polars":
         if not hasattr(data, "collect_batches"):
             raise GlimmError(
-                "this version of polars does not give a lazy frame in pieces: update polars, or data.sink_parquet(path) and the path"
+                "this version of polars gives no pieces of a lazy frame: update it, or use data.sink_parquet(path) and the path"
             )
         return Once(lambda columns: data.select(columns).collect_batches(chunk_size=PIECE_ROWS, maintain_order=True), *_named(data))
     if root == "pyarrow" and hasattr(data, "get_fragments"):
