@@ -53,39 +53,39 @@ double row_constant(const Stage& s, const Own& o, double y, double w) {
 
 }  // namespace
 
-double stage_constant(const Stage& s, Index n, const double* y, const double* trials, const double* weights) {
+double stage_constant(const Stage& s, Index n, const double* y, const double* trials, const double* weights, bool counted) {
   if (s.own || (s.family == kBinomial && !trials)) return 0.0;
   const Own o = own_of(s);
   double total = 0.0;
   for (Index i = 0; i < n; ++i) {
     if (i % 1024 == 0 || s.family == kTweedie) check_interrupt();  // a series may have very many terms
     const double w = weights ? weights[i] : 1.0;
-    total += s.family == kBinomial ? w * binomial_terms(y[i], trials[i]) : row_constant(s, o, y[i], w);
+    total += s.family == kBinomial ? w * binomial_terms(y[i], trials[i]) : counted ? w * row_constant(s, o, y[i], 1.0) : row_constant(s, o, y[i], w);
   }
   return total;
 }
 
-void add_constant_psi(const Stage& s, Index n, const double* y, const double* size, double* d) {
+void add_constant_psi(const Stage& s, Index n, const double* y, const double* size, double* d, bool counted) {
   if (s.own || s.n_psi() == 0) return;
   const Own o = own_of(s);
   for (Index i = 0; i < n; ++i) {
     if (i % 1024 == 0 || s.family == kTweedie) check_interrupt();
-    const double w = size ? size[i] : 1.0;
+    const double w = size && !counted ? size[i] : 1.0, times = size && counted ? size[i] : 1.0;
     switch (s.family) {
-      case kGaussian: d[i] -= 1.0; break;
+      case kGaussian: d[i] -= times; break;
       case kGamma: {
         const double a = w * o.precision;
-        d[i] -= a * (std::log(a) + 1.0 + std::log(y[i]) - digamma(a));
+        d[i] -= times * a * (std::log(a) + 1.0 + std::log(y[i]) - digamma(a));
         break;
       }
-      case kInverseGaussian: d[i] -= 0.5; break;
-      case kNegativeBinomial: d[i] += w * o.a * rising(y[i], o.a).d1; break;
-      case kBeta: d[i] += w * o.a * digamma(o.a); break;
+      case kInverseGaussian: d[i] -= 0.5 * times; break;
+      case kNegativeBinomial: d[i] += times * w * o.a * rising(y[i], o.a).d1; break;
+      case kBeta: d[i] += times * w * o.a * digamma(o.a); break;
       case kTweedie:
         if (y[i] > 0.0 && std::fabs(s.psi[1]) <= kFarthest) {
           const TweedieSeries t = tweedie_series(y[i], o.a / w, o.p, true);
-          d[i] += t.by_log_phi;
-          d[n + i] += t.by_p * (o.p - 1.0) * (2.0 - o.p);
+          d[i] += times * t.by_log_phi;
+          d[n + i] += times * t.by_p * (o.p - 1.0) * (2.0 - o.p);
         }
         break;
       default: break;
@@ -136,6 +136,14 @@ void family_deviance(const Stage& s, Index n, const double* y, const double* mu,
       case kTweedie: {
         const double a = 1.0 - o.p, b = 2.0 - o.p, most = u > 0.0 ? std::pow(u, b) / (a * b) : 0.0;
         d[i] = 2.0 * (most - u * std::pow(m, a) / a + std::pow(m, b) / b);
+        break;
+      }
+      case kQuasi: {
+        const double a = 1.0 - o.p, b = 2.0 - o.p;
+        if (o.p == 0.0) d[i] = r * r;
+        else if (a == 0.0) d[i] = 2.0 * (ylog(u, m) - r);
+        else if (b == 0.0) d[i] = 2.0 * (r / m - std::log(u / m));
+        else d[i] = 2.0 * ((u > 0.0 ? std::pow(u, b) / (a * b) : 0.0) - u * std::pow(m, a) / a + std::pow(m, b) / b);
         break;
       }
       default: d[i] = kNaN;

@@ -321,7 +321,7 @@ void stage_nodes(const Stage& s, Index rows, int nodes, const double* y, const d
 }
 
 void stage_psi(const Stage& s, int which, Index n, const double* y, const double* size, const double* eta, double* l_psi, double* d1_psi, double* w_psi) {
-  const bool dispersion = !s.own && which == 0 && (s.family == kGaussian || s.family == kGamma || s.family == kInverseGaussian || s.family == kTweedie);
+  const bool dispersion = !s.own && which == 0 && (s.family == kGaussian || s.family == kGamma || s.family == kInverseGaussian || s.family == kTweedie || s.family == kQuasi);
   if (!dispersion) return Chain(s).psi(which, n, y, size, eta, l_psi, d1_psi, w_psi);
   std::vector<double> unused(d1_psi && w_psi ? 0 : n);
   stage_jets(s, n, y, size, eta, l_psi, d1_psi ? d1_psi : unused.data(), w_psi ? w_psi : unused.data(), nullptr);

@@ -3,6 +3,7 @@
 // A row's log-density is size * l(y, eta; psi) + terms free of eta. Arrays of derivatives are predictor-major:
 // for m linear predictors d1 has m runs of n, d2 m(m+1)/2, d3 m(m+1)(m+2)/6 (lower triangles); every family here has m = 1.
 // psi are the family's own parameters: log sigma (gaussian), log phi (gamma, inverse gaussian, tweedie; tweedie also logit(p - 1)),
+// the number p of a quasi family with variance phi mu^p after its log phi,
 // log k (negative binomial, variance mu + mu^2 / k), log alpha (negative binomial 1, variance mu (1 + alpha)), log precision (beta).
 #pragma once
 #include <vector>
@@ -13,7 +14,7 @@ namespace glimm {
 
 enum Family {
   kGaussian = 0, kBinomial = 1, kPoisson = 2, kGamma = 3, kInverseGaussian = 4, kNegativeBinomial = 5, kNegativeBinomial1 = 6, kBeta = 7, kTweedie = 8,
-  kOwn = 9
+  kOwn = 9, kQuasi = 10
 };
 enum Link { kIdentity = 0, kLog = 1, kLogit = 2, kProbit = 3, kCloglog = 4, kLoglog = 5, kCauchit = 6, kLogc = 7, kPower = 8, kOddsPower = 9 };
 
@@ -35,7 +36,7 @@ struct Stage {
   const OwnFamily* own = nullptr;
   int predictors() const { return 1; }
   int n_psi() const {
-    return own ? own->n_psi : family == kTweedie ? 2 : family == kBinomial || family == kPoisson ? 0 : 1;
+    return own ? own->n_psi : family == kTweedie || family == kQuasi ? 2 : family == kBinomial || family == kPoisson ? 0 : 1;
   }
 };
 
@@ -58,11 +59,12 @@ void stage_nodes(const Stage&, Index rows, int nodes, const double* y, const dou
 // Whether l is concave in eta for every response.
 bool log_concave(const Stage&);
 
-// Terms of the log-density that are free of eta, summed: depends on psi only.
-double stage_constant(const Stage&, Index n, const double* y, const double* trials, const double* weights);
+// Terms of the log-density that are free of eta, summed: depends on psi only. counted: weights count equal rows, so that they multiply
+// the log-density of every family and divide no dispersion.
+double stage_constant(const Stage&, Index n, const double* y, const double* trials, const double* weights, bool counted = false);
 
 // Their derivatives in each psi by row, added up: d[which * n + i] += ...
-void add_constant_psi(const Stage&, Index n, const double* y, const double* size, double* d);
+void add_constant_psi(const Stage&, Index n, const double* y, const double* size, double* d, bool counted = false);
 
 // Sums over rows of the derivatives in each psi, terms free of eta included; d1_psi (n_psi runs of n) may be null.
 std::vector<double> psi_slopes(const Stage&, Index n, const double* y, const double* size, const double* eta, double* d1_psi);

@@ -136,19 +136,19 @@ NB_MODULE(GLIMM_MODULE, m) {
     stage_working(HeldStage(family, link, psi), static_cast<Index>(n), y.data(), pointer(size), eta.data(), l.data(), d1.data(), w.data());
     return nb::make_tuple(array(std::move(l)), array(std::move(d1)), array(std::move(w)));
   }, nb::arg("family"), nb::arg("link"), nb::arg("psi"), nb::arg("y"), nb::arg("size").none(), nb::arg("eta"));
-  m.def("psi_jets", [](nb::object family, nb::object link, Doubles psi, Doubles y, MaybeDoubles size, Doubles eta, bool constants) {
+  m.def("psi_jets", [](nb::object family, nb::object link, Doubles psi, Doubles y, MaybeDoubles size, Doubles eta, bool constants, bool counted) {
     const HeldStage held(family, link, psi);
     const size_t n = y.shape(0), k = static_cast<size_t>(held.stage.n_psi());
     Vec l(n * k), s(n * k), w(n * k), free(n * k, 0.0);
     for (size_t c = 0; c < k; ++c)
       stage_psi(held, static_cast<int>(c), static_cast<Index>(n), y.data(), pointer(size), eta.data(), &l[c * n], &s[c * n], &w[c * n]);
-    if (constants) add_constant_psi(held, static_cast<Index>(n), y.data(), pointer(size), l.data());
+    if (constants) add_constant_psi(held, static_cast<Index>(n), y.data(), pointer(size), l.data(), counted);
     return nb::make_tuple(array(std::move(l), {k, n}), array(std::move(s), {k, n}), array(std::move(w), {k, n}));
-  }, nb::arg("family"), nb::arg("link"), nb::arg("psi"), nb::arg("y"), nb::arg("size").none(), nb::arg("eta"), nb::arg("constants"));
-  m.def("constant", [](nb::object family, Doubles psi, Doubles y, MaybeDoubles trials, MaybeDoubles weights) {
+  }, nb::arg("family"), nb::arg("link"), nb::arg("psi"), nb::arg("y"), nb::arg("size").none(), nb::arg("eta"), nb::arg("constants"), nb::arg("counted"));
+  m.def("constant", [](nb::object family, Doubles psi, Doubles y, MaybeDoubles trials, MaybeDoubles weights, bool counted) {
     const Entered entered;
-    return stage_constant(HeldStage(family, nb::int_(0), psi), static_cast<Index>(y.shape(0)), y.data(), pointer(trials), pointer(weights));
-  }, nb::arg("family"), nb::arg("psi"), nb::arg("y"), nb::arg("trials").none(), nb::arg("weights").none());
+    return stage_constant(HeldStage(family, nb::int_(0), psi), static_cast<Index>(y.shape(0)), y.data(), pointer(trials), pointer(weights), counted);
+  }, nb::arg("family"), nb::arg("psi"), nb::arg("y"), nb::arg("trials").none(), nb::arg("weights").none(), nb::arg("counted"));
   m.def("mean", [](nb::object link, Doubles eta) {
     const HeldStage held(nb::int_(0), link, nullptr, 0);
     const size_t n = eta.shape(0);

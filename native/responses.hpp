@@ -18,8 +18,9 @@ inline Own own_of(const Stage& s) {
   if (s.own) return o;
   o.a = s.n_psi() ? std::exp(s.psi[0]) : 1.0;
   if (s.family == kGaussian) o.precision = std::exp(-2.0 * s.psi[0]);
-  if (s.family == kGamma || s.family == kInverseGaussian || s.family == kTweedie) o.precision = 1.0 / o.a;
+  if (s.family == kGamma || s.family == kInverseGaussian || s.family == kTweedie || s.family == kQuasi) o.precision = 1.0 / o.a;
   if (s.family == kTweedie) o.p = 1.0 + expit(s.psi[1]);
+  if (s.family == kQuasi) o.p = s.psi[1];
   return o;
 }
 
@@ -131,8 +132,23 @@ struct TweedieMean {
   static double information(double mu, double, const Own& o) { return o.precision * std::pow(mu, -o.p); }
 };
 
+// Variance phi mu^p for any p >= 0: the quasi-likelihood, the integral of (y - t) / t^p from 1 to mu.
+struct QuasiMean {
+  static Jet jet(double y, double mu, double nu, const Own& o) {
+    const double p = o.p;
+    if (p == 0.0) return GaussianMean::jet(y, mu, nu, o);
+    Jet j = TweedieMean::jet(y, mu, nu, o);
+    if (p == 1.0) j.l = o.precision * (y * std::log(mu) - mu);
+    if (p == 2.0) j.l = -o.precision * (std::log(mu) + y / mu);
+    return j;
+  }
+  static PsiJet psi(double y, double mu, double nu, const Own& o, int) { return scaled(jet(y, mu, nu, o), -1.0); }
+  static double information(double mu, double nu, const Own& o) { return TweedieMean::information(mu, nu, o); }
+};
+
 template <class Visit> void for_response(int family, Visit visit) {
   switch (family) {
+    case kQuasi: return visit(QuasiMean{});
     case kGaussian: return visit(GaussianMean{});
     case kPoisson: return visit(PoissonMean{});
     case kGamma: return visit(GammaMean{});

@@ -32,6 +32,8 @@ _ROOMS = {
     "CustomFamily": "family",
     "OddsRatio": "covariance.odds_ratios",
     "FixedCorr": "covariance.by_wave",
+    "frequency": "design.weights",
+    "sampling": "design.weights",
     "GlimmError": "errors",
     "GlimmWarning": "errors",
     "NotYetError": "errors",
@@ -45,8 +47,6 @@ _LATER = {
     "missing_report": "fit.missing has the rows left out, by variable and by cluster",
     "impute": "rows with a missing value are left out (missing='drop') or refused (missing='error')",
     "pool": "fit each data set, and combine params and cov_params() by Rubin's rules",
-    "frequency": "weights= are precision weights; repeat the rows, data.loc[data.index.repeat(data['w'])] in pandas",
-    "sampling": "weights= are precision weights",
 }
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from .covariance.odds_ratios import OddsRatio
     from .data.files import read
     from .datasets import load_dataset
+    from .design.weights import frequency, sampling
     from .errors import GlimmError, GlimmWarning, NotYetError
     from .estimators.control import Control
     from .family import CustomFamily
@@ -71,12 +72,14 @@ __all__ = [
     "__version__",
     "advise",
     "compare",
+    "frequency",
     "gee",
     "glm",
     "glmm",
     "load_dataset",
     "read",
     "report",
+    "sampling",
 ]
 
 

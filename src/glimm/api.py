@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from . import gee_door, glm_door
-from .arguments import checked_control, checked_points, clusters_of, make_spec, mixed_clusters_of, refuse_later
+from .arguments import checked_control, checked_points, clusters_of, make_spec, mixed_clusters_of, refuse_later, scale_of
 from .data.sources import is_source
 from .design.build import build_design
 from .design.records import Design
@@ -50,6 +50,7 @@ def glm(
     zero: Any = None,
     dispersion: Any = None,
     penalty: Any = None,
+    scale: Any = None,
     missing: str = "drop",
     control: Control | None = None,
 ) -> GlmFit:
@@ -60,11 +61,19 @@ def glm(
         of frames, a function without arguments that returns one, a pyarrow dataset, a polars lazy frame: the same numbers, no rows kept
     family : "gaussian", "binomial", "poisson", "gamma", "inverse_gaussian", "negative_binomial" (variance mu + mu^2 / k),
         "negative_binomial1" (variance mu (1 + alpha)), "beta", "tweedie", "tweedie(1.5)" and "negative_binomial(2)" with a given
-        parameter, or a glimm.CustomFamily; parts["family"] has its parameters
+        parameter, or a glimm.CustomFamily; parts["family"] has its parameters. "quasibinomial" (proportions too), "quasipoisson" and
+        "quasi(1.5)", variance phi mu^1.5, have an estimated dispersion and no likelihood
     link : default the canonical one (tweedie and negative binomial: log); "power(0.3)" and "odds_power(2)" have a number
     weights : precision weights, a column name or array (n,): dispersion phi / weight (gaussian, gamma, inverse_gaussian, tweedie), or
-        times the log-likelihood of the row (other families); offset, exposure : column names or arrays (n,)
-    vcov : "model", "HC0".."HC3", or {"cluster": "id", "small": True}, the cluster one column or two in a list; missing : "drop" or "error"
+        times the log-likelihood of the row (other families); `glimm.frequency("w")` counts equal rows, `glimm.sampling("w")` are those of a
+        survey; offset, exposure : column names or arrays (n,)
+    vcov : "model", "HC0".."HC3", "jackknife" (one step), "full_jackknife" (refits), or {"cluster": "id"}, one column or two in a list, with
+        "small": True or "CR1S" for the factor K / (K - 1) (n - 1) / (n - p), "CR1" for K / (K - 1), "CR1p" for K / (K - p), or a correction
+        of glimm.gee such as "mancl_derouen". "df" changes the reference, {"type": "HC3", "df": "normal"}: "normal", "n_minus_p" (t, the
+        default where a dispersion is estimated), "k_minus_1", "k_minus_p", or a number
+    scale : the dispersion in standard errors: "pearson" (chi-squared / (n - p), the default of families that have one), "deviance", "ml",
+        or a number; 1 for binomial, poisson and negative binomial responses unless asked for
+    missing : "drop" or "error"
 
     Raises GlimmError for anything in formula or data that cannot be used, naming the column and the row.
     Source: McCullagh and Nelder (1989), Generalized Linear Models.
@@ -79,7 +88,7 @@ def glm(
     clusters = clusters_of(vcov)
     control = checked_control(control)
     spec = make_spec("glm", formula, family, link, weights, offset, exposure, missing, clusters=clusters)
-    fit = glm_door.fit_door(spec, data, control, keep(glm, given), vcov)
+    fit = glm_door.fit_door(spec, data, control, scale_of(scale), keep(glm, given), vcov)
     _warn_few(fit.record.design, clusters)
     return _announced(fit)
 

@@ -6,16 +6,22 @@ arguments -> Spec; a wrong one is a GlimmError that says what it may be.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
-import numpy as np
-
 from .design.records import Spec
+from .design.weights import Weights, WeightsKind
 from .errors import GlimmError, NotYetError
 from .estimators.control import Control
 from .family import LEVELS, resolve
-from .inference.covariance import HC
+from .inference.glm_covariance import asked_of
+from .records import DEFAULT, Scale
+
+SCALES = ("pearson", "deviance", "ml")
+REMEDIES = {
+    "frequency": "repeat the rows, data.loc[data.index.repeat(data['w'])] in pandas",
+    "sampling": "glimm.glm takes them, with vcov={'cluster': 'id'} for errors by cluster",
+}
 
 
 def make_spec(
@@ -40,7 +46,17 @@ def make_spec(
             f"glimm.{door}(family={resolved[0].name!r}) is not in this release: for averages over the population use glimm.gee, with "
             "groups= a column of row numbers where rows are independent"
         )
-    return Spec(door, formula, *resolved, weights, offset, exposure, missing=missing, **more)  # type: ignore[arg-type]
+    if door == "glmm" and not resolved[0].likelihood:
+        raise GlimmError(
+            f"family {resolved[0].name!r} is a mean and a variance, and has no likelihood to average over random effects: use the family "
+            "without quasi, with a random effect for every row where it varies more, or 'negative_binomial', or glimm.gee"
+        )
+    kind: WeightsKind = "precision"
+    if isinstance(weights, Weights):
+        weights, kind = weights.values, weights.kind
+        if door != "glm":
+            raise NotYetError(f"glimm.{door} takes precision weights only, not glimm.{kind}(...): {REMEDIES[kind]}")
+    return Spec(door, formula, *resolved, weights, offset, exposure, missing=missing, weights_kind=kind, **more)  # type: ignore[arg-type]
 
 
 def checked_control(control: Control | None) -> Control:
@@ -68,24 +84,20 @@ def checked_points(points: Any) -> int | str:
 
 def clusters_of(vcov: Any) -> tuple[str, ...]:
     """The columns that a GLM's covariance clusters by."""
-    if isinstance(vcov, str) and (vcov == "model" or vcov in HC):
-        return ()
-    if isinstance(vcov, Mapping) and "cluster" in vcov and set(vcov) <= {"cluster", "small"}:
-        if not isinstance(vcov.get("small", False), bool | np.bool_):
-            raise GlimmError(f"vcov: 'small' must be True or False, not {vcov['small']!r}")
-        given = vcov["cluster"]
-        names = (given,) if isinstance(given, str) else tuple(given) if isinstance(given, list | tuple) else ()
-        if not names or not all(isinstance(name, str) for name in names):
-            what = "an empty list" if isinstance(given, list | tuple) and not names else type(given).__name__
-            raise GlimmError(f"vcov: 'cluster' must name a column, {{'cluster': 'id'}}, or two, {{'cluster': ['a', 'b']}}, not {what}")
-        if len(names) > 2:
-            raise NotYetError(f"vcov: clusters in {len(names)} directions are not in this release: name one column or two")
-        if len(set(names)) < len(names):
-            raise GlimmError(f"vcov: 'cluster' names {names[0]!r} twice: name it once")
-        return names
-    if not isinstance(vcov, str | Mapping):
-        raise GlimmError(f"vcov must be 'model', 'HC0', 'HC1', 'HC2', 'HC3' or {{'cluster': 'column'}}, not {type(vcov).__name__}")
-    raise GlimmError(f"vcov={vcov!r} is not a covariance of a GLM: use 'model', 'HC0', 'HC1', 'HC2', 'HC3' or {{'cluster': 'column'}}")
+    return asked_of(vcov).clusters
+
+
+def scale_of(given: Any) -> Scale:
+    """scale= of a GLM, checked."""
+    if given is None:
+        return DEFAULT
+    if isinstance(given, str):
+        if given not in SCALES:
+            raise GlimmError(f"scale={given!r}: it must be 'pearson', 'deviance', 'ml' or a positive number")
+        return Scale(given)  # type: ignore[arg-type]
+    if isinstance(given, bool) or not isinstance(given, Real) or not 0.0 < float(given) < float("inf"):
+        raise GlimmError(f"scale must be 'pearson', 'deviance', 'ml' or a positive number, the dispersion, not {given!r}")
+    return Scale("fixed", float(given))
 
 
 def mixed_clusters_of(vcov: Any) -> tuple[str, ...]:
@@ -93,6 +105,9 @@ def mixed_clusters_of(vcov: Any) -> tuple[str, ...]:
     if isinstance(vcov, str) and vcov == "model":
         return ()
     if isinstance(vcov, Mapping):
-        return clusters_of(vcov)
+        asked = asked_of(vcov)
+        if asked.kind != "cluster" or asked.df != "" or asked.small not in ("", "CR1S"):
+            raise NotYetError("vcov of a mixed model is 'model' or {'cluster': 'column'}, with a normal reference and no correction")
+        return asked.clusters
     given = repr(vcov) if isinstance(vcov, str) else type(vcov).__name__
     raise GlimmError(f"vcov must be 'model' or {{'cluster': 'column'}} for a mixed model, not {given}")

@@ -74,8 +74,8 @@ class Fit(Coefficients, Bridges, Checks, Outside, Tests):
 
     @property
     def df_resid(self) -> int:
-        """Rows used minus coefficients."""
-        return self.record.design.n - self.record.design.mean.matrix.p
+        """Rows used minus coefficients; a frequency weight counts its row so many times."""
+        return self.record.design.nobs - self.record.design.mean.matrix.p
 
     @property
     def llf(self) -> float:
@@ -123,7 +123,9 @@ class Fit(Coefficients, Bridges, Checks, Outside, Tests):
 
     def glance(self) -> Any:
         """One row about the whole fit."""
-        numbers = quasi_criteria(self.record) if isinstance(self.record, GeeRecord) else criteria.criteria(self.record)
+        numbers = {} if criteria.without_likelihood(self.record) else criteria.criteria(self.record)
+        if isinstance(self.record, GeeRecord):
+            numbers = quasi_criteria(self.record)
         return tables.deliver(self.record, tables.glance(self.record, numbers))
 
     def augment(self) -> Any:

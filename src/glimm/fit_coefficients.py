@@ -50,8 +50,8 @@ class Coefficients:
 
     @property
     def nobs(self) -> int:
-        """Rows used."""
-        return self.record.design.n
+        """Rows used; a frequency weight counts its row so many times."""
+        return self.record.design.nobs
 
     @property
     def scale(self) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 
@@ -65,12 +65,39 @@ class Linear:
 
 
 @dataclass(frozen=True, slots=True)
+class Scale:
+    """How the dispersion of a GLM is found.
+
+    kind : "default"; "pearson", "deviance" (chi-squared / residual degrees of freedom); "ml"; "fixed" at a value
+    """
+
+    kind: Literal["default", "pearson", "deviance", "ml", "fixed"] = "default"
+    value: float = 1.0
+
+    def of(self, family: Family) -> str:
+        """The kind for a family: "family" where its dispersion is 1."""
+        if self.kind != "default":
+            return self.kind
+        if family.scale_known:
+            return "family"
+        return "ml" if family.shaped else "pearson"
+
+    def estimated(self, family: Family) -> bool:
+        """Whether errors are to be referred to t: the dispersion was estimated from the rows."""
+        return self.of(family) in ("pearson", "deviance", "ml")
+
+
+DEFAULT: Final = Scale()
+
+
+@dataclass(frozen=True, slots=True)
 class GlmRecord:
     """A fitted GLM.
 
     vector : mean | family (the family's own parameters that were estimated, transformed; not for gaussian)
     bread : (p, p) inverse expected information of the working coefficients at dispersion 1, or their block of the inverse joint Hessian
     eta : (n,), none of rows that are not held, which `again` gives; psi_cov : (k, k) covariance of the family block
+    llf : NaN where there is no likelihood; scale_rule : how `scale` was found
     """
 
     design: Design
@@ -87,6 +114,7 @@ class GlmRecord:
     call: Call = Call()
     psi_cov: Floats = field(default_factory=lambda: np.zeros((0, 0)))
     again: Linear = Linear()
+    scale_rule: Scale = DEFAULT
 
 
 @dataclass(frozen=True, slots=True)

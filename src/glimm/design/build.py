@@ -24,6 +24,7 @@ from .effects import random_terms
 from .inputs import read_inputs, used_rows
 from .records import Clusters, Design, Inputs, Part, RandomTerm, Spec
 from .response import make_response
+from .weights import WeightsKind
 from .words import in_words
 
 
@@ -56,8 +57,8 @@ def build_design(spec: Spec, data: Any) -> Design:
     return Design(
         y=y,
         trials=trials,
-        weights=read_weights(inputs.arguments.get("weights"), rows),
-        weights_kind="precision",
+        weights=read_weights(inputs.arguments.get("weights"), rows, spec.weights_kind),
+        weights_kind=spec.weights_kind,
         rows=np.arange(n, dtype=np.int64) if rows is None else rows,
         parts={"mean": part},
         clusters=all_clusters(spec, inputs, rows),
@@ -170,8 +171,8 @@ def log_exposure(variable: Variable, rows: Ints | None) -> Floats:
     return np.log(values)
 
 
-def read_weights(variable: Variable | None, rows: Ints | None) -> Floats | None:
-    """(n,) precision weights, all positive, or None."""
+def read_weights(variable: Variable | None, rows: Ints | None, kind: WeightsKind) -> Floats | None:
+    """(n,) weights, all positive, whole numbers where they count rows, or None."""
     if variable is None:
         return None
     values = _values(variable, rows)
@@ -181,6 +182,13 @@ def read_weights(variable: Variable | None, rows: Ints | None) -> Floats | None:
         row = at if rows is None else int(rows[at])
         remedy = "drop rows of weight zero" if values[at] == 0 else "weights must be positive"
         raise GlimmError(f"weights {variable.name!r}: {values[at]:g} in row {row} (counting from 0); {remedy}")
+    broken = values != np.floor(values)
+    if kind == "frequency" and broken.any():
+        at = int(np.argmax(broken))
+        raise GlimmError(
+            f"weights {variable.name!r}: {values[at]:g} in row {at if rows is None else int(rows[at])} (counting from 0); "
+            "glimm.frequency(...) counts equal rows, by whole numbers: use glimm.sampling(...), or precision weights"
+        )
     return values
 
 

@@ -17,6 +17,7 @@ from ..data.records import Encoding, Missing, Response, Variable
 from ..family import Family, Link
 from ..kernels.matrix import Codes, Floats, Ints, Matrix
 from .totals import Totals, total
+from .weights import WeightsKind
 
 NO_ROWS: Final = (
     "this fit was made from files or pieces and holds no rows: predict(newdata) is there, and what looks at the rows of the fit is not; "
@@ -39,6 +40,7 @@ class Spec:
     time: Any = None
     clusters: tuple[str, ...] = ()
     missing: Literal["drop", "error"] = "drop"
+    weights_kind: WeightsKind = "precision"
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -156,7 +158,7 @@ class Design:
     """Everything an estimator reads, built once and never written to.
 
     y : (n,) response on the scale of the mean (proportions for trials)
-    trials : (n,) or None; weights : (n,) precision weights or None
+    trials : (n,) or None; weights : (n,) or None, of weights_kind
     rows : (n,) index of each used row in the caller's data
     parts : "mean" (later "zero", "dispersion")
     clusters : the groups of a GEE, or the columns named in vcov={"cluster": ...}, by name
@@ -170,7 +172,7 @@ class Design:
     y: Floats
     trials: Floats | None
     weights: Floats | None
-    weights_kind: Literal["precision"]
+    weights_kind: WeightsKind
     rows: Ints
     parts: Mapping[str, Part]
     clusters: Mapping[str, Clusters]
@@ -188,6 +190,21 @@ class Design:
         return len(self.y)
 
     @property
+    def counted(self) -> bool:
+        """Whether weights count equal rows."""
+        return self.weights is not None and self.weights_kind == "frequency"
+
+    @property
+    def multiplied(self) -> bool:
+        """Whether weights multiply the log-density of every family; precision weights divide dispersions."""
+        return self.weights is not None and self.weights_kind != "precision"
+
+    @property
+    def nobs(self) -> int:
+        """Rows used, each as often as a frequency weight counts it."""
+        return int(self.totals.weights) if self.counted else self.n
+
+    @property
     def mean(self) -> Part:
         """The mean model."""
         return self.parts["mean"]
@@ -202,7 +219,7 @@ class Design:
     @property
     def totals(self) -> Totals:
         """Sums over all rows."""
-        return total(((self.y, self.mean.offset, self.size),))
+        return total(((self.y, self.mean.offset, self.size, self.weights),))
 
 
 @dataclass(frozen=True, slots=True)

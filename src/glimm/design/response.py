@@ -80,7 +80,7 @@ def read_response(
         return _trials(formula, variables, rows)
     variable = _evaluate(formula.response, variables, rows)
     if family.support == "binomial":
-        return _binary(variable, rows, known)
+        return _binary(variable, rows, known, family.likelihood)
     if family.support in LEVELS:
         return levels_response(variable, family)
     y = _numbers(variable, family)
@@ -135,12 +135,14 @@ def _numbers(variable: Variable, family: Family) -> Floats:
     return variable.codes.astype(np.float64)
 
 
-def _binary(variable: Variable, rows: Ints | None, known: Response | None) -> Made:
-    """0/1, booleans or two levels."""
+def _binary(variable: Variable, rows: Ints | None, known: Response | None, whole: bool) -> Made:
+    """0/1, booleans or two levels; where not `whole`, proportions too."""
     name = variable.name
     reference: Any
     success: Any
     if variable.kind == "numeric":
+        if not whole and (found := _proportions(variable)) is not None:
+            return found, None, Response(name, "numeric", event=f"proportion modelled: {name}")
         y = _zero_one(variable, rows)
         reference, success = 0, 1
     elif known is not None:
@@ -163,6 +165,13 @@ def _binary(variable: Variable, rows: Ints | None, known: Response | None) -> Ma
     return y, None, Response(name, "binary", success, (reference, success), event)
 
 
+def _proportions(variable: Variable) -> Floats | None:
+    """Numbers between 0 and 1 that are not all 0 or 1; None for others."""
+    assert variable.values is not None
+    y = np.ascontiguousarray(variable.values)
+    return y if len(y) and y.min() >= 0.0 and y.max() <= 1.0 and not ((y == 0.0) | (y == 1.0)).all() else None
+
+
 def _zero_one(variable: Variable, rows: Ints | None) -> Floats:
     """Numbers that must be 0 and 1; other codings are refused with what to write."""
     assert variable.values is not None
@@ -178,7 +187,7 @@ def _zero_one(variable: Variable, rows: Ints | None) -> Floats:
     if y.min() >= 0 and y.max() <= 1:
         raise GlimmError(
             f"the response {name!r} is a proportion ({where}), and its number of trials is not given: "
-            "write successes / trials, or cbind(successes, failures)"
+            "write successes / trials, or cbind(successes, failures); proportions of nothing that is counted have family='quasibinomial'"
         )
     distinct = np.unique(y)
     if len(distinct) == 2:

@@ -128,7 +128,7 @@ class Stream:
                 return
             found = Totals()
             for lot in even(self.noted(), self.block_rows(p)):
-                found = found.add(lot.y, lot.offset, lot.size)
+                found = found.add(lot.y, lot.offset, lot.size, lot.weights)
                 yield lot.matrix
             totals.append(found)
             check_varies(self.response, spec.family, found.least, found.most)
@@ -141,7 +141,7 @@ class Stream:
             y=NOTHING,
             trials=NOTHING if self.response.kind == "trials" else None,
             weights=None if spec.weights is None else NOTHING,
-            weights_kind="precision",
+            weights_kind=spec.weights_kind,
             rows=np.zeros(0, dtype=np.int64),
             parts={"mean": part},
             clusters=self.clusters(),
@@ -286,7 +286,7 @@ class Stream:
         return Lot(
             y=y,
             trials=trials,
-            weights=read_weights(inputs.arguments.get("weights"), rows),
+            weights=read_weights(inputs.arguments.get("weights"), rows, spec.weights_kind),
             offset=total_offset(self.formula, inputs, rows)[0],
             matrix=replay(self.fixed, variables, n)[0],
             rows=places + first,

@@ -47,7 +47,8 @@ def in_order(sums: Floats, before: Floats) -> Floats:
 class Totals:
     """What an estimator asks of all rows together.
 
-    n : rows; y, square, offset, size : sums of the response, its square, the offset, and weights times trials (1 where there are none)
+    n : rows; y, square, offset, size, weights : sums of the response, its square, the offset, weights times trials, weights (1 where there
+    are none)
     spread : squares of the response about its mean; least, most : smallest and largest response
     """
 
@@ -56,19 +57,20 @@ class Totals:
     square: float = 0.0
     offset: float = 0.0
     size: float = 0.0
+    weights: float = 0.0
     spread: float = 0.0
     least: float = np.inf
     most: float = -np.inf
 
-    def add(self, y: Floats, offset: Floats | None, size: Floats | None) -> Totals:
+    def add(self, y: Floats, offset: Floats | None, size: Floats | None, weights: Floats | None = None) -> Totals:
         """With more rows, whole blocks but for the last time."""
         out = self
         with np.errstate(over="ignore", invalid="ignore"):
             for block in blocks(len(y)):
-                out = out._block(y[block], None if offset is None else offset[block], None if size is None else size[block])
+                out = out._block(y[block], *(None if part is None else part[block] for part in (offset, size, weights)))
         return out
 
-    def _block(self, y: Floats, offset: Floats | None, size: Floats | None) -> Totals:
+    def _block(self, y: Floats, offset: Floats | None, size: Floats | None, weights: Floats | None) -> Totals:
         m, total = len(y), float(y.sum())
         apart = 0.0 if self.n == 0 else (total / m - self.y / self.n) ** 2 * (self.n * m / (self.n + m))
         return replace(
@@ -78,6 +80,7 @@ class Totals:
             square=self.square + float((y**2).sum()),
             offset=self.offset if offset is None else self.offset + float(offset.sum()),
             size=self.size + (float(m) if size is None else float(size.sum())),
+            weights=self.weights + (float(m) if weights is None else float(weights.sum())),
             spread=self.spread + float(((y - total / m) ** 2).sum()) + apart,
             least=min(self.least, float(y.min())),
             most=max(self.most, float(y.max())),
@@ -94,8 +97,8 @@ class Totals:
         return max(abs(self.least), abs(self.most))
 
 
-def total(parts: Iterable[tuple[Floats, Floats | None, Floats | None]]) -> Totals:
-    """Of parts (y, offset, size), each of whole blocks but for the last."""
+def total(parts: Iterable[tuple[Floats, Floats | None, Floats | None, Floats | None]]) -> Totals:
+    """Of parts (y, offset, size, weights), each of whole blocks but for the last."""
     out = Totals()
     for part in parts:
         out = out.add(*part)

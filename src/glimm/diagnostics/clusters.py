@@ -19,7 +19,7 @@ from ..design.records import Design, RandomTerm
 from ..errors import GlimmError
 from ..estimators.control import Control
 from ..estimators.glm import fit_glm
-from ..inference.covariance import cluster_work
+from ..inference.glm_covariance import cluster_work
 from ..kernels import positive_definite
 from ..kernels.matrix import Block, Floats, Matrix
 from ..records import GeeRecord, GlmRecord

@@ -72,6 +72,8 @@ def dispersion(sight: Sight, far: set[int]) -> Iterator[Finding]:
     counts = record.family.support == "count"
     if isinstance(record, GeeRecord) or not (counts or record.design.trials is not None) or record.design.weights is not None:
         return
+    if isinstance(record, GlmRecord) and record.scale_rule.estimated(record.family):
+        return  # the standard errors have it
     found = ratio(sight)
     if (
         found is not None
@@ -220,7 +222,7 @@ def overdispersed(sight: Sight, value: float, z: float, df: float) -> Finding:
     if record.design.trials is not None:
         ways.append("a random effect for every row, (1 | row) with a column of row numbers,")
     if isinstance(record, GlmRecord):
-        ways.append('standard errors that allow it, vcov="HC1" or vcov={"cluster": ...}')
+        ways.append('standard errors that allow it, scale="pearson", vcov="HC1" or vcov={"cluster": ...}')
     trusted = sight.trusts_variance
     return Finding(
         "overdispersed",

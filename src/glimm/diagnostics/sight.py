@@ -146,7 +146,7 @@ class Sight:
     @property
     def robust(self) -> bool:
         """Whether standard errors come from sums over clusters."""
-        return self.kind != "model" if isinstance(self.record, GeeRecord) else not isinstance(self.vcov, str)
+        return self.kind != "model" if isinstance(self.record, GeeRecord) else self.kind == "clustered"
 
     @property
     def trusts_variance(self) -> bool:
@@ -158,7 +158,7 @@ class Sight:
         """Which covariance was asked for, "clustered" for a GLM's or a mixed model's by clusters."""
         if isinstance(self.record, GeeRecord):
             return asked_of(self.vcov).kind
-        return self.vcov if isinstance(self.vcov, str) else "clustered"
+        return self.vcov if isinstance(self.vcov, str) else str(self.vcov.get("type", "clustered"))
 
     @cached_property
     def posterior(self) -> tuple[Floats, ...] | None:
@@ -171,7 +171,8 @@ class Sight:
     @property
     def distribution(self) -> Distribution | None:
         """The family as a distribution, where it is one that is known."""
-        return DISTRIBUTIONS.get(self.record.family.name) if isinstance(self.record.family.kernel, int) else None
+        record = self.record
+        return DISTRIBUTIONS.get(record.family.name) if isinstance(record.family.kernel, int) and not record.design.multiplied else None
 
     @property
     def largest_sd(self) -> float:

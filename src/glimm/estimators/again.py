@@ -28,7 +28,7 @@ def fit_again(record: Record, design: Design) -> Record:
 def fit_plain(record: GlmRecord | GeeRecord, design: Design, control: Control) -> GlmRecord | GeeRecord:
     """GLM and GEE."""
     if isinstance(record, GlmRecord):
-        return fit_glm(design, record.family, control)
+        return fit_glm(design, record.family, control, record.scale_rule)
     return refit_gee(record, design, control)
 
 

@@ -32,28 +32,29 @@ class AtMeans:
 
     def near_bound(self, family: Family, extreme: float = FITTED_EXTREME) -> bool:
         """Whether some mean may be at the bound (`separation.at_bound`)."""
-        if family.name == "binomial":
+        if family.support == "binomial":
             return not (self.least >= extreme and self.most <= 1.0 - extreme)
         if family.support not in ("count", "nonnegative"):
             return False
         return not self.least > 2.0 * extreme * self.total / max(self.n, 1)
 
 
-def at_means(means: Means, family: Family, psi: Floats) -> AtMeans:
-    """The sums over rows with their fitted means; psi : the family's parameters."""
+def at_means(means: Means, family: Family, psi: Floats, pearson: bool, constants: Floats | None) -> AtMeans:
+    """The sums over rows with their fitted means.
+
+    psi : the family's parameters; pearson : whether chi2 is needed; constants : the parameters at which the terms free of eta are, or None
+    """
     out = AtMeans()
-    constants = family.name == "gaussian" or (family.scale_known and not family.shaped)
     for design, mu in means():
-        pearson = out.chi2
-        if not family.scale_known and not family.shaped:
-            pearson = block_sum(pearson_residuals(design, family, mu, psi) ** 2, out.chi2)
+        with np.errstate(over="ignore"):
+            total = block_sum(mu, out.total)
         out = AtMeans(
             deviance=block_sum(row_deviances(design, family, mu, psi), out.deviance),
-            chi2=pearson,
-            constant=block_constant(design, family, psi, out.constant) if constants else 0.0,
+            chi2=block_sum(pearson_residuals(design, family, mu, psi) ** 2, out.chi2) if pearson else 0.0,
+            constant=0.0 if constants is None else block_constant(design, family, constants, out.constant),
             least=min(out.least, float(mu.min(initial=np.inf))),
             most=max(out.most, float(mu.max(initial=-np.inf))),
-            total=block_sum(mu, out.total),
+            total=total,
             n=out.n + len(mu),
         )
     return out

@@ -18,31 +18,30 @@ from ..errors import GlimmError
 from ..family import Family
 from ..kernels import Optimum, Rows, inverse, inverse_or_nan, positive_definite, working
 from ..kernels.matrix import Floats, Ints
-from ..records import GlmRecord, Linear, Solution, SolutionCode
+from ..records import DEFAULT, GlmRecord, Linear, Scale, Solution, SolutionCode
 from ..version import VERSION
 from .at_means import AtMeans, at_means
 from .control import Control
 from .irls import Scoring, row_unit, score_iterations, start
-from .joint import blurred, dispersion, fit_joint, without_end
+from .joint import blurred, fit_joint, without_end
+from .scale import constants_at, likelihood, scale_of, total_deviance
 from .separation import at_edge, bounded, counted_at_bound, endless, limiting_over, separated
 from .source import Etas, Means, RowSource, row_source
 
 ILL_CONDITIONED = 1e-3
 CLEAR_PIVOT = 1e-12
-EXACT = 1e-14
 NOISE = 1e-29
-NOTHING = np.zeros((0, 0))
 
 
-def fit_glm(design: Design, family: Family, control: Control) -> GlmRecord:
-    """Fit a GLM, of rows that are held or not.
+def fit_glm(design: Design, family: Family, control: Control, rule: Scale = DEFAULT) -> GlmRecord:
+    """Fit a GLM, of rows that are held or not; rule : how the dispersion is found.
 
     Returns the record; raises GlimmError if no starting values are inside the family's range.
     Source: McCullagh and Nelder (1989), Generalized Linear Models, section 2.5.
     """
     source = row_source(design, control.n_threads)
     if family.shaped or not isinstance(family.kernel, int):
-        return _shaped(source, family, control)
+        return _shaped(source, family, control, rule)
     part, rows, at_unit = design.mean, source.natural, family.psi()
     first = start(design, family, part.link, control, rows, at_unit, source.parts)
     scoring = score_iterations(rows, family, part.link, first, control, None, at_unit, row_unit(design, family))
@@ -55,20 +54,9 @@ def fit_glm(design: Design, family: Family, control: Control) -> GlmRecord:
     else:
         bread = _bread(etas, family, at_unit, information, part)
     means = source.means_of(etas)
-    found = at_means(means, family, at_unit)
-    scale, psi, psi_cov = 1.0, np.zeros(0), NOTHING
-    if not family.scale_known:
-        df = design.n - part.matrix.p
-        scale = found.chi2 / df if df > 0 else np.nan
-    if family.scale_known:
-        llf = scoring.last.loglik + found.constant
-    elif family.name == "gaussian":
-        llf = _gaussian_loglik(design.n, found)
-    elif found.deviance > EXACT * design.n:
-        searched = dispersion(source, family, scoring.beta, found.deviance / design.n, control)
-        llf, psi, psi_cov = -0.5 * searched.value, searched.x[rows.p :], inverse_or_nan(0.5 * searched.hessian[rows.p :, rows.p :])
-    else:
-        llf, psi, psi_cov = np.inf, np.array([-np.inf]), np.full((1, 1), np.nan)
+    found = at_means(means, family, at_unit, rule.of(family) == "pearson", constants_at(design, family, rule))
+    llf, psi, psi_cov, likely = likelihood(source, family, rule, control, scoring.beta, scoring.last.loglik, found)
+    deviance = total_deviance(design, found)
     return GlmRecord(
         design=design,
         family=family,
@@ -77,12 +65,13 @@ def fit_glm(design: Design, family: Family, control: Control) -> GlmRecord:
         bread=bread,
         eta=_held(etas, design),
         llf=llf,
-        deviance=found.deviance,
-        scale=scale,
+        deviance=deviance,
+        scale=scale_of(design, family, rule, found, deviance, likely),
         solution=_solution(scoring, design, family, means, found, llf),
         version=VERSION,
         psi_cov=psi_cov,
         again=again,
+        scale_rule=rule,
     )
 
 
@@ -110,7 +99,7 @@ def _blocks(p: int, psi: Floats) -> dict[str, slice]:
     return {"mean": slice(0, p)} | ({"family": slice(p, p + len(psi))} if len(psi) else {})
 
 
-def _shaped(source: RowSource, family: Family, control: Control) -> GlmRecord:
+def _shaped(source: RowSource, family: Family, control: Control, rule: Scale) -> GlmRecord:
     """A family with parameters of its own, or a user's: everything by maximum likelihood together."""
     design, rows = source.design, source.natural
     part, p = design.mean, rows.p
@@ -124,7 +113,8 @@ def _shaped(source: RowSource, family: Family, control: Control) -> GlmRecord:
     bread = joint[:p, :p]
     if family.orthogonal:
         bread = inverse_or_nan(rows.glm(family.kernel, part.link.kernel, beta, family.at_unit(free)).information)
-    sums = at_means(means, family, psi)
+    sums = at_means(means, family, psi, rule.of(family) == "pearson", None)
+    deviance = total_deviance(design, sums)
     return GlmRecord(
         design=design,
         family=family,
@@ -133,12 +123,13 @@ def _shaped(source: RowSource, family: Family, control: Control) -> GlmRecord:
         bread=bread,
         eta=_held(etas, design),
         llf=-0.5 * found.value,
-        deviance=sums.deviance,
-        scale=family.scale(free),
+        deviance=deviance,
+        scale=scale_of(design, family, rule, sums, deviance, family.scale(free)),
         solution=_joint_solution(found, design, family, free, means, sums),
         version=VERSION,
         psi_cov=joint[p:, p:],
         again=Linear(beta),
+        scale_rule=rule,
     )
 
 
@@ -216,13 +207,6 @@ def pieces(
     yield None, rows.cluster_scores(row_terms(record)[0], clusters.starts)
 
 
-def _gaussian_loglik(n: int, found: AtMeans) -> float:
-    """The full log-likelihood at the maximum-likelihood sigma."""
-    if not found.deviance > 0.0:
-        return np.inf
-    return found.constant - 0.5 * n * float(np.log(found.deviance / n)) - 0.5 * n
-
-
 def _ill_conditioned(information: Floats) -> bool:
     if not positive_definite(information):
         return False
@@ -261,9 +245,9 @@ def _solution(scoring: Scoring, design: Design, family: Family, means: Means, fo
         names = infinite(design, family, means)
         evidence = {"rows": drifting, "infinite": names}
         code, message = "separated", separated(family, drifting, design.n, names)
-    if not family.scale_known and design.n == design.mean.matrix.p:
+    if not family.scale_known and design.nobs == design.mean.matrix.p:
         evidence["note"] = f"as many coefficients as rows ({design.n}): the fit is exact and there are no standard errors"
-    elif not np.isfinite(llf) or (family.name == "gaussian" and scoring.last.loglik > -NOISE * design.totals.square):
+    elif (family.likelihood and llf == np.inf) or (family.name == "gaussian" and scoring.last.loglik > -NOISE * design.totals.square):
         evidence["note"] = "the predictors fit every row exactly: the dispersion is zero, and the likelihood and its criteria have no end"
     return Solution(code, message, scoring.passes, 2.0 * scoring.decrement, scoring.last.score, evidence=evidence)
 

@@ -19,7 +19,13 @@ from ..kernels.matrix import Floats
 from .control import Control
 from .source import GlmRows, mean_rows
 
-CANONICAL = {("gaussian", "identity"), ("binomial", "logit"), ("poisson", "log")}
+CANONICAL = {
+    ("gaussian", "identity"),
+    ("binomial", "logit"),
+    ("poisson", "log"),
+    ("quasibinomial", "logit"),
+    ("quasipoisson", "log"),
+}
 QUADRATIC = 1e-8
 LINEAR = 1e-20
 STEEP = ("log", "logit", "probit", "cloglog", "loglog")
@@ -59,7 +65,7 @@ def start(design: Design, family: Family, link: Link, control: Control, rows: Gl
     totals = design.totals
     shift, center = totals.offset / totals.n, totals.mean
     if part.intercept is not None:
-        mean = (center * design.n + 0.5) / (design.n + 1.0) if family.name == "binomial" else center
+        mean = (center * design.n + 0.5) / (design.n + 1.0) if family.support == "binomial" else center
         eta = float(link_eta(link.kernel, np.array([mean]))[0])
         beta[part.intercept] = eta - shift if np.isfinite(eta) else 0.0
         if np.isfinite(rows.glm(family.kernel, link.kernel, beta, psi).loglik):
@@ -77,7 +83,7 @@ def start(design: Design, family: Family, link: Link, control: Control, rows: Gl
 def _shrunk(design: Design, center: float, family: Family, link: Link) -> Floats:
     """Responses that the link can take; center : the mean response."""
     y = design.y
-    if family.name == "binomial":
+    if family.support == "binomial":
         size = design.size if design.size is not None else np.ones(design.n)
         return np.asarray((size * y + 0.5) / (size + 1.0))
     least = 0.1 * max(abs(center), 1e-8)
@@ -91,14 +97,23 @@ def _shrunk(design: Design, center: float, family: Family, link: Link) -> Floats
 
 
 def row_unit(design: Design, family: Family) -> float:
-    """What one row adds to the log-likelihood at dispersion 1, at most 1: decrements are measured against it."""
+    """What one row adds to the log-likelihood at dispersion 1, where that is 1 at most 1: decrements are measured against it."""
     totals = design.totals
     unit = totals.size / totals.n
+    if family.scale_known:
+        return min(1.0, max(unit, 1e-300))
     if family.name == "gaussian":
-        unit *= totals.spread / totals.n or 1.0
-    if family.name == "inverse_gaussian":
-        unit /= totals.mean
-    return min(1.0, max(unit, 1e-300))
+        return min(max(unit * (totals.spread / totals.n or 1.0), 1e-300), 1e300)
+    with np.errstate(over="ignore", under="ignore"):
+        return float(min(max(unit * np.float64(totals.mean) ** (2.0 - variance_power(family)), 1e-300), 1e300))
+
+
+def variance_power(family: Family) -> float:
+    """p of v(mu) = mu^p, about, for families whose deviance has a unit; 2 for the others."""
+    if family.name in ("tweedie", "quasi"):
+        given = family.fixed[1] if family.fixed else None
+        return 1.5 if given is None else given
+    return {"inverse_gaussian": 3.0, "quasipoisson": 1.0}.get(family.name, 2.0)
 
 
 def score_iterations(

@@ -90,21 +90,27 @@ class Joint:
         logliks = block_sum(rows, before[0]), block_constant(design, family, psi, before[1])
         if not (np.isfinite(sum(logliks)) and np.all(np.isfinite(d2))):
             return None
-        slope, d1_psi, _ = psi_jets(*kernels, design.y, eta, design.size, psi)
+        slope, d1_psi, _ = psi_jets(*kernels, design.y, eta, design.size, psi, True, design.multiplied)
         moved = []
         for k in free:
             at = [psi.copy(), psi.copy()]
             at[0][k] += STEP
             at[1][k] -= STEP
-            moved.append([psi_jets(*kernels, design.y, eta, design.size, one)[0][free] for one in at])
+            moved.append([psi_jets(*kernels, design.y, eta, design.size, one, True, design.multiplied)[0][free] for one in at])
         return logliks, d1, d2, slope, d1_psi, moved
+
+    @property
+    def _unit(self) -> float:
+        """Of -2 log L: that of a row where weights multiply it."""
+        design = self.source.design
+        return design.totals.weights / design.n if design.multiplied else 1.0
 
     def search(self, v: Floats, control: Control, only_psi: bool = False) -> Optimum:
         """The minimum from v; the last steps are plain Newton steps as long as they lower the gradient."""
         n, p = len(v), self.source.natural.p
         free = np.ones(n, dtype=bool)
         free[: p if only_psi else 0] = False
-        limits = Limits(np.full(n, -np.inf), np.zeros(n, dtype=bool), free, 4.0, control.tol, control.max_iter)
+        limits = Limits(np.full(n, -np.inf), np.zeros(n, dtype=bool), free, 4.0, control.tol * self._unit, control.max_iter)
         found = minimise(self.evaluate, v, limits)
         ok, value, gradient, hessian = self.evaluate(found.x)  # the search ends with a step, and its Hessian has gathered secants
         if ok:
@@ -135,7 +141,7 @@ def block_constant(design: Design, family: Family, psi: Floats, before: float = 
     total = before
     for at in blocks(design.n):
         trials, weights = (None if v is None else v[at] for v in (design.trials, design.weights))
-        total += constant(family.kernel, design.y[at], trials, weights, psi)
+        total += constant(family.kernel, design.y[at], trials, weights, psi, design.multiplied)
     return total
 
 
@@ -191,7 +197,7 @@ def moments(means: Means, family: Family, psi: Floats) -> Floats:
 
     Raises GlimmError for a continuous response without residuals: its density has no largest value.
     """
-    n, largest, total, mu_sum, mu_squares, inner, ratios = 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    n, largest, total, mu_sum, mu_squares, inner, ratios = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     ratio = family.name not in ("negative_binomial", "negative_binomial1", "beta")
     for design, mu in means():
         here = float(np.abs(mu).max(initial=0.0))
@@ -199,7 +205,8 @@ def moments(means: Means, family: Family, psi: Floats) -> Floats:
         if not largest < HUGE:
             break
         squares = (design.y - mu) ** 2
-        n, total, mu_sum, mu_squares = n + design.n, block_sum(squares, total), block_sum(mu, mu_sum), block_sum(mu**2, mu_squares)
+        n = block_sum(design.weights, n) if design.multiplied and design.weights is not None else n + design.n
+        total, mu_sum, mu_squares = block_sum(squares, total), block_sum(mu, mu_sum), block_sum(mu**2, mu_squares)
         inner = block_sum(mu * (1.0 - mu), inner)
         if ratio:
             ratios = block_sum((1.0 if design.size is None else design.size) * squares / variance(family.kernel, mu, psi), ratios)

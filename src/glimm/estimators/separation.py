@@ -35,7 +35,7 @@ def rows_at_bound(family: Family, mu: Floats) -> int:
 
 def at_bound(family: Family, mu: Floats, extreme: float = FITTED_EXTREME) -> Bools:
     """(n,) whether a row is one of them."""
-    if family.name == "binomial":
+    if family.support == "binomial":
         return np.asarray((mu < extreme) | (mu > 1.0 - extreme))
     if family.support not in ("count", "nonnegative"):
         return np.zeros(len(mu), dtype=np.bool_)
@@ -74,7 +74,7 @@ def endless(means: Means, center: float, family: Family, information: Floats, sc
 
 def counted_at_bound(family: Family, means: Means, extreme: float = FITTED_EXTREME) -> int:
     """Rows at the bound, of rows in pieces."""
-    if family.name != "binomial" and family.support not in ("count", "nonnegative"):
+    if family.support != "binomial" and family.support not in ("count", "nonnegative"):
         return 0
     there = bound(family, means, extreme)
     return sum(int(np.sum(there(mu))) for _, mu in means())
@@ -138,7 +138,7 @@ def at_edge(family: Family, link: Link, rows: int, n: int) -> str:
     """The sentence about fitted means that a link which does not keep to the family's range has led to its end; nothing where rows is 0."""
     if not rows:
         return ""
-    what = "probabilities of 0 or 1" if family.name == "binomial" else "means of 0"
+    what = "probabilities of 0 or 1" if family.support == "binomial" else "means of 0"
     return (
         f"{END_OF_LINK} {link.name!r} allows, fitted {what} in {rows} of {n} rows, where neither estimates "
         f"nor standard errors hold: use link={family.default_link!r}"
@@ -147,7 +147,7 @@ def at_edge(family: Family, link: Link, rows: int, n: int) -> str:
 
 def separated(family: Family, rows: int, n: int, names: tuple[str, ...] = ()) -> str:
     """The sentence about them; names : the coefficients that have no finite estimate, where they are known."""
-    what = "probabilities of 0 or 1" if family.name == "binomial" else "means of 0"
+    what = "probabilities of 0 or 1" if family.support == "binomial" else "means of 0"
     return f"fitted {what} in {rows} of {n} rows: some combination of predictors separates the outcomes, " + (
         f"so {', '.join(names)} {'has' if len(names) == 1 else 'have'} no finite estimate and no standard error"
         if names

@@ -30,12 +30,14 @@ class Family:
 
     kernel : its number in native code, or a user's functions; None where the response is a factor (`LEVELS`)
     predictors : number m of linear predictors
-    parameters : names of the family's own parameters, estimated on the scale named in `transforms` ("log"; "power": logit(p - 1))
+    parameters : names of the family's own parameters, estimated on the scale named in `transforms` ("log"; "power": logit(p - 1)), or given
+        and taken as they are ("plain")
     support : what a response may be
     scale_known : the dispersion is fixed at 1; otherwise the first parameter is the dispersion, phi (gaussian: sigma)
     fixed : natural values of parameters that are given and not estimated, None for the others; empty if all are estimated
     orthogonal : expected information has no block between the mean and the family's parameters
     start : natural values to begin from, where the family gives them
+    likelihood : it is a distribution; otherwise only a mean and a variance phi v(mu), estimated by quasi-likelihood
     """
 
     name: str
@@ -50,11 +52,17 @@ class Family:
     fixed: tuple[float | None, ...] = ()
     orthogonal: bool = True
     start: tuple[float, ...] = ()
+    likelihood: bool = True
+
+    @property
+    def counts(self) -> bool:
+        """Whether means are mean counts."""
+        return self.support == "count" or self.name == "quasipoisson"
 
     @property
     def free(self) -> tuple[int, ...]:
         """Positions of the parameters that are estimated."""
-        return tuple(k for k in range(len(self.parameters)) if not self.fixed or self.fixed[k] is None)
+        return tuple(k for k in range(len(self.parameters)) if self.likelihood and (not self.fixed or self.fixed[k] is None))
 
     @property
     def shaped(self) -> bool:
@@ -79,7 +87,7 @@ class Family:
     def at_unit(self, free: Sequence[float] | Floats) -> Floats:
         """psi with the dispersion at 1."""
         out = self.psi(free)
-        if not self.scale_known:
+        if not self.scale_known and len(out):
             out[0] = 0.0
         return out
 
@@ -97,6 +105,8 @@ class Family:
 
 def transformed(transform: str, value: float) -> float:
     """A parameter on the scale on which it is estimated."""
+    if transform == "plain":
+        return value
     return float(np.log(value) if transform == "log" else np.log(value - 1.0) - np.log(2.0 - value))
 
 
@@ -144,6 +154,16 @@ FAMILIES = {
         Family("tweedie", 8, "log", POSITIVE, "nonnegative", False, 1, ("phi", "power"), ("log", "power")),
     )
 }
+
+QUASI = {
+    f.name: f
+    for f in (
+        Family("quasibinomial", 1, "logit", UNIT, "binomial", False, likelihood=False),
+        Family("quasipoisson", 2, "log", POSITIVE, "nonnegative", False, likelihood=False),
+        Family("quasi", 10, "log", POSITIVE, "nonnegative", False, 1, ("phi", "power"), ("log", "plain"), likelihood=False),
+    )
+}
+"""Families that are a mean and a variance only."""
 
 CUMULATIVE = ("logit", "probit", "cloglog", "loglog", "cauchit")
 COMPLEMENT = {"logit": "logit", "probit": "probit", "cauchit": "cauchit", "cloglog": "loglog", "loglog": "cloglog"}

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import replace
-from difflib import get_close_matches
 from typing import Any, Final
 
-from ..errors import GlimmError, NotYetError, suggest
+from ..errors import GlimmError, suggest
 from .own import CustomFamily
-from .records import FAMILIES, LEVELS, LINKS, NUMBERED, ODDS_POWER, POWER, Family, Link, names
+from .records import FAMILIES, LEVELS, LINKS, NUMBERED, ODDS_POWER, POWER, QUASI, REAL, Family, Link, names
 
-LATER_FAMILIES: Final = ("quasibinomial", "quasipoisson")
-LATER_LINKS: Final = ()
-KNOWN: Final = {**FAMILIES, **LEVELS}
+KNOWN: Final = {**FAMILIES, **QUASI, **LEVELS}
 ELSEWHERE: Final = {
     "normal": "gaussian",
     "bernoulli": "binomial",
@@ -45,7 +43,7 @@ _SPECIAL = {0.0: "log", 1.0: "identity", -1.0: "inverse", -2.0: "inverse_squared
 def resolve(family: str | Family | CustomFamily, link: str | Link | None = None) -> tuple[Family, Link]:
     """The records for the names that a user wrote.
 
-    Raises GlimmError for an unknown name or a pair that has no meaning, NotYetError for names that come in a later release.
+    Raises GlimmError for an unknown name or a pair that has no meaning.
 
     >>> resolve("binomial", "probit")[1].name
     'probit'
@@ -67,8 +65,10 @@ def _family(given: Any) -> Family:
         return given
     name, number = _called(given, "family")
     if name not in KNOWN:
-        raise _unknown("family", given, KNOWN, LATER_FAMILIES)
+        raise _unknown("family", given, KNOWN)
     family = KNOWN[name]
+    if name == "quasi":
+        return _quasi(given, family, number)
     if number is None:
         return family
     if name == "tweedie":
@@ -79,7 +79,20 @@ def _family(given: Any) -> Family:
         if not number > 0.0:
             raise GlimmError(f"family {given!r}: k must be positive, the variance is mu + mu^2 / k")
         return replace(family, fixed=(number,))
-    raise GlimmError(f"family {given!r}: {name} takes no number (tweedie(power) and negative_binomial(k) do); write family={name!r}")
+    raise GlimmError(
+        f"family {given!r}: {name} takes no number (tweedie(power), quasi(power) and negative_binomial(k) do); write family={name!r}"
+    )
+
+
+def _quasi(given: Any, family: Family, number: float | None) -> Family:
+    """Variance phi mu^p; responses of 0 have no deviance from p = 2 on, and at p = 0 any number is a response."""
+    if number is None:
+        raise GlimmError(f"family {given!r} needs the power of its variance: write family='quasi(1.5)' for variance phi mu^1.5")
+    if not 0.0 <= number < math.inf:
+        raise GlimmError(f"family {given!r}: the power of the variance phi mu^p must be a number of at least 0")
+    if number == 0.0:
+        return replace(family, fixed=(None, 0.0), support="real", links=REAL, default_link="identity")
+    return replace(family, fixed=(None, number), support="positive" if number >= 2.0 else "nonnegative")
 
 
 def _link(given: Any) -> Link:
@@ -89,7 +102,7 @@ def _link(given: Any) -> Link:
     if name not in NUMBERED:
         if name in LINKS:
             raise GlimmError(f"link {given!r}: {name} takes no number; write link={name!r}")
-        raise _unknown("link", given, [*LINKS, *NUMBERED], LATER_LINKS)
+        raise _unknown("link", given, [*LINKS, *NUMBERED])
     if number is None:
         raise GlimmError(f"link {given!r} needs its number: write link='{name}(0.5)'")
     if name == "odds_power":
@@ -108,16 +121,11 @@ def _called(given: Any, what: str) -> tuple[Any, float | None]:
         raise GlimmError(f"{what} {given!r}: {call[2]!r} is not a number") from None
 
 
-def _unknown(what: str, given: object, known: Iterable[str], later: tuple[str, ...]) -> GlimmError:
-    """The error for a name that is not there: not in this release, or in no release, with the nearest name of either kind."""
+def _unknown(what: str, given: object, known: Iterable[str]) -> GlimmError:
+    """The error for a name that is not there, with the nearest one."""
     if not isinstance(given, str):
         return GlimmError(f"{what} must be a name such as {next(iter(known))!r}, not {type(given).__name__}: have {names(known)}")
     bare = given.partition("(")[0].strip()
-    if bare in later:
-        return NotYetError(f"{what} {given!r} is not in this release: use one of {names(known)}")
     if what == "family" and bare.lower() in ELSEWHERE:
         return GlimmError(f"unknown family {given!r}: did you mean {ELSEWHERE[bare.lower()]!r}? (have: {names(known)})")
-    near = get_close_matches(bare.lower(), [*known, *later], n=1, cutoff=0.6)
-    if near and near[0] in later:
-        return GlimmError(f"unknown {what} {given!r}: if you mean {near[0]!r}, it is not in this release (have: {names(known)})")
     return GlimmError(f"unknown {what} {given!r}: {suggest(given, known)}")

@@ -16,8 +16,8 @@ from ..estimators.glmm import fit_glmm
 from ..estimators.points import affordable
 from ..estimators.terms import ENTRIES
 from ..kernels.matrix import Floats
-from ..records import GeeRecord, MixedRecord, Record
-from .criteria import criteria
+from ..records import MixedRecord, Record
+from .criteria import criteria, without_likelihood
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,8 @@ def compared(records: Sequence[Record]) -> list[Criteria]:
     records = same_points(records)
     out = []
     for k, record in enumerate(records):
-        if isinstance(record, GeeRecord):
-            out.append(Criteria({}, (), (), "a GEE has no likelihood"))
+        if why := without_likelihood(record):
+            out.append(Criteria({}, (), (), why.partition(", so no")[0]))
             continue
         reasons = {j: differs(record, other) for j, other in enumerate(records) if j != k}
         alike = [j for j, reason in reasons.items() if not reason]
@@ -52,7 +52,7 @@ def compared(records: Sequence[Record]) -> list[Criteria]:
 
 def differs(a: Record, b: Record) -> str:
     """Why the likelihoods of two fits are not of the same thing; nothing where they are."""
-    if isinstance(a, GeeRecord) or isinstance(b, GeeRecord):
+    if without_likelihood(a) or without_likelihood(b):
         return "the other has no likelihood"
     if not np.array_equal(a.design.rows, b.design.rows):
         return "other rows"

@@ -1,34 +1,30 @@
-"""Covariance matrices of the coefficients: model-based M phi, sandwiches M (sum U U') M, and the inverse Hessian of a mixed model.
+"""Covariance matrices of the coefficients: of a GLM and a GEE by their own files, and the inverse Hessian of a mixed model.
 
-The only place that makes them: estimators hand over bread, scores and curvature.
+The only room that makes them: estimators hand over bread, scores and curvature.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ..covariance.layout import dnamed_theta, slices
-from ..design.clusters import gather, row_codes
 from ..design.coordinates import effects_to_named, to_named
 from ..design.records import Clusters, Design, Part
-from ..design.stream import StreamedDesign
 from ..errors import GlimmError, GlimmWarning, NotYetError
 from ..estimators import glm as glm_estimator
 from ..estimators.scores import check_clusters, mixed_scores
 from ..estimators.separation import limiting_over
-from ..family import Family
-from ..kernels import Rows, inverse_or_nan, mean
-from ..kernels.matrix import Floats, Ints
+from ..kernels import inverse_or_nan, mean
+from ..kernels.matrix import Floats
 from ..records import GeeRecord, GlmRecord, MixedRecord, Record
 from .degrees_of_freedom import Degrees
+from .glm_covariance import glm_covariance, known_clusters
 from .small_sample import errors_of
-
-HC = ("HC0", "HC1", "HC2", "HC3")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +85,13 @@ def infer(record: Record, vcov: Any) -> Inference:
         df = found.df if found.degrees is None else found.degrees.of(to_named(part))
         return Inference(part.names, params, named(part, found.work), found.work, found.label, df, vcov, found.degrees, found.notes)
     if isinstance(record, GlmRecord):
-        work, label = glm_covariance(record, vcov)
-        df = None if record.family.scale_known else float(record.design.n - part.matrix.p)
-    else:
-        work, label = mixed_covariance(record, vcov)
+        own = glm_covariance(record, vcov)
+        df = own.df if own.degrees is None else own.degrees.of(to_named(part))
+        cov = _separated(record, vcov) if record.solution.code == "separated" else named(part, own.work)
+        return Inference(part.names, params, cov, own.work, own.label, df, vcov, own.degrees, own.notes)
+    work, label = mixed_covariance(record, vcov)
     cov = named(part, work)
-    if isinstance(record, GlmRecord) and record.solution.code == "separated":
-        cov = _separated(record, vcov)
-    if isinstance(record, MixedRecord) and record.solution.code == "separated":
+    if record.solution.code == "separated":
         lost = np.isin(part.names, (record.solution.evidence or {}).get("infinite", part.names))
         cov[lost, :] = cov[:, lost] = np.nan
     return Inference(part.names, params, cov, work, label, df, vcov)
@@ -112,7 +107,7 @@ def _separated(record: GlmRecord, vcov: Any) -> Floats:
             yield design, mean(part.link.kernel, eta)[0], glm_estimator.part_terms(record, design, eta)[1]
 
     bread, infinite = limiting_over(rows, record.family, part)
-    cov = named(part, glm_covariance(replace(record, bread=bread), vcov)[0])
+    cov = named(part, glm_covariance(replace(record, bread=bread), vcov).work)
     lost = np.isin(part.names, infinite)
     cov[lost, :] = cov[:, lost] = np.nan
     return cov
@@ -216,122 +211,3 @@ def theta_jacobian(record: MixedRecord) -> Floats:
         row, column = row + len(j), column + j.shape[1]
     wide[p + k :, p + m :] = np.eye(size - p - m)
     return wide
-
-
-def check_robust(family: Family, vcov: Any) -> None:
-    """Raises NotYetError for a robust covariance of a GLM whose family has none."""
-    if not family.orthogonal and _known(vcov):
-        own = f" and {', '.join(family.estimated)}" if family.free else ""
-        raise NotYetError(
-            f"vcov={vcov!r} is not there for family {family.name!r}, whose coefficients{own} are estimated together: "
-            "use vcov='model', or family 'negative_binomial' or 'poisson' with it"
-        )
-
-
-def glm_covariance(record: GlmRecord, vcov: Any) -> tuple[Floats, str]:
-    """Model-based, heteroscedasticity-consistent (MacKinnon and White 1985) or cluster-robust covariance of a GLM."""
-    if vcov == "model":
-        return record.scale * record.bread, "model-based"
-    check_robust(record.family, vcov)
-    if isinstance(vcov, str) and vcov in HC:
-        return _heteroscedastic(record, vcov), f"heteroscedasticity-robust ({vcov})"
-    if isinstance(vcov, Mapping) and "cluster" in vcov:
-        names = [vcov["cluster"]] if isinstance(vcov["cluster"], str) else list(vcov["cluster"])
-        clusters = [known_clusters(record.design, name) for name in names]
-        small = bool(vcov.get("small", False))
-        cov, repaired = _by_clusters(record, clusters, small)
-        label = f"cluster-robust by {' and '.join(names)}" + (" (small-sample factor)" if small else "")
-        return cov, label + ("; negative eigenvalues set to zero" if repaired else "")
-    raise GlimmError(f"vcov={vcov!r} is not a covariance of a GLM: use 'model', 'HC0', 'HC1', 'HC2', 'HC3' or {{'cluster': 'column'}}")
-
-
-def known_clusters(design: Design, name: Any) -> Clusters:
-    """The clusters of a column that was named at the door; raises GlimmError for another."""
-    if name not in design.clusters:
-        given = repr(name) if isinstance(name, str) else type(name).__name__
-        raise GlimmError(f"vcov: the fit has not kept clusters of {given}: name the column at the door, vcov={{'cluster': 'column'}}")
-    return design.clusters[name]
-
-
-def _known(vcov: Any) -> bool:
-    """Whether it is a covariance that a GLM has."""
-    return (isinstance(vcov, str) and vcov in HC) or (isinstance(vcov, Mapping) and "cluster" in vcov)
-
-
-def cluster_work(record: GlmRecord, clusters: Clusters) -> Floats:
-    """(p, p) cluster-robust covariance of the working coefficients."""
-    return _one_way(record, clusters, False)
-
-
-def _by_clusters(record: GlmRecord, clusters: Sequence[Clusters], small: bool) -> tuple[Floats, bool]:
-    """One-way, or two-way as V_a + V_b - V_ab, its negative eigenvalues set to zero (Cameron, Gelbach and Miller 2011)."""
-    if len(clusters) == 1:
-        return _one_way(record, clusters[0], small), False
-    if len(clusters) != 2:
-        raise NotYetError("clusters in more than two directions are not there yet: name one or two columns in vcov={'cluster': ...}")
-    crossed, codes = _crossed(record.design, clusters[0], clusters[1])
-    cov = _one_way(record, clusters[0], small) + _one_way(record, clusters[1], small) - _one_way(record, crossed, small, codes)
-    if not np.all(np.isfinite(cov)):
-        return cov, False
-    w, q = np.linalg.eigh(cov)
-    if w[0] >= -1e-12 * w[-1]:
-        return cov, False
-    return np.asarray((q * np.maximum(w, 0.0)) @ q.T), True
-
-
-def _crossed(design: Design, a: Clusters, b: Clusters) -> tuple[Clusters, Callable[[Design], Ints] | None]:
-    """The combinations of two clusterings; of rows that are not held, what tells them in a part."""
-    if not isinstance(design, StreamedDesign):
-        pairs, refs = np.unique(row_codes(a) * len(b.levels) + row_codes(b), return_inverse=True)
-        order, starts = gather(refs.astype(np.int32), len(pairs), None)
-        return Clusters("pair", pairs, order, starts), None
-
-    def both(part: Design) -> Ints:
-        return np.asarray(part.beside[a.name] * len(b.levels) + part.beside[b.name], dtype=np.int64)
-
-    pairs = np.zeros(0, dtype=np.int64)
-    for part in design.stream.parts(design):
-        pairs = np.union1d(pairs, both(part))
-    nowhere = np.zeros(0, dtype=np.int64)
-    return Clusters("pair", pairs, nowhere, nowhere), lambda part: np.searchsorted(pairs, both(part))
-
-
-def _one_way(record: GlmRecord, clusters: Clusters, small: bool, codes: Callable[[Design], Ints] | None = None) -> Floats:
-    n, p, k = record.design.n, len(record.bread), len(clusters.levels)
-    if small:
-        _rows_left(n, p, "'small'", "leave it out")
-    factor = 1.0 if not small else k / (k - 1.0) * (n - 1.0) / (n - p)
-    return factor * _sandwich(record.bread, (u for _, u in glm_estimator.pieces(record, clusters, codes=codes)))
-
-
-def _sandwich(bread: Floats, scores: Iterable[Floats]) -> Floats:
-    """M (sum U U') M as sum (M U)(M U)', which no rounding makes negative."""
-    return sum((moved.T @ moved for moved in (u @ bread for u in scores)), np.zeros_like(bread))
-
-
-def _heteroscedastic(record: GlmRecord, kind: str) -> Floats:
-    part, n = record.design.mean, record.design.n
-    p = part.matrix.p
-    meat = np.zeros((p, p))
-    for design, eta in glm_estimator.etas_of(record)():
-        columns = design.mean.matrix, part.center, part.scale
-        d1, w = glm_estimator.part_terms(record, design, eta)
-        weights = d1**2
-        if kind in ("HC2", "HC3"):
-            h = Rows(*columns).leverages(w, record.bread)
-            if np.any(h > 1.0 - 1e-10):
-                row = int(design.rows[int(np.argmax(h))])
-                raise GlimmError(
-                    f"{kind} does not exist: row {row} (counting from 0) has leverage 1, it alone determines a coefficient; use HC0 or HC1"
-                )
-            weights = weights / (1.0 - h) ** (1 if kind == "HC2" else 2)
-        meat += Rows(*columns, size=weights).gram()
-    if kind == "HC1":
-        _rows_left(n, p, "HC1", "use HC0")
-    factor = 1.0 if kind != "HC1" else n / (n - p)
-    return np.asarray(factor * record.bread @ meat @ record.bread)
-
-
-def _rows_left(n: int, p: int, factor: str, remedy: str) -> None:
-    if n <= p:
-        raise GlimmError(f"vcov: the factor of {factor} does not exist for {n} rows and {p} coefficients, none are left: {remedy}")

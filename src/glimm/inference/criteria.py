@@ -15,9 +15,25 @@ from ..records import GeeRecord, GlmRecord, MixedRecord, Record
 RESIDUALS = ("response", "pearson", "deviance", "working")
 
 
+def without_likelihood(record: Record) -> str:
+    """Why a fit has no likelihood, and what to use instead; nothing where it has one."""
+    if isinstance(record, GeeRecord):
+        return "a GEE has no likelihood, so no llf, aic or bic; compare working correlations by qic()"
+    if not record.family.likelihood:
+        return (
+            f"family {record.family.name!r} is a mean and a variance without a likelihood, so no llf, aic or bic; use wald_test, which "
+            "allows for the dispersion"
+        )
+    if record.design.weights is not None and record.design.weights_kind == "sampling":
+        return "sampling weights have no likelihood, so no llf, aic or bic; use wald_test"
+    return ""
+
+
 def n_parameters(record: Record) -> int:
     """Parameters of the likelihood: coefficients, covariance parameters, the family's own where they are estimated."""
     extra = len(record.family.free)
+    if isinstance(record, GlmRecord) and record.scale_rule.kind == "fixed" and not record.family.scale_known:
+        extra -= 1
     if isinstance(record, MixedRecord):
         theta = record.blocks["theta"]
         return int(record.blocks["mean"].stop + (theta.stop - theta.start) + extra)
@@ -25,11 +41,12 @@ def n_parameters(record: Record) -> int:
 
 
 def criteria(record: Record) -> dict[str, float]:
-    """llf, aic and bic; raises AttributeError for a GEE, which has no likelihood."""
-    if isinstance(record, GeeRecord):
-        raise AttributeError("a GEE has no likelihood, so no llf, aic or bic; compare working correlations by qic()")
+    """llf, aic and bic; raises AttributeError for a fit without a likelihood."""
+    why = without_likelihood(record)
+    if why or isinstance(record, GeeRecord):
+        raise AttributeError(why)
     k = n_parameters(record)
-    return {"llf": record.llf, "aic": -2.0 * record.llf + 2.0 * k, "bic": -2.0 * record.llf + np.log(record.design.n) * k}
+    return {"llf": record.llf, "aic": -2.0 * record.llf + 2.0 * k, "bic": -2.0 * record.llf + np.log(record.design.nobs) * k}
 
 
 def own_psi(record: Record) -> Floats:

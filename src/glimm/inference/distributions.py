@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from ..design.records import Design
 from ..errors import GlimmError
 from ..family import Family
 from ..family.own import Functions
@@ -205,11 +206,23 @@ DISTRIBUTIONS: Final[dict[str, Distribution]] = {
 }
 
 
+def check_units(design: Design, asked: str) -> None:
+    """Raises GlimmError where a row does not stand for one response: weights that count rows, or those of a survey."""
+    if not design.multiplied:
+        return
+    remedy = "repeat the rows" if design.counted else "draw from a fit without weights"
+    raise GlimmError(
+        f"{asked}: with {design.weights_kind} weights a row stands for several responses, which have no distribution here: {remedy}"
+    )
+
+
 def distribution(family: Family, asked: str) -> Distribution:
     """The distribution of a family; raises GlimmError for one that has none, naming what was asked."""
     if isinstance(family.kernel, Functions):
         raise GlimmError(f"{asked}: family {family.name!r} is your own, a log-density without a rule for drawing responses from it")
     if family.name not in DISTRIBUTIONS:
+        if not family.likelihood:
+            raise GlimmError(f"{asked}: family {family.name!r} is a mean and a variance, and no distribution to draw from")
         raise GlimmError(f"{asked}: family {family.name!r} has no distribution to draw from; those that have: {', '.join(DISTRIBUTIONS)}")
     return DISTRIBUTIONS[family.name]
 

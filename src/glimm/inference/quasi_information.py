@@ -263,9 +263,9 @@ def quasi(family: Family, y: Floats, mu: Floats) -> Floats:
         return integrated(family, y, mu)
     if name == "gaussian":
         return -0.5 * (y - mu) ** 2
-    if name in ("binomial", "beta"):
+    if name in ("binomial", "beta", "quasibinomial"):
         return np.asarray(xlogy(y, mu) + xlog1py(1.0 - y, -mu))
-    if name in ("poisson", "negative_binomial1"):
+    if name in ("poisson", "negative_binomial1", "quasipoisson"):
         return np.asarray(xlogy(y, mu) - mu)
     if name == "gamma":
         return -(y / mu + np.log(mu))
@@ -274,7 +274,7 @@ def quasi(family: Family, y: Floats, mu: Floats) -> Floats:
     given: Mapping[str, float | None] = dict(zip(family.parameters, family.fixed, strict=True))
     if name == "negative_binomial" and (k := given["k"]) is not None:
         return np.asarray(xlogy(y, mu / (mu + k)) - k * np.log1p(mu / k))
-    if name == "tweedie" and (power := given["power"]) is not None:
+    if name in ("tweedie", "quasi") and (power := given["power"]) is not None and power not in (1.0, 2.0):
         return np.asarray(y * mu ** (1.0 - power) / (1.0 - power) - mu ** (2.0 - power) / (2.0 - power))
     return integrated(family, y, mu)
 

@@ -18,7 +18,7 @@ from ..kernels import mean
 from ..kernels.matrix import Floats
 from ..records import GeeRecord, MixedRecord, Record
 from .criteria import linear_predictor
-from .distributions import Values, distribution, known_values
+from .distributions import Values, check_units, distribution, known_values
 from .random import parts
 
 EFFECTS = ("new", "fitted")
@@ -40,6 +40,7 @@ def simulate(record: Record, n: int, seed: Any, effects: str) -> Floats:
     if effects not in EFFECTS:
         raise GlimmError(f"simulate: effects must be 'new' (drawn) or 'fitted' (as predicted), not {effects!r}")
     rng, design = generator(seed), record.design
+    check_units(design, "simulate")
     family = distribution(record.family, "simulate")
     if design.weights is not None and not family.weighted:
         warnings.warn(

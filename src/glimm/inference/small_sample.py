@@ -120,9 +120,9 @@ def check_few(design: Design, asked: Asked, parameters: int | None = None) -> No
         )
     if k <= p and asked.kind in ("df", "jackknife", "full_jackknife"):
         raise GlimmError(f"vcov={asked.kind!r}: its factor has clusters - coefficients in it, and there are {said}: {instead}")
-    if asked.kind == "morel" and design.n <= p:
+    if asked.kind == "morel" and design.nobs <= p:
         raise GlimmError(
-            f"vcov='morel': its factor has rows - coefficients in it, and there are {design.n} rows and {p} coefficients: {instead}"
+            f"vcov='morel': its factor has rows - coefficients in it, and there are {design.nobs} rows and {p} coefficients: {instead}"
         )
 
 
@@ -150,7 +150,7 @@ def errors_of(record: Clustered, vcov: Any) -> Errors:
 
 def _covariance(record: Clustered, kind: str) -> Found:
     bread = record.bread
-    k, (n, p) = len(_clusters(record.design).levels), (record.design.n, len(bread))
+    k, (n, p) = len(_clusters(record.design).levels), (record.design.nobs, len(bread))
     if kind == "model":
         return Found(record.scale * bread)
     if not positive_definite(bread):

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, final
 
 from ..inference.covariance import Inference
-from ..inference.criteria import criteria, deviance
+from ..inference.criteria import criteria, deviance, without_likelihood
 from ..inference.wald import interval, p_values
 from ..records import GeeRecord, GlmRecord, MixedRecord, Record
 
@@ -49,14 +49,14 @@ def stat(record: Record, inference: Inference, vcov: Any, key: str) -> Any:
     """A statistic by its key, None where the model has none."""
     design = record.design
     if key in CRITERIA:
-        return None if isinstance(record, GeeRecord) else float(criteria(record)[CRITERIA[key]])
+        return None if without_likelihood(record) else float(criteria(record)[CRITERIA[key]])
     if key == "N":
-        return design.n
+        return design.nobs
     if key == "n_clusters":
         counts = clusters(record, vcov)
         return next(iter(counts.values())) if len(counts) == 1 else ", ".join(f"{name}: {k}" for name, k in counts.items()) or None
     if key == "df_resid":
-        return design.n - design.mean.matrix.p
+        return design.nobs - design.mean.matrix.p
     if key == "deviance":
         return float(deviance(record))
     if key == "scale":
@@ -89,7 +89,7 @@ def clusters(record: Record, vcov: Any) -> dict[str, int]:
 def stat_keys(record: Record, vcov: Any) -> list[str]:
     """What a table shows unless told otherwise."""
     shown = ["N", "n_clusters"] if clusters(record, vcov) else ["N"]
-    return ["model", *shown, *([] if isinstance(record, GeeRecord) else ["ll", "aic"])]
+    return ["model", *shown, *([] if without_likelihood(record) else ["ll", "aic"])]
 
 
 def vcov_info(record: Record, inference: Inference, vcov: Any) -> dict[str, Any]:

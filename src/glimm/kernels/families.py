@@ -75,17 +75,21 @@ def psi_jets(
     size: Floats | None = None,
     psi: Psi = (),
     constants: bool = True,
+    counted: bool = False,
 ) -> tuple[Floats, Floats, Floats]:
-    """Derivatives in each psi of l, of dl and of -d2l, each (k, n); constants : with the terms that are free of eta."""
+    """Derivatives in each psi of l, of dl and of -d2l, each (k, n); constants : with the terms that are free of eta.
+
+    counted : size counts equal rows, so that it divides no dispersion.
+    """
     out: tuple[Floats, Floats, Floats] = native().psi_jets(
-        family, link, own(psi), floats(y), maybe_shaped(size, len(y)), shaped(eta, len(y)), constants
+        family, link, own(psi), floats(y), maybe_shaped(size, len(y)), shaped(eta, len(y)), constants, counted
     )
     return out
 
 
-def constant(family: FamilyKernel, y: Floats, trials: Floats | None, weights: Floats | None, psi: Psi = ()) -> float:
-    """The terms of the log-likelihood that are free of eta, summed over rows."""
-    return float(native().constant(family, own(psi), floats(y), maybe_shaped(trials, len(y)), maybe_shaped(weights, len(y))))
+def constant(family: FamilyKernel, y: Floats, trials: Floats | None, weights: Floats | None, psi: Psi = (), counted: bool = False) -> float:
+    """The terms of the log-likelihood that are free of eta, summed over rows; counted : weights count equal rows."""
+    return float(native().constant(family, own(psi), floats(y), maybe_shaped(trials, len(y)), maybe_shaped(weights, len(y)), counted))
 
 
 def mean(link: LinkKernel, eta: Floats) -> tuple[Floats, Floats, Floats, Floats]:

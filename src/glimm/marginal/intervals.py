@@ -14,7 +14,7 @@ from ..design.records import NewRows
 from ..errors import GlimmError
 from ..family import Link
 from ..family.own import Functions
-from ..inference.distributions import distribution, known_values
+from ..inference.distributions import check_units, distribution, known_values
 from ..kernels import link as link_eta
 from ..kernels import mean
 from ..kernels.matrix import Floats
@@ -113,6 +113,7 @@ def of_responses(record: Record, new: NewRows, eta: Floats, variance: Floats, le
     """
     family, link = record.family, record.design.mean.link
     found, values = distribution(family, ASKED), known_values(record, ASKED)
+    check_units(record.design, ASKED)
     n = len(eta)
     weights = new.weights if found.weighted and new.weights is not None else np.ones(n)
     trials = np.ones(n) if new.trials is None else new.trials

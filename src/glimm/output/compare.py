@@ -16,8 +16,9 @@ from ..design.clusters import contains, gather, row_codes
 from ..design.records import Clusters, RandomTerm
 from ..errors import GlimmError
 from ..inference.comparable import compared
-from ..inference.covariance import Inference, cluster_work, infer
+from ..inference.covariance import Inference, infer
 from ..inference.covariance import named as as_named
+from ..inference.glm_covariance import cluster_work
 from ..kernels.matrix import Floats, Ints
 from ..records import GeeRecord, GlmRecord, MixedRecord, Record
 from ..text import listed

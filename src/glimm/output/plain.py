@@ -15,7 +15,7 @@ import numpy as np
 from ..diagnostics.findings import Finding
 from ..inference.association import association_parameters
 from ..inference.covariance import Inference
-from ..inference.criteria import criteria
+from ..inference.criteria import criteria, without_likelihood
 from ..inference.parameters import Parameters, family_parameters
 from ..inference.quasi_information import quasi_criteria
 from ..records import GeeRecord, GlmRecord, MixedRecord, Record
@@ -33,7 +33,9 @@ def fit_numbers(
     effects : columns of the table of average effects, where they were asked for; findings : of its check
     """
     design = record.design
-    likelihood = quasi_criteria(record) if isinstance(record, GeeRecord) else criteria(record)
+    likelihood = {} if without_likelihood(record) else criteria(record)
+    if isinstance(record, GeeRecord):
+        likelihood = quasi_criteria(record)
     numbers: dict[str, Any] = plain(
         {
             "model": words.kind(record),
@@ -42,7 +44,7 @@ def fit_numbers(
             "family": record.family.name,
             "link": design.mean.link.name,
             "event": design.response.event.partition(": ")[2] or None,
-            "nobs": design.n,
+            "nobs": design.nobs,
             "n_dropped": design.missing.n_dropped,
             "missing": design.missing.by_variable,
             "groups": groups(record),
@@ -53,7 +55,7 @@ def fit_numbers(
             "level": level,
             "coefficients": tables.tidy(inference, level).to_dict("records"),
             "dropped_terms": design.mean.dropped,
-            "df_resid": design.n - design.mean.matrix.p,
+            "df_resid": design.nobs - design.mean.matrix.p,
             "scale": record.scale,
             "family_parameters": family_parameters_of(record),
             "deviance": record.deviance if isinstance(record, GlmRecord) else None,

@@ -17,6 +17,7 @@ import numpy as np
 from ..data.records import ARRAY
 from ..data.text import string
 from ..design.response import response_variables
+from ..design.weights import Weights
 from ..estimators.control import Control
 from ..family import Family, Link
 from ..records import Call, Record
@@ -38,10 +39,11 @@ def keep(door: Callable[..., Any], given: Mapping[str, Any]) -> Call:
         if name in ("formula", "data") or (isinstance(value, str | int | float | None) and value == parameter.default):
             continue
         text = source(value)
-        if text is None:
+        held = value.values if isinstance(value, Weights) else value
+        if text is None or (held is not value and not isinstance(held, str)):
             arrays.append(name)
         elif name in ("weights", "offset", "exposure", "groups", "time"):
-            columns.append(str(value))
+            columns.append(str(held))
         named[name] = text or name
     if isinstance(vcov := given.get("vcov"), Mapping) and "cluster" in vcov:
         columns += [vcov["cluster"]] if isinstance(vcov["cluster"], str) else list(vcov["cluster"])
@@ -56,6 +58,8 @@ def source(value: Any) -> str | None:
     """
     if isinstance(value, Family | Link):
         return string(value.name)
+    if isinstance(value, Weights):
+        return f"glimm.{value.kind}({source(value.values) or 'weights'})"
     if isinstance(value, np.bool_ | np.integer | np.floating):
         return repr(value.item())
     if isinstance(value, str):

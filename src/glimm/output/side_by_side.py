@@ -138,7 +138,7 @@ def other_parameters(record: Record) -> list[tuple[str, float]]:
         out += [(name, float(a)) for name, a in zip(association_names(record), record.alpha, strict=True)]
         if isinstance(record.working, OddsRatios):
             return out
-    pearson = isinstance(record, GeeRecord) or (isinstance(record, GlmRecord) and not record.family.scale_known)
+    pearson = isinstance(record, GeeRecord) or (isinstance(record, GlmRecord) and record.scale_rule.of(record.family) != "family")
     if pearson and record.family.name != "gaussian":
         out.append(("dispersion", record.scale))
     return out

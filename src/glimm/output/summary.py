@@ -18,7 +18,7 @@ from ..design.clusters import occasions
 from ..diagnostics.findings import Finding
 from ..inference.association import association_parameters
 from ..inference.covariance import Inference
-from ..inference.criteria import criteria
+from ..inference.criteria import criteria, without_likelihood
 from ..inference.parameters import Parameters, family_parameters
 from ..inference.wald import interval, p_values
 from ..kernels.matrix import Floats
@@ -32,6 +32,19 @@ from .terminal import render
 
 WIDTH = 100
 MOST_LEVELS = 8
+WEIGHTS = {
+    "precision": "precision (prior) weights were given",
+    "frequency": "frequency weights: {n} rows stand for {nobs}",
+    "sampling": "sampling weights were given: standard errors are robust",
+}
+SCALES = {
+    "family": "fixed by the family",
+    "pearson": "Pearson chi-squared / residual degrees of freedom",
+    "deviance": "deviance / residual degrees of freedom",
+    "ml": "maximum likelihood",
+    "fixed": "given",
+}
+"""How a dispersion was found."""
 MOST_NAMED, MOST_LISTED, MOST_OCCASIONS = 6, 20, 10
 
 
@@ -106,7 +119,7 @@ def extras(record: AnyRecord) -> list[tuple[str, str]]:
     if given:
         lines.append(("offset", ", ".join(given)))
     if record.design.weights is not None:
-        lines.append(("weights", "precision (prior) weights were given"))
+        lines.append(("weights", WEIGHTS[record.design.weights_kind].format(nobs=record.design.nobs, n=record.design.n)))
     return lines
 
 
@@ -273,12 +286,13 @@ def fit_lines(record: Record) -> Lines:
         return Lines(((("", "a GEE has no likelihood, so no log-likelihood, AIC or BIC"),),))
     lines: list[tuple[tuple[str, str], ...]] = []
     if isinstance(record, GlmRecord):
-        df = record.design.n - record.design.mean.matrix.p
-        where = "Pearson chi-squared / residual degrees of freedom"
-        if record.family.scale_known or record.family.shaped:
-            where = "fixed by the family" if record.family.scale_known else "maximum likelihood"
-        lines.append((("dispersion", f"{figures(record.scale)} ({where})"),))
+        df = record.design.nobs - record.design.mean.matrix.p
+        lines.append((("dispersion", f"{figures(record.scale)} ({SCALES[record.scale_rule.of(record.family)]})"),))
         lines.append((("deviance", f"{figures(record.deviance)} on {df} residual degrees of freedom"),))
+        if why := without_likelihood(record):
+            return Lines((*lines, (("", why.partition("; ")[0].replace("llf, aic or bic", "log-likelihood, AIC or BIC")),)))
+        if record.scale_rule.kind != "default" and record.family.scale_known:
+            lines.append((("", f"log-likelihood, AIC and BIC are those of family {record.family.name!r}, at dispersion 1"),))
     numbers = criteria(record)
     name = "REML log-likelihood" if isinstance(record, MixedRecord) and record.reml else "log-likelihood"
     lines.append(tuple((label, number(numbers[key], 2)) for label, key in ((name, "llf"), ("AIC", "aic"), ("BIC", "bic"))))

@@ -184,7 +184,7 @@ def glance(record: Record, criteria: dict[str, float]) -> pd.DataFrame:
     import pandas as pd
 
     design = record.design
-    row: dict[str, Any] = {"nobs": design.n, "n_dropped": design.missing.n_dropped, "df_resid": design.n - design.mean.matrix.p}
+    row: dict[str, Any] = {"nobs": design.nobs, "n_dropped": design.missing.n_dropped, "df_resid": design.nobs - design.mean.matrix.p}
     if isinstance(record, MixedRecord):
         groups = {term.group: len(term.levels) for term in design.mean.random}
         row |= {"clusters" if len(groups) == 1 else f"clusters_{name}": count for name, count in groups.items()}

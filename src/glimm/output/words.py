@@ -79,6 +79,9 @@ VARIANCES = {
     "negative_binomial1": "variance mu (1 + alpha)",
     "beta": "variance mu (1 - mu) / (1 + precision)",
     "tweedie": "variance phi mu^power",
+    "quasi": "variance phi mu^power",
+    "quasipoisson": "variance phi mu",
+    "quasibinomial": "variance phi mu (1 - mu)",
 }
 
 
@@ -96,14 +99,14 @@ def is_identity(record: Record) -> bool:
 
 def is_rate(record: Record) -> bool:
     """Whether counts are modelled with a known offset or exposure."""
-    return record.family.support == "count" and record.design.mean.offset is not None
+    return record.family.counts and record.design.mean.offset is not None
 
 
 def mean_words(record: Record) -> str:
     """What the mean is: a probability, a mean count, a rate, a mean."""
     if record.family.support == "binomial":
         return "probability"
-    if record.family.support == "count":
+    if record.family.counts:
         return "rate" if is_rate(record) and record.design.mean.link.name == "log" else "mean count"
     return f"mean of {record.design.response.name}"
 
@@ -206,6 +209,10 @@ def method(record: Record) -> str:
     if isinstance(record, GlmRecord):
         if record.family.shaped:
             return f"maximum likelihood (ML) of coefficients and {listed(list(record.family.estimated))} together, by Newton's method"
+        if not record.family.likelihood:
+            return "quasi-likelihood by Fisher scoring: " + VARIANCES[record.family.name]
+        if record.design.weights is not None and record.design.weights_kind == "sampling":
+            return "pseudo-likelihood with sampling weights, by Fisher scoring"
         return "maximum likelihood (ML) by Fisher scoring"
     if isinstance(record, GeeRecord):
         if isinstance(record.working, OddsRatios):
@@ -222,7 +229,7 @@ def method(record: Record) -> str:
 def short_method(record: Record) -> str:
     """The method as a cell of a comparison."""
     if isinstance(record, GlmRecord):
-        return "ML"
+        return "ML" if record.family.likelihood else "quasi-likelihood"
     if isinstance(record, GeeRecord):
         return f"GEE, {record.corr}" + ("" if isinstance(record.working, OddsRatios) else f", {record.moments} moments")
     if record.linear:
