@@ -3,8 +3,8 @@
 // A dispersion model has dispersion phi / size in a row, so that size stands inside its terms; elsewhere it multiplies them.
 #include <algorithm>
 
+#include "constants.hpp"
 #include "interrupt.hpp"
-#include "responses.hpp"
 #include "tweedie.hpp"
 
 namespace glimm {
@@ -33,7 +33,8 @@ template <class R, class L> double most_likely(double y, double start, const Own
   return j.l;
 }
 
-// One row at size w.
+}  // namespace
+
 double row_constant(const Stage& s, const Own& o, double y, double w) {
   switch (s.family) {
     case kGaussian: return 0.5 * std::log(w) - s.psi[0] - kHalfLog2Pi;
@@ -51,7 +52,38 @@ double row_constant(const Stage& s, const Own& o, double y, double w) {
   }
 }
 
-}  // namespace
+double row_constant_slope(const Stage& s, const Own& o, double y, double w) {
+  switch (s.family) {
+    case kGaussian: return -1.0;
+    case kGamma: {
+      const double a = w * o.precision;
+      return -a * (std::log(a) + 1.0 + std::log(y) - digamma(a));
+    }
+    case kInverseGaussian: return -0.5;
+    case kNegativeBinomial: return w * o.a * rising(y, o.a).d1;
+    case kBeta: return w * o.a * digamma(o.a);
+    default: return 0.0;
+  }
+}
+
+double row_constant_curvature(const Stage& s, const Own& o, double y, double w) {
+  switch (s.family) {
+    case kGamma: {
+      const double a = w * o.precision;
+      const Gammas g = gammas(a);
+      return a * (std::log(a) + 2.0 + std::log(y) - g.d1 - a * g.d2);
+    }
+    case kNegativeBinomial: {
+      const Rising r = rising(y, o.a);
+      return w * o.a * (r.d1 + o.a * r.d2);
+    }
+    case kBeta: {
+      const Gammas g = gammas(o.a);
+      return w * o.a * (g.d1 + o.a * g.d2);
+    }
+    default: return 0.0;
+  }
+}
 
 double stage_constant(const Stage& s, Index n, const double* y, const double* trials, const double* weights, bool counted) {
   if (s.own || (s.family == kBinomial && !trials)) return 0.0;
@@ -71,24 +103,12 @@ void add_constant_psi(const Stage& s, Index n, const double* y, const double* si
   for (Index i = 0; i < n; ++i) {
     if (i % 1024 == 0 || s.family == kTweedie) check_interrupt();
     const double w = size && !counted ? size[i] : 1.0, times = size && counted ? size[i] : 1.0;
-    switch (s.family) {
-      case kGaussian: d[i] -= times; break;
-      case kGamma: {
-        const double a = w * o.precision;
-        d[i] -= times * a * (std::log(a) + 1.0 + std::log(y[i]) - digamma(a));
-        break;
-      }
-      case kInverseGaussian: d[i] -= 0.5 * times; break;
-      case kNegativeBinomial: d[i] += times * w * o.a * rising(y[i], o.a).d1; break;
-      case kBeta: d[i] += times * w * o.a * digamma(o.a); break;
-      case kTweedie:
-        if (y[i] > 0.0 && std::fabs(s.psi[1]) <= kFarthest) {
-          const TweedieSeries t = tweedie_series(y[i], o.a / w, o.p, true);
-          d[i] += times * t.by_log_phi;
-          d[n + i] += times * t.by_p * (o.p - 1.0) * (2.0 - o.p);
-        }
-        break;
-      default: break;
+    if (s.family != kTweedie) {
+      d[i] += times * row_constant_slope(s, o, y[i], w);
+    } else if (y[i] > 0.0 && std::fabs(s.psi[1]) <= kFarthest) {
+      const TweedieSeries t = tweedie_series(y[i], o.a / w, o.p, true);
+      d[i] += times * t.by_log_phi;
+      d[n + i] += times * t.by_p * (o.p - 1.0) * (2.0 - o.p);
     }
   }
 }

@@ -6,78 +6,10 @@
 
 #include <algorithm>
 
-#include "responses.hpp"
+#include "pairs.hpp"
 
 namespace glimm {
 namespace {
-
-template <class L> struct Binomial {
-  GLIMM_INLINE Jet jet(double y, double e, const Own& o) {
-    const Jet a = L::success(e, o.power), b = L::failure(e, o.power);
-    const double z = 1.0 - y;
-    return {y * a.l + z * b.l, y * a.d1 + z * b.d1, y * a.d2 + z * b.d2, y * a.d3 + z * b.d3};
-  }
-  GLIMM_INLINE double information(double e, const Own& o) { return L::mean(e, o.power).m1 * (L::success(e, o.power).d1 - L::failure(e, o.power).d1); }
-};
-
-template <> struct Binomial<Logit> {  // one exp and one log for both outcomes
-  GLIMM_INLINE Jet jet(double y, double e, const Own&) {
-    const double x = vexp(-std::fabs(e)), d = 1.0 / (1.0 + x), p = e >= 0.0 ? d : x * d, v = x * d * d;
-    return {y * e - (e > 0.0 ? e : 0.0) - vlog1p(x), y - p, -v, -v * (1.0 - 2.0 * p)};
-  }
-  GLIMM_INLINE double information(double e, const Own&) {
-    const double x = vexp(-std::fabs(e)), d = 1.0 / (1.0 + x);
-    return x * d * d;
-  }
-};
-
-struct PoissonLog {
-  GLIMM_INLINE Jet jet(double y, double e, const Own&) {
-    const double m = vexp(e);
-    return {y * e - m, y - m, -m, -m};
-  }
-  GLIMM_INLINE double information(double e, const Own&) { return vexp(e); }
-};
-
-template <class L> struct Gaussian {
-  GLIMM_INLINE Jet jet(double y, double e, const Own& o) {
-    const Mean m = L::mean(e, o.power);
-    const double r = y - m.mu;
-    return {-0.5 * o.precision * r * r, o.precision * r * m.m1, o.precision * (r * m.m2 - m.m1 * m.m1),
-            o.precision * (r * m.m3 - 3.0 * m.m1 * m.m2)};
-  }
-  GLIMM_INLINE double information(double e, const Own& o) {
-    const double m1 = L::mean(e, o.power).m1;
-    return o.precision * m1 * m1;
-  }
-};
-
-struct GammaLog {
-  GLIMM_INLINE Jet jet(double y, double e, const Own& o) {
-    const double t = o.precision * y * vexp(-e);
-    return {-(o.precision * e + t), t - o.precision, -t, t};
-  }
-  GLIMM_INLINE double information(double, const Own& o) { return o.precision; }
-};
-
-struct NegativeBinomialLog {
-  GLIMM_INLINE Jet jet(double y, double e, const Own& o) {
-    const double m = vexp(e), s = m / o.a, d = 1.0 / (1.0 + s), c = (y + o.a) * s * d;
-    return {y * e - (y + o.a) * vlog1p(s), (y - m) * d, -c * d, -c * d * d * (1.0 - s)};
-  }
-  GLIMM_INLINE double information(double e, const Own& o) {
-    const double m = vexp(e);
-    return m / (1.0 + m / o.a);
-  }
-};
-
-struct TweedieLog {
-  GLIMM_INLINE Jet jet(double y, double e, const Own& o) {
-    const double a = 1.0 - o.p, b = 2.0 - o.p, u = o.precision * y * vexp(a * e), v = o.precision * vexp(b * e);
-    return {u / a - v / b, u - v, a * u - b * v, a * a * u - b * b * v};
-  }
-  GLIMM_INLINE double information(double e, const Own& o) { return o.precision * vexp((2.0 - o.p) * e); }
-};
 
 template <class F> struct Run {
   // Sized, Value and Third are template arguments, and pointers do not alias, so that the loops vectorise.
@@ -299,6 +231,8 @@ template <class Visit> void for_pair(const Stage& s, Visit visit) {
     case kPoisson * 16 + kLog: return visit(Run<PoissonLog>{});
     case kGamma * 16 + kLog: return visit(Run<GammaLog>{});
     case kNegativeBinomial * 16 + kLog: return visit(Run<NegativeBinomialLog>{});
+    case kNegativeBinomial1 * 16 + kLog: return visit(Run<NegativeBinomial1Log>{});
+    case kBeta * 16 + kLogit: return visit(Run<BetaLogit>{});
     case kTweedie * 16 + kLog: return visit(Run<TweedieLog>{});
     default: return visit(ChainRun{});
   }

@@ -81,12 +81,24 @@ inline double normal_quantile(double p) {
   return x;
 }
 
+// log Phi at x < -8, z = -x, by Laplace's continued fraction z + 1 / (z + 2 / (z + 3 / ...)) for phi / Phi, whose parts give the
+// derivatives without cancellation.
+inline Jet normal_tail(double x) {
+  const double z = -x;
+  double f = z;
+  for (int k = 60; k >= 5; --k) f = z + k / f;
+  const double a = 4.0 / f, b = 3.0 / (z + a), c = 2.0 / (z + b), d = 1.0 / (z + c), r = z + d;
+  const double apart = 3.0 / (z + a) - 2.0 / (z + b);  // b - c
+  return {-0.5 * x * x + std::log(kInvSqrt2Pi / r), r, -r * d, 2.0 * r * d * apart / ((z + c) * (z + b))};
+}
+
 struct Probit {
   GLIMM_INLINE Mean mean(double e, double) {
     const double f = kInvSqrt2Pi * vexp(-0.5 * e * e);
     return {0.5 * std::erfc(-e * kSqrtHalf), f, -e * f, (e * e - 1.0) * f};
   }
   GLIMM_INLINE Jet success(double e, double) {
+    if (e <= -8.0) return normal_tail(e);
     const double r = inverse_mills(e), r1 = -r * (e + r);
     return {log_normal_cdf(e), r, r1, -(r + r1 * (e + 2.0 * r))};
   }
@@ -104,7 +116,8 @@ struct Cloglog {
   GLIMM_INLINE Jet success(double e, double) {
     const double t = vexp(e);
     if (t > 700.0) return {0.0, 0.0, 0.0, 0.0};
-    const double g = t / std::expm1(t), h = 1.0 - t - g, g1 = g * h;
+    const double s = t * t, small = -t * (0.5 + t * (1.0 / 12.0 - s * (1.0 / 720.0 - s / 30240.0)));
+    const double g = t / std::expm1(t), h = t < 0.02 ? small : 1.0 - t - g, g1 = g * h;
     return {std::log(-std::expm1(-t)), g, g1, g1 * h - g * (t + g1)};
   }
   GLIMM_INLINE Jet failure(double e, double) {

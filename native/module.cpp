@@ -83,6 +83,7 @@ NB_MODULE(GLIMM_MODULE, m) {
   sparse_doors(m);
   association_doors(m);
   gee_doors(m);
+  parts_doors(m);
   m.def("vector_exp", [](Doubles x) {
     Vec out(x.shape(0));
     for (size_t i = 0; i < out.size(); ++i) out[i] = vexp(x.data()[i]);

@@ -24,7 +24,7 @@ inline Own own_of(const Stage& s) {
   return o;
 }
 
-// Derivatives in one psi of l and of its first two derivatives in mu.
+// Derivatives in one psi of l and of its first two derivatives in mu; psi2 of a response is l's second derivative in psi[0].
 struct PsiJet { double l, d1, d2; };
 
 constexpr Jet kNoJet{kNaN, kNaN, kNaN, kNaN};
@@ -81,6 +81,10 @@ struct NegativeBinomialMean {  // a = k: y log mu - (y + k) log(1 + mu / k)
     const double s = 1.0 / (o.a + mu), r = y - mu;
     return {(y + o.a) * mu * s - o.a * std::log1p(mu / o.a), o.a * r * s * s, -o.a * s * s * (1.0 + 2.0 * r * s)};
   }
+  static double psi2(double y, double mu, double, const Own& o) {
+    const double s = 1.0 / (o.a + mu);
+    return o.a * (mu * s * (1.0 + (mu - y) * s) - std::log1p(mu / o.a));
+  }
   static double information(double mu, double, const Own& o) { return o.a / (mu * (o.a + mu)); }
 };
 
@@ -95,6 +99,11 @@ struct NegativeBinomial1Mean {  // a = alpha; y log mu + R(y, r) - (y + r) log(1
     const double b = 1.0 / o.a, q = mu * b, up = std::log1p(o.a), down = 1.0 / (1.0 + o.a);
     const Rising r = rising(y, q);
     return {q * (up - r.d1) - (y + q) * o.a * down, b * (up - r.d1 - q * r.d2) - down, -b * b * (q * r.d3 + 2.0 * r.d2)};
+  }
+  static double psi2(double y, double mu, double, const Own& o) {
+    const double q = mu / o.a, share = o.a / (1.0 + o.a);
+    const Rising r = rising(y, q);
+    return q * (r.d1 + q * r.d2 - std::log1p(o.a)) + share * (2.0 * q - (y + q) / (1.0 + o.a));
   }
   static double information(double mu, double, const Own& o) { return 1.0 / (mu * (1.0 + o.a)); }
 };
@@ -112,6 +121,11 @@ struct BetaMean {  // a = precision
     const Gammas g = gammas(mu * a), h = gammas(nu * a);
     return {a * (mu * (std::log(y) - g.d1) + nu * (std::log1p(-y) - h.d1)), a * (odds - g.d1 + h.d1 - a * (mu * g.d2 - nu * h.d2)),
             -a * a * (2.0 * (g.d2 + h.d2) + a * (mu * g.d3 + nu * h.d3))};
+  }
+  static double psi2(double y, double mu, double nu, const Own& o) {
+    const double a = o.a;
+    const Gammas g = gammas(mu * a), h = gammas(nu * a);
+    return a * (mu * (std::log(y) - g.d1 - mu * a * g.d2) + nu * (std::log1p(-y) - h.d1 - nu * a * h.d2));
   }
   static double information(double mu, double nu, const Own& o) { return o.a * o.a * (gammas(mu * o.a).d2 + gammas(nu * o.a).d2); }
 };

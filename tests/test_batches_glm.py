@@ -496,6 +496,7 @@ def test_what_cannot_be_read(data: pd.DataFrame, path: Path, tmp_path: Path) -> 
     fails("single cluster", "y ~ x", pieces, vcov={"cluster": "of"})
     fails("every one of the", "y ~ x", [d.assign(x=np.nan)])
     fails("holds no rows", "y ~ x", path, vcov="full_jackknife")
+    fails("not fitted from files or pieces yet", "count ~ w", path, family="poisson", zero="~ 1")
     fails("holds no rows", "y ~ x", path, vcov={"cluster": "id", "small": "mancl_derouen"})
     fails("counts equal rows, by whole numbers", "y ~ x", pieces, weights=glimm.frequency("w"))
     fails("have missing values", "y ~ x", pieces, missing="error")

@@ -24,6 +24,7 @@ from .estimators.glmm import fit_glmm
 from .estimators.lmm import fit_lmm
 from .fit import Fit, GeeFit, GlmFit, GlmmFit
 from .fit_levels import LevelsFit
+from .fit_parts import PartsFit
 from .inference.covariance import mixed_clusters
 from .inference.small_sample import asked_of
 from .output.reproduce import keep
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from .advice.say import Advice
     from .comparison import Comparison
 
-F = TypeVar("F", bound=Fit | LevelsFit)
+F = TypeVar("F", bound=Fit | LevelsFit | PartsFit)
 
 
 def glm(
@@ -53,7 +54,7 @@ def glm(
     scale: Any = None,
     missing: str = "drop",
     control: Control | None = None,
-) -> GlmFit:
+) -> GlmFit | Any:
     """Fit a generalised linear model: rows are independent.
 
     formula : "y ~ x + f", "successes / trials ~ x" or "cbind(s, f) ~ x"; data : pandas, polars, pyarrow table or dict of arrays; or, larger
@@ -73,6 +74,10 @@ def glm(
         default where a dispersion is estimated), "k_minus_1", "k_minus_p", or a number
     scale : the dispersion in standard errors: "pearson" (chi-squared / (n - p), the default of families that have one), "deviance", "ml",
         or a number; 1 for binomial, poisson and negative binomial responses unless asked for
+    zero : "~ x", logit of the probability of an extra zero, of poisson, negative_binomial and negative_binomial1
+    dispersion : "~ x", log of the family's own parameter: sigma of gaussian, phi of gamma, k, alpha, precision. Both may have
+        offset(...). With one of them all coefficients are estimated together by maximum likelihood, the fit is a
+        `glimm.fit_parts.PartsFit`, vcov is "model", "HC0" or {"cluster": "id"}, and scale= has no meaning
     missing : "drop" or "error"
 
     Raises GlimmError for anything in formula or data that cannot be used, naming the column and the row.
@@ -84,10 +89,11 @@ def glm(
     {'Intercept': -1.901, 'age': -0.141, 'smoke': 0.314, 'age:smoke': 0.071}
     """
     given = dict(locals())
-    refuse_later("glm", zero=zero, dispersion=dispersion, penalty=penalty)
+    refuse_later("glm", penalty=penalty)
     clusters = clusters_of(vcov)
     control = checked_control(control)
-    spec = make_spec("glm", formula, family, link, weights, offset, exposure, missing, clusters=clusters)
+    parts: dict[str, Any] = {"zero": zero, "dispersion": dispersion}
+    spec = make_spec("glm", formula, family, link, weights, offset, exposure, missing, clusters=clusters, **parts)
     fit = glm_door.fit_door(spec, data, control, scale_of(scale), keep(glm, given), vcov)
     _warn_few(fit.record.design, clusters)
     return _announced(fit)
@@ -240,6 +246,8 @@ def compare(*fits: Fit, effect: Any = None, contrast: str = "difference", values
     for fit in fits:
         if isinstance(fit, LevelsFit):
             raise NotYetError("compare is not there for fits to levels (family 'ordinal' and 'multinomial'): print their summaries")
+        if isinstance(fit, PartsFit):
+            raise NotYetError("compare is not there for fits with zero= or dispersion=: print their summaries, and compare aic")
         if not isinstance(fit, Fit):
             raise GlimmError(f"compare takes fits of glimm.glm, glimm.glmm and glimm.gee, not {type(fit).__name__}")
     return Comparison(build([(fit.record, fit.inference) for fit in fits], effect, contrast, values))
@@ -323,6 +331,8 @@ def report(fit: Fit | Comparison, path: str | PathLike[str]) -> Path:
         text = page.comparison_page(record, tables, page.Shown(pictures, (*notes, *more)), drawn)
     elif isinstance(fit, LevelsFit):
         raise NotYetError("report is not there for fits to levels (family 'ordinal' and 'multinomial'): fit.summary() has text and HTML")
+    elif isinstance(fit, PartsFit):
+        raise NotYetError("report is not there for fits with zero= or dispersion=: fit.summary() has text and HTML")
     else:
         raise GlimmError(f"report takes a fit, or what glimm.compare gives, not {type(fit).__name__}")
     out.write_text(text, encoding="utf-8")

@@ -14,7 +14,7 @@ from .output.html import fragment
 from .output.sections import Heading, Section
 from .output.tables import from_columns
 from .output.terminal import render
-from .records import AnyRecord, LevelsRecord
+from .records import LevelsRecord, Record
 
 if TYPE_CHECKING:
     from .plots.draw import Picture
@@ -32,7 +32,7 @@ class Diagnosis:
     """
 
     model: str
-    record: AnyRecord = field(repr=False)
+    record: Record | LevelsRecord = field(repr=False)
     checked: Checked
 
     @property

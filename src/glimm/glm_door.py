@@ -7,18 +7,26 @@ from typing import Any
 
 from .data.sources import is_source
 from .design.build import build_design
+from .design.parts import build_parts
 from .design.records import Spec
 from .design.stream import stream_design
+from .errors import GlimmError, NotYetError
 from .estimators.control import Control
 from .estimators.glm import fit_glm, require_rows
+from .estimators.parts import fit_parts
+from .estimators.predictors import check_parts
 from .estimators.scale import check_scale
 from .fit import GlmFit
+from .fit_parts import PartsFit
 from .inference.glm_covariance import asked_of, check_robust
-from .records import Call, Scale
+from .inference.parts import check_vcov
+from .records import DEFAULT, Call, Scale
 
 
-def fit_door(spec: Spec, data: Any, control: Control, scale: Scale, call: Call, vcov: Any) -> GlmFit:
+def fit_door(spec: Spec, data: Any, control: Control, scale: Scale, call: Call, vcov: Any) -> GlmFit | PartsFit:
     """The fit that a call of glimm.glm asks for; raises GlimmError for what cannot be fitted, before any row is read where it can."""
+    if spec.zero is not None or spec.dispersion is not None:
+        return _in_parts(spec, data, control, scale, call, vcov)
     check_robust(spec.family, asked_of(vcov))
     check_scale(spec.family, scale, spec.weights_kind)
     held = not is_source(data)
@@ -28,3 +36,18 @@ def fit_door(spec: Spec, data: Any, control: Control, scale: Scale, call: Call, 
     if not held:
         _ = fit.inference  # robust errors pass over the rows, which may not be there later
     return fit
+
+
+def _in_parts(spec: Spec, data: Any, control: Control, scale: Scale, call: Call, vcov: Any) -> PartsFit:
+    """A GLM with zero inflation, a model of its dispersion, or both."""
+    if is_source(data):
+        raise NotYetError("zero= and dispersion= are not fitted from files or pieces yet: fit in memory, data=glimm.read(path)")
+    check_parts(spec.family, spec.zero is not None, spec.dispersion is not None)
+    if spec.weights_kind != "precision":
+        raise NotYetError(f"weights=glimm.{spec.weights_kind}(...) are not there with zero= or dispersion=: give a column of prior weights")
+    if scale != DEFAULT:
+        raise GlimmError("scale= is one dispersion for all rows, estimated after the mean, which has no meaning with zero= or dispersion=")
+    check_vcov(vcov)
+    design = build_parts(spec, data)
+    require_rows(design)
+    return PartsFit(replace(fit_parts(design, spec.family, control), call=call), vcov)

@@ -213,6 +213,38 @@ class LevelsRecord:
     call: Call = Call()
 
 
+@dataclass(frozen=True, slots=True)
+class PartsRecord:
+    """A fitted GLM with zero inflation, a model of the dispersion, or both.
+
+    vector : mean | zero | dispersion | family, those that are there, coefficients as named; family is the family's own parameter on its
+    transformed scale where it has no predictors
+    eta : the linear predictors (n,) by block; "family" has none
+    curvature : (P, P) of -log L in working parameters; told : (P, r) the directions in which it has an end, all of them (P, P) as a rule
+    """
+
+    design: Design
+    family: Family
+    vector: Floats
+    blocks: Mapping[str, slice]
+    eta: Mapping[str, Floats]
+    curvature: Floats
+    told: Floats
+    llf: float
+    solution: Solution
+    version: str
+    call: Call = Call()
+
+    @property
+    def scale(self) -> float:
+        """The dispersion; 1 where the family has none. AttributeError where it differs between rows."""
+        if self.family.scale_known:
+            return 1.0
+        raise AttributeError("the dispersion differs between rows and has no one value: fit.predict(scale='dispersion') has it by row")
+
+
 Record = GlmRecord | MixedRecord | GeeRecord
-AnyRecord = Record | LevelsRecord
+Averaged = Record | PartsRecord
+"""Of one mean for each row, which can be averaged."""
+AnyRecord = Averaged | LevelsRecord
 """For questions about the rows and predictors of a design, whatever was fitted to it."""

@@ -150,6 +150,7 @@ class Encoding:
     offsets : replayable specifications of offset(...) in the formula
     frame : the caller's kind of frame: "pandas", "polars", "pyarrow" or "dict"
     aliases : position left out for rank -> what it equals, one coefficient per kept column
+    parts : the same of the other linear predictors, "zero" and "dispersion", without offset and exposure arguments
     """
 
     formula: Formula
@@ -163,3 +164,9 @@ class Encoding:
     frame: Literal["pandas", "polars", "pyarrow", "dict"]
     offsets: tuple[Any, ...] = ()
     aliases: Mapping[int, Floats] = field(default_factory=dict)
+    parts: Mapping[str, Encoding] = field(default_factory=dict)
+
+    @property
+    def every(self) -> tuple[Encoding, ...]:
+        """Of the mean, then of the other parts."""
+        return (self, *self.parts.values())

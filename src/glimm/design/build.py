@@ -22,6 +22,7 @@ from . import rank
 from .clusters import make_clusters, read_time
 from .effects import random_terms
 from .inputs import read_inputs, used_rows
+from .part_formulas import all_part_variables
 from .records import Clusters, Design, Inputs, Part, RandomTerm, Spec
 from .response import make_response
 from .weights import WeightsKind
@@ -235,4 +236,5 @@ def prediction_columns(fixed: Fixed, offsets: tuple[FactorSpec, ...], random: tu
     names = [*fixed.spec.variables, *(name for offset in offsets for name in offset.variables)]
     names += [name for term in random if term.spec is not None for name in term.spec.variables]
     names += [given for given in (spec.offset, spec.exposure) if isinstance(given, str)]
+    names += all_part_variables(spec)
     return tuple(dict.fromkeys(names))

@@ -21,6 +21,7 @@ from ..data.terms import parse_terms
 from ..data.text import plain_name
 from ..errors import GlimmError
 from ..kernels.matrix import Ints
+from .part_formulas import part_formulas, part_variables
 from .records import Inputs, Spec
 from .response import response_variables
 
@@ -41,6 +42,11 @@ def read_inputs(spec: Spec, formula: Formula, frame: Frame) -> Inputs:
         names += slopes
     names += [name for text in formula.offsets for name in variables_in(text)]
     check_names(frame, names)
+    for part, needed in ((part, part_variables(own)) for part, own in part_formulas(spec).items()):
+        if response in needed:
+            raise GlimmError(f"{response!r} is both the response and a predictor in {part}={getattr(spec, part)!r}: remove it there")
+        check_names(frame, needed, f", needed by {part}=")
+        names += needed
     variables = {name: frame.variable(name) for name in dict.fromkeys(names)}
     arguments: dict[str, Variable] = {}
     for role in ("weights", "offset", "exposure", "time"):

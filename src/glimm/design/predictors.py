@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from ..data.records import Encoding
 from ..data.terms import parse_terms
 from ..errors import GlimmError, suggest
 from .records import Design
@@ -13,7 +14,7 @@ from .records import Design
 
 def as_levels(design: Design) -> set[str]:
     """Columns whose values the model takes as levels, such as age in C(age)."""
-    parts = [design.spec.fixed, *(term.spec for term in design.mean.random if term.spec is not None)]
+    parts = [*(own.fixed for own in design.spec.every), *(term.spec for term in design.mean.random if term.spec is not None)]
     return {name for part in parts for spec in part.factors.values() if spec.levels for name in spec.variables}
 
 
@@ -25,9 +26,12 @@ def predictors_of(design: Design) -> tuple[str, ...]:
 
 
 def with_coefficient(design: Design) -> set[str]:
-    """Columns of the fixed terms of which a coefficient was kept."""
-    spec, fixed = design.spec, design.spec.fixed
-    kept = set(spec.keep)
+    """Columns of the fixed terms of which a coefficient was kept, in any part."""
+    return {name for spec in design.spec.every for name in _with_coefficient(spec)}
+
+
+def _with_coefficient(spec: Encoding) -> set[str]:
+    fixed, kept = spec.fixed, set(spec.keep)
     return {
         name
         for term, (_, first, last) in zip(parse_terms(fixed.text)[0], fixed.terms, strict=True)

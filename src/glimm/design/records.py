@@ -40,6 +40,8 @@ class Spec:
     time: Any = None
     clusters: tuple[str, ...] = ()
     missing: Literal["drop", "error"] = "drop"
+    zero: Any = None
+    dispersion: Any = None
     weights_kind: WeightsKind = "precision"
     options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -160,7 +162,7 @@ class Design:
     y : (n,) response on the scale of the mean (proportions for trials)
     trials : (n,) or None; weights : (n,) or None, of weights_kind
     rows : (n,) index of each used row in the caller's data
-    parts : "mean" (later "zero", "dispersion")
+    parts : "mean", and "zero" and "dispersion" where the call has them, in this order
     clusters : the groups of a GEE, or the columns named in vcov={"cluster": ...}, by name
     spec : how new data are read in the same way; holds no rows
     labels : the pandas index of the used rows, None for other kinds of frame

@@ -165,9 +165,10 @@ def determined(spec: Encoding, matrix: Matrix, kept: Matrix) -> Bools | None:
 
 
 def _needed(spec: Encoding) -> tuple[str, ...]:
-    """Columns of the fixed part and the offsets."""
+    """Columns of the fixed part and the offsets, and of the other parts."""
     assert isinstance(spec.fixed, FixedSpec)
     named = [name for name in (spec.offset, spec.exposure) if name is not None]
+    named += [name for part in spec.parts.values() for name in part.variables]
     return tuple(dict.fromkeys([*spec.fixed.variables, *(name for part in spec.offsets for name in part.variables), *named]))
 
 

@@ -24,14 +24,17 @@ def take_rows(design: Design, rows: Ints, copy: Ints | None = None) -> Design:
     """
     part = design.mean
     terms = tuple(_term(term, rows, copy) for term in part.random)
-    mean = replace(part, matrix=take_matrix(part.matrix, rows), offset=_some(part.offset, rows), random=terms)
+    parts = {
+        name: replace(p, matrix=take_matrix(p.matrix, rows), offset=_some(p.offset, rows), random=terms if name == "mean" else ())
+        for name, p in design.parts.items()
+    }
     clusters = {name: _clusters(c, rows, copy) for name, c in design.clusters.items()}
     return replace(
         design,
         y=design.y[rows],
         trials=_some(design.trials, rows),
         weights=_some(design.weights, rows),
-        parts={**design.parts, "mean": mean},
+        parts=parts,
         clusters=clusters,
         beside={name: values[rows] for name, values in design.beside.items()},
     )

@@ -19,7 +19,7 @@ from ..family.own import Functions
 from ..family.records import transformed
 from ..kernels import Limits, Optimum, Rows, constant, jets, mean, minimise, positive_definite, psi_jets, solve, variance
 from ..kernels.gee import BLOCK_ROWS
-from ..kernels.matrix import Floats
+from ..kernels.matrix import Bools, Floats
 from .control import Control
 from .irls import Parts, Scoring, mean_rows, row_unit, score_iterations, start
 from .source import GlmRows, Means, RowSource
@@ -106,26 +106,36 @@ class Joint:
         return design.totals.weights / design.n if design.multiplied else 1.0
 
     def search(self, v: Floats, control: Control, only_psi: bool = False) -> Optimum:
-        """The minimum from v; the last steps are plain Newton steps as long as they lower the gradient."""
-        n, p = len(v), self.source.natural.p
-        free = np.ones(n, dtype=bool)
-        free[: p if only_psi else 0] = False
-        limits = Limits(np.full(n, -np.inf), np.zeros(n, dtype=bool), free, 4.0, control.tol * self._unit, control.max_iter)
-        found = minimise(self.evaluate, v, limits)
-        ok, value, gradient, hessian = self.evaluate(found.x)  # the search ends with a step, and its Hessian has gathered secants
-        if ok:
-            found = replace(found, value=value, gradient=gradient, hessian=hessian)
-        for _ in range(4):
-            g, h = found.gradient[free], found.hessian[np.ix_(free, free)]
-            if not (found.converged and positive_definite(h)):
-                break
-            x = found.x.copy()
-            x[free] -= solve(h, g)
-            ok, value, gradient, hessian = self.evaluate(x)
-            if not (ok and float(gradient[free] @ solve(h, gradient[free])) < 0.5 * float(g @ solve(h, g))):
-                break
-            found = replace(found, x=x, value=value, gradient=gradient, hessian=hessian, evaluations=found.evaluations + 1)
-        return found
+        """`descend` from v, with beta held where only_psi."""
+        free = np.ones(len(v), dtype=bool)
+        free[: self.source.natural.p if only_psi else 0] = False
+        return descend(self.evaluate, v, free, control, self._unit)
+
+
+def descend(
+    evaluate: Callable[[Floats], tuple[bool, float, Floats, Floats]], v: Floats, free: Bools, control: Control, unit: float = 1.0
+) -> Optimum:
+    """The minimum from v; the last steps are plain Newton steps as long as they lower the gradient.
+
+    evaluate : as `minimise` takes it; free : (P,) parameters that may move; unit : of the decrement
+    """
+    n = len(v)
+    limits = Limits(np.full(n, -np.inf), np.zeros(n, dtype=bool), free, 4.0, control.tol * unit, control.max_iter)
+    found = minimise(evaluate, v, limits)
+    ok, value, gradient, hessian = evaluate(found.x)  # the search ends with a step, and its Hessian has gathered secants
+    if ok:
+        found = replace(found, value=value, gradient=gradient, hessian=hessian)
+    for _ in range(4):
+        g, h = found.gradient[free], found.hessian[np.ix_(free, free)]
+        if not (found.converged and positive_definite(h)):
+            break
+        x = found.x.copy()
+        x[free] -= solve(h, g)
+        ok, value, gradient, hessian = evaluate(x)
+        if not (ok and float(gradient[free] @ solve(h, gradient[free])) < 0.5 * float(g @ solve(h, g))):
+            break
+        found = replace(found, x=x, value=value, gradient=gradient, hessian=hessian, evaluations=found.evaluations + 1)
+    return found
 
 
 def _times(rows: Rows, v: Floats, before: Floats) -> Floats:

@@ -35,8 +35,7 @@ def simulate(record: Record, n: int, seed: Any, effects: str) -> Floats:
             "simulate: a GEE states means and a working correlation, which are no distribution to draw from; "
             "draw from a mixed model of the same formula, glimm.glmm('... + (1 | cluster)'), or from glimm.glm"
         )
-    if isinstance(n, bool) or not isinstance(n, Integral) or n < 1:
-        raise GlimmError(f"simulate: n, the number of simulations, must be a whole number of at least 1, not {n!r}")
+    check_number(n)
     if effects not in EFFECTS:
         raise GlimmError(f"simulate: effects must be 'new' (drawn) or 'fitted' (as predicted), not {effects!r}")
     rng, design = generator(seed), record.design
@@ -61,6 +60,12 @@ def simulate(record: Record, n: int, seed: Any, effects: str) -> Floats:
         )
     mu = np.broadcast_to(mu, (int(n), design.n))
     return drawn(record, "simulate", rng, mu, known_values(record, "simulate"))
+
+
+def check_number(n: Any) -> None:
+    """Raises GlimmError for what is no number of simulations."""
+    if isinstance(n, bool) or not isinstance(n, Integral) or n < 1:
+        raise GlimmError(f"simulate: n, the number of simulations, must be a whole number of at least 1, not {n!r}")
 
 
 def drawn(record: Record, asked: str, rng: np.random.Generator, mu: Floats, values: Values) -> Floats:

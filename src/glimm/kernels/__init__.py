@@ -8,6 +8,7 @@ from .matrix import Block, Bools, Codes, Floats, Index, Ints, Matrix
 from .mixed import LinearMixed, LmmEvaluation, MixedEvaluation, MixedModel
 from .newton import Limits, Optimum, minimise
 from .ordering import minimum_degree
+from .parts import pair, parts_jets
 from .rows import GlmPass, Rows
 from .sparse import Directions, SparseLaplace, SparseLinear, SparseLmm, SparseMixed, SparseTerm
 
@@ -56,7 +57,9 @@ __all__ = [
     "minimum_degree",
     "odds_cells",
     "odds_matrix",
+    "pair",
     "pair_sums",
+    "parts_jets",
     "positive_definite",
     "psi_jets",
     "solve",

@@ -16,6 +16,7 @@ import numpy as np
 from ..data.columns import take
 from ..data.records import Variable
 from ..design.clusters import gather
+from ..design.parts import moved_parts
 from ..design.records import NewRows
 from ..design.replay import Population, moved
 from ..errors import GlimmError
@@ -115,7 +116,7 @@ def averages(
             w = share if weight is None else share * weight
             if new.told is not None:
                 untold = max(untold, int(np.sum(~new.told & (cells.of >= 0))))
-            _check_finite(found.m, w, record.design.mean.link.name)
+            check_finite(found.m, w, record.design.mean.link.name)
             product = np.where(w == 0.0, 0.0, w * found.m)
             out.values[s] += _sums(product, order, starts)
             out.gradient[s] += gradient(record, new, found, w, order, starts)
@@ -127,7 +128,7 @@ def averages(
     return replace(out, loads=tuple(loads) if known is not None else (), untold=untold)
 
 
-def _check_finite(m: Floats, w: Any, link: str) -> None:
+def check_finite(m: Floats, w: Any, link: str) -> None:
     """Raises GlimmError where a mean that counts is infinite or none at all."""
     wrong = ~(np.abs(m) < FARTHEST) & np.broadcast_to(w != 0.0, m.shape)
     if wrong.any():
@@ -193,6 +194,8 @@ def complete(record: AnyRecord, population: Population, target: str) -> tuple[Po
     whole = known.complete
     for z in known.z:
         whole = whole & ~np.isnan(z).any(axis=1)
+    if record.design.spec.parts:
+        whole = np.logical_and.reduce([new.complete for new in moved_parts(record.design, population, {}).values()])
     if whole.all():
         return population, 0
     return some(population, np.flatnonzero(whole)), int(np.sum(~whole))

@@ -21,9 +21,10 @@ from ..inference.influence import row_influence
 from ..inference.known_clusters import Joint, joint
 from ..inference.wald import p_values, quantile
 from ..kernels.matrix import Floats
-from ..records import AnyRecord, MixedRecord, Record
+from ..records import AnyRecord, Averaged, MixedRecord, PartsRecord
 from .averages import Averages, Cells, Quantity, averages, influence
 from .intervals import around
+from .parts import estimated
 from .population import Groups, Wish, group_rows, observed, open_population
 from .predict import untold_words
 from .resample import resampled
@@ -47,7 +48,7 @@ class Estimated:
     gradient: Floats | None = None
 
 
-def effect(record: Record, inference: Inference, variable: str, contrast: str, values: Any, wish: Wish) -> Columns:
+def effect(record: Averaged, inference: Inference, variable: str, contrast: str, values: Any, wish: Wish) -> Columns:
     """Columns of the table of average effects; raises GlimmError for what cannot be asked."""
     if contrast not in CONTRASTS:
         raise GlimmError(f"effect: contrast must be one of {', '.join(CONTRASTS)}, not {contrast!r}")
@@ -82,7 +83,7 @@ def effect(record: Record, inference: Inference, variable: str, contrast: str, v
     return {**first, **renamed(groups.columns(cell.tolist()), {*first, *rest}), **rest}
 
 
-def slope(record: Record, inference: Inference, variable: str, wish: Wish) -> Columns:
+def slope(record: Averaged, inference: Inference, variable: str, wish: Wish) -> Columns:
     """Columns of the table of average derivatives of the mean."""
     population = open_population(record, wish)
     groups = group_rows(record, population, wish)
@@ -99,7 +100,7 @@ def slope(record: Record, inference: Inference, variable: str, wish: Wish) -> Co
     return {**first, **renamed(groups.columns(range(count)), {*first, *rest}), **rest}
 
 
-def means(record: Record, inference: Inference, asked: Mapping[str, Any], wish: Wish) -> Columns:
+def means(record: Averaged, inference: Inference, asked: Mapping[str, Any], wish: Wish) -> Columns:
     """Columns of the table of averages, at every combination of the values asked for; at the rows' own values where none are."""
     population = open_population(record, wish)
     groups = group_rows(record, population, wish)
@@ -158,9 +159,14 @@ def asked_of(variables: Any) -> dict[str, Any]:
 
 
 def estimate(
-    record: Record, inference: Inference, population: Population, quantities: Sequence[Quantity], cells: Cells, wish: Wish
+    record: Averaged, inference: Inference, population: Population, quantities: Sequence[Quantity], cells: Cells, wish: Wish
 ) -> Estimated:
     """The averages with the errors that are asked for."""
+    if isinstance(record, PartsRecord):
+        found, cov = estimated(record, inference, population, quantities, cells, wish)
+        if found.untold:
+            warnings.warn(f"{wish.asked}: {untold_words(record, found.untold)}", GlimmWarning, stacklevel=4)
+        return Estimated(found.values, cov)
     known = joint(record) if wish.target == "conditional" and isinstance(record, MixedRecord) else None
     found = averages(record, population, quantities, cells, wish.target, means=wish.errors == "sampled", known=known)
     draws = None
@@ -266,7 +272,7 @@ def _positive(a: Floats, c: Floats, top: float, what: str, needs: str) -> None:
         raise GlimmError(f"effect: {what} needs {needs}, and one is {wrong[0]:.4g}: use contrast='difference'{other}")
 
 
-def on_link(record: Record, estimate: Floats, se: Floats, draws: Floats | None, q: float | Floats, level: float) -> Columns:
+def on_link(record: Averaged, estimate: Floats, se: Floats, draws: Floats | None, q: float | Floats, level: float) -> Columns:
     """Averages of means, with the interval of g(average), which stays where means are."""
     low, high = around(record.design.mean.link, estimate, q * se) if draws is None else percentiles(draws, level)
     return {"estimate": estimate, "std_error": se, "conf_low": low, "conf_high": high}

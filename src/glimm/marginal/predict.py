@@ -20,7 +20,7 @@ from ..inference.random import dvariance, variance
 from ..inference.wald import quantile
 from ..kernels import mean
 from ..kernels.matrix import Floats
-from ..records import AnyRecord, LevelsRecord, MixedRecord, Record
+from ..records import AnyRecord, LevelsRecord, MixedRecord, PartsRecord, Record
 from .average import average
 from .intervals import Limits, around, carried, check_cluster, check_prediction, of_clusters, of_responses
 
@@ -64,9 +64,9 @@ def check(record: AnyRecord, scale: str, target: str | None, interval: str | Non
         raise GlimmError("predict: a marginal mean is an average on the scale of the response: use scale='response', or target='typical'")
     if interval is not None and interval not in INTERVALS:
         raise GlimmError(f"predict: interval must be one of {', '.join(INTERVALS)}, not {interval!r}")
-    if interval == "prediction" and not isinstance(record, LevelsRecord):
+    if interval == "prediction" and not isinstance(record, LevelsRecord | PartsRecord):
         check_prediction(record, scale)
-    if interval == "cluster" and not isinstance(record, LevelsRecord):
+    if interval == "cluster" and not isinstance(record, LevelsRecord | PartsRecord):
         check_cluster(record, target)
     return target
 

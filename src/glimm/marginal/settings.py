@@ -90,7 +90,9 @@ def contrasts(design: Design, population: Population, variable: str, values: Any
 
 def reference(design: Design, variable: str, found: tuple[Value, ...]) -> Value:
     """The reference level of the model, else the first."""
-    named = {spec.reference for spec in design.spec.fixed.factors.values() if spec.variables == (variable,) and spec.levels}
+    named = {
+        spec.reference for own in design.spec.every for spec in own.fixed.factors.values() if spec.variables == (variable,) and spec.levels
+    }
     return next((value for value in found if value.value in named), found[0])
 
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..data.formula import parse_expression
+from ..design.parts import moved_parts
 from ..design.records import Design
 from ..design.replay import Population, moved
 from ..errors import GlimmError
@@ -28,7 +29,7 @@ JUMP = 1e-6
 
 def refuse_steps(design: Design, population: Population, variable: str) -> None:
     """Raise GlimmError where the predictor is in a term that jumps inside the range of the rows used."""
-    specs = [design.spec.fixed, *(term.spec for term in design.mean.random if term.spec is not None)]
+    specs = [*(own.fixed for own in design.spec.every), *(term.spec for term in design.mean.random if term.spec is not None)]
     texts = [text for spec in specs for text, factor in spec.factors.items() if variable in factor.variables and stepped(text)]
     if texts and (at := _jump(design, population, variable)) is not None:
         instead = f"use effect({variable!r}, values=(from, to))"
@@ -59,8 +60,9 @@ def _jump(design: Design, population: Population, variable: str) -> float | None
 
     def columns(x: Floats) -> Floats:
         rows = some(population, np.zeros(len(x), dtype=np.int64))
-        new = moved(design, rows, {variable: replace(column, values=x, missing=None, integer=False)})
-        return np.hstack([new.matrix.dense(), *new.z])
+        changes = {variable: replace(column, values=x, missing=None, integer=False)}
+        z = moved(design, rows, changes).z if design.mean.random else ()
+        return np.hstack([*(new.matrix.dense() for new in moved_parts(design, rows, changes).values()), *z])
 
     x = np.linspace(float(used.min()), float(used.max()), GRID)
     y = columns(x)

@@ -16,6 +16,7 @@ from ..covariance.odds_ratios import FITTED, OddsRatio
 from ..data.records import Factor
 from ..design.clusters import occasions
 from ..diagnostics.findings import Finding
+from ..family import Family
 from ..inference.association import association_parameters
 from ..inference.covariance import Inference
 from ..inference.criteria import criteria, without_likelihood
@@ -240,14 +241,17 @@ def association_table(record: GeeRecord, odds: Parameters) -> Table:
 def own_parameters(record: Record) -> Table | None:
     """The family's own parameters, where it has any besides sigma."""
     found = family_parameters(record)
-    if found is None:
-        return None
+    return None if found is None else family_table(record.family, found)
+
+
+def family_table(family: Family, found: Parameters) -> Table:
+    """A family's own parameters."""
     columns = (
         Column("family", found.names),
         Column("estimate", tuple(figures(float(v)) for v in found.values), "number"),
         Column("std. error", tuple(figures(float(v)) for v in found.errors), "number"),
     )
-    note = f"{record.family.name}: {words.VARIANCES[record.family.name]}" if record.family.name in words.VARIANCES else record.family.name
+    note = f"{family.name}: {words.VARIANCES[family.name]}" if family.name in words.VARIANCES else family.name
     return Table("parameters of the family", columns, (f"{note}; by maximum likelihood",))
 
 

@@ -28,7 +28,7 @@ from ..kernels.matrix import Floats
 from ..marginal.coefficients import Marginal
 from ..marginal.levels import LevelPrediction
 from ..marginal.predict import Prediction, untold_words
-from ..records import AnyRecord, GeeRecord, LevelsRecord, MixedRecord, Record
+from ..records import AnyRecord, GeeRecord, LevelsRecord, MixedRecord, PartsRecord, Record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,7 +61,7 @@ def replicates(record: MixedRecord, found: Mapping[str, Any]) -> Any:
     return from_columns(record, columns | {"llf": found["llf"], "converged": found["converged"]})
 
 
-def by_row(record: Record, values: Floats, name: str) -> pd.Series[float]:
+def by_row(record: AnyRecord, values: Floats, name: str) -> pd.Series[float]:
     """A Series over the rows used, indexed as the caller's pandas frame is, by position in the data for other kinds."""
     import pandas as pd
 
@@ -174,6 +174,31 @@ def tidy(inference: Inference, level: float) -> pd.DataFrame:
     )
 
 
+def tidy_parts(parts: Mapping[str, Inference], level: float) -> pd.DataFrame:
+    """`tidy` of every part, one under another, with the part's name in a first column."""
+    import pandas as pd
+
+    frames = [tidy(found, level) for found in parts.values()]
+    for name, frame in zip(parts, frames, strict=True):
+        frame.insert(0, "part", name)
+    return pd.concat(frames, ignore_index=True)
+
+
+def parts_glance(record: PartsRecord, criteria: dict[str, float]) -> pd.DataFrame:
+    """One row: sizes, criteria, convergence."""
+    import pandas as pd
+
+    design = record.design
+    row = {
+        "nobs": design.n,
+        "n_dropped": design.missing.n_dropped,
+        "df_resid": design.n - len(record.vector),
+        **criteria,
+        "converged": record.solution.code in ("converged", "boundary"),
+    }
+    return pd.DataFrame([row])
+
+
 def marginal(m: Marginal, level: float) -> pd.DataFrame:
     """`tidy` of the marginal coefficients, and zeger_liang_albert: the closed form, NaN where there is none."""
     return tidy(m.inference, level).assign(zeger_liang_albert=m.closed)
@@ -268,7 +293,7 @@ def ranef(record: MixedRecord, variances: tuple[Floats, ...]) -> pd.DataFrame:
     return pd.concat([pd.DataFrame(frame) for frame in frames], ignore_index=True) if len(frames) > 1 else pd.DataFrame(frames[0])
 
 
-def augment(record: Record, fitted: Floats, residual: Floats, kind: str) -> pd.DataFrame:
+def augment(record: AnyRecord, fitted: Floats, residual: Floats, kind: str) -> pd.DataFrame:
     """One row per row used: row (index in the caller's data), response, fitted, resid.
 
     A response that is called like another column gets an underscore at its end: `fitted_` beside `fitted`.
@@ -281,7 +306,7 @@ def augment(record: Record, fitted: Floats, residual: Floats, kind: str) -> pd.D
     return pd.DataFrame({"row": design.rows, name: design.y, "fitted": fitted, f"resid_{kind}": residual})
 
 
-def prediction(record: Record, p: Prediction, interval: str | None) -> Any:
+def prediction(record: AnyRecord, p: Prediction, interval: str | None) -> Any:
     """What predict returns: an array, or with an interval a frame of estimate, std_error, conf_low, conf_high.
 
     Warns of rows whose cluster the fit does not know, and of intervals of 0/1 responses; called by a method that the user called.

@@ -85,24 +85,24 @@ VARIANCES = {
 }
 
 
-def family_words(record: Record) -> str:
+def family_words(record: AnyRecord) -> str:
     """The family, with what was given of its parameters."""
     family = record.family
     given = [f"{name} = {value:g}" for name, value in zip(family.parameters, family.fixed, strict=False) if value is not None]
     return f"{family.name} ({', '.join(given)})" if given else family.name
 
 
-def is_identity(record: Record) -> bool:
+def is_identity(record: AnyRecord) -> bool:
     """Whether the coefficients are on the scale of the mean itself."""
     return record.design.mean.link.name == "identity"
 
 
-def is_rate(record: Record) -> bool:
+def is_rate(record: AnyRecord) -> bool:
     """Whether counts are modelled with a known offset or exposure."""
     return record.family.counts and record.design.mean.offset is not None
 
 
-def mean_words(record: Record) -> str:
+def mean_words(record: AnyRecord) -> str:
     """What the mean is: a probability, a mean count, a rate, a mean."""
     if record.family.support == "binomial":
         return "probability"
@@ -111,7 +111,7 @@ def mean_words(record: Record) -> str:
     return f"mean of {record.design.response.name}"
 
 
-def scale_words(record: Record) -> str:
+def scale_words(record: AnyRecord) -> str:
     """The scale of the linear predictor."""
     mean = mean_words(record)
     link = record.design.mean.link.name
@@ -132,7 +132,7 @@ def scale_words(record: Record) -> str:
     }[link]
 
 
-def ratio_words(record: Record) -> str:
+def ratio_words(record: AnyRecord) -> str:
     """What exp makes of a difference on the scale of the linear predictor, or nothing."""
     link = record.design.mean.link.name
     if link == "logit" and mean_words(record) == "probability":
@@ -143,7 +143,7 @@ def ratio_words(record: Record) -> str:
     return ""
 
 
-def scale_sentence(record: Record) -> str:
+def scale_sentence(record: AnyRecord) -> str:
     """The scale and what exp makes of it."""
     ratio = ratio_words(record)
     return f"{scale_words(record)}" + (f" ({ratio})" if ratio else "")
