@@ -83,6 +83,7 @@ NB_MODULE(GLIMM_MODULE, m) {
   sparse_doors(m);
   association_doors(m);
   gee_doors(m);
+  levels_doors(m);
   parts_doors(m);
   m.def("vector_exp", [](Doubles x) {
     Vec out(x.shape(0));

@@ -63,7 +63,9 @@ def glm(
     family : "gaussian", "binomial", "poisson", "gamma", "inverse_gaussian", "negative_binomial" (variance mu + mu^2 / k),
         "negative_binomial1" (variance mu (1 + alpha)), "beta", "tweedie", "tweedie(1.5)" and "negative_binomial(2)" with a given
         parameter, or a glimm.CustomFamily; parts["family"] has its parameters. "quasibinomial" (proportions too), "quasipoisson" and
-        "quasi(1.5)", variance phi mu^1.5, have an estimated dispersion and no likelihood
+        "quasi(1.5)", variance phi mu^1.5, have an estimated dispersion and no likelihood. For a response of three or more levels "ordinal"
+        (P(Y <= c) = h(threshold - x'b), link "logit", "probit", "cloglog", "loglog" or "cauchit") and "multinomial" (log odds of each level
+        against the first): their fit is a `glimm.fit_levels.LevelsFit`, whose predictions have a column for each level
     link : default the canonical one (tweedie and negative binomial: log); "power(0.3)" and "odds_power(2)" have a number
     weights : precision weights, a column name or array (n,): dispersion phi / weight (gaussian, gamma, inverse_gaussian, tweedie), or
         times the log-likelihood of the row (other families); `glimm.frequency("w")` counts equal rows, `glimm.sampling("w")` are those of a
@@ -95,7 +97,7 @@ def glm(
     parts: dict[str, Any] = {"zero": zero, "dispersion": dispersion}
     spec = make_spec("glm", formula, family, link, weights, offset, exposure, missing, clusters=clusters, **parts)
     fit = glm_door.fit_door(spec, data, control, scale_of(scale), keep(glm, given), vcov)
-    _warn_few(fit.record.design, clusters)
+    _warn_few(fit.record.design, clusters, len(fit.record.vector) if isinstance(fit, LevelsFit) else None)
     return _announced(fit)
 
 

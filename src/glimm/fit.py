@@ -14,10 +14,11 @@ from .estimators.conditional import conditional_variances
 from .estimators.lmm import LinearProblem
 from .estimators.refit import refit
 from .fit_base import LATER, Fit
-from .fit_tests import GeeTests
+from .fit_tests import GeeTests, GlmTests
 from .inference.association import association_parameters
 from .inference.bootstrap import bootstrap
 from .inference.laplace import LaplaceError, laplace_error
+from .inference.residuals import leverages
 from .kernels.matrix import Floats
 from .output import tables
 from .output.estimates import Estimates
@@ -33,7 +34,7 @@ __all__ = ["LATER", "Fit", "GeeFit", "GlmFit", "GlmmFit"]
 
 
 @final
-class GlmFit(Fit):
+class GlmFit(GlmTests, Fit):
     """A fitted generalised linear model."""
 
     record: GlmRecord
@@ -42,6 +43,21 @@ class GlmFit(Fit):
     def model(self) -> str:
         """GLM."""
         return "GLM: rows independent"
+
+    @cached_property
+    def leverage(self) -> pd.Series[float]:
+        """Leverages of the rows used (hat values): how much of its own fitted value a row decides, between 0 and 1; their sum is p.
+
+        The diagonal of W^1/2 X (X'WX)^-1 X'W^1/2, W the working weights. `influence()` has them beside Cook's distances and dfbetas.
+        Raises NotYetError for families whose coefficients and parameters are estimated together (negative_binomial1, beta).
+        Source: Pregibon (1981), Ann. Stat. 9, 705-724.
+
+        >>> import glimm
+        >>> fit = glimm.glm("y ~ x", {"y": [2, 3, 6, 7, 8], "x": [0, 1, 2, 3, 4]}, family="poisson")
+        >>> round(float(fit.leverage.sum()), 9)
+        2.0
+        """
+        return tables.by_row(self.record, leverages(self.record), "leverage")
 
 
 @final
@@ -199,6 +215,6 @@ class GeeFit(GeeTests, Fit):
         found = association_parameters(self.record)
         return {} if found is None else {"association": Estimates(found)}
 
-    def resid(self, kind: str = "pearson") -> pd.Series[float]:
-        """Residuals of the rows used: "response", "pearson", "deviance" or "working"."""
-        return super().resid(kind)
+    def resid(self, kind: str = "pearson", *, seed: Any = 0) -> pd.Series[float]:
+        """Residuals of the rows used: "response", "pearson", "deviance", "working" or "anscombe"."""
+        return super().resid(kind, seed=seed)

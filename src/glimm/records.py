@@ -6,6 +6,7 @@ working coordinates (design.coordinates), because a matrix of raw columns far fr
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
@@ -191,11 +192,12 @@ class GeeRecord:
 
 @dataclass(frozen=True, slots=True)
 class LevelsRecord:
-    """A fitted GEE of a response with C levels, m = C - 1 linear predictors.
+    """A fitted GEE or GLM of a response with C levels, m = C - 1 linear predictors.
 
     names, vector : (P,) thresholds, then coefficients (ordinal), or coefficients by level (multinomial); one block, mean
-    bread : (P, P) inverse of sum D'V^-1D in working parameters; eta : (n, m) linear predictors
+    bread : (P, P) inverse of sum D'V^-1D in working parameters, of a GLM of the observed information; eta : (n, m) linear predictors
     corr : what was asked for; alpha : (q,) log global odds ratio, or correlation, between occasions; scale : 1
+    door : "gee" or "glm"; llf : log-likelihood of a GLM, NaN of a GEE
     """
 
     design: Design
@@ -211,6 +213,13 @@ class LevelsRecord:
     solution: Solution
     version: str
     call: Call = Call()
+    door: Literal["glm", "gee"] = "gee"
+    llf: float = math.nan
+
+    @property
+    def deviance(self) -> float:
+        """-2 llf: a saturated model of single rows has log-likelihood 0."""
+        return -2.0 * self.llf
 
 
 @dataclass(frozen=True, slots=True)

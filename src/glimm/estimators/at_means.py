@@ -11,11 +11,12 @@ import numpy as np
 
 from ..design.totals import block_sum
 from ..family import Family
+from ..kernels import mean
 from ..kernels.matrix import Floats
 from .joint import block_constant
 from .residuals import pearson_residuals, row_deviances
 from .separation import FITTED_EXTREME
-from .source import Means
+from .source import Etas
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +40,18 @@ class AtMeans:
         return not self.least > 2.0 * extreme * self.total / max(self.n, 1)
 
 
-def at_means(means: Means, family: Family, psi: Floats, pearson: bool, constants: Floats | None) -> AtMeans:
-    """The sums over rows with their fitted means.
+def at_means(etas: Etas, family: Family, psi: Floats, pearson: bool, constants: Floats | None) -> AtMeans:
+    """The sums over rows with their linear predictors.
 
     psi : the family's parameters; pearson : whether chi2 is needed; constants : the parameters at which the terms free of eta are, or None
     """
     out = AtMeans()
-    for design, mu in means():
+    for design, eta in etas():
+        mu = mean(design.mean.link.kernel, eta)[0]
         with np.errstate(over="ignore"):
             total = block_sum(mu, out.total)
         out = AtMeans(
-            deviance=block_sum(row_deviances(design, family, mu, psi), out.deviance),
+            deviance=block_sum(row_deviances(design, family, mu, psi, eta), out.deviance),
             chi2=block_sum(pearson_residuals(design, family, mu, psi) ** 2, out.chi2) if pearson else 0.0,
             constant=0.0 if constants is None else block_constant(design, family, constants, out.constant),
             least=min(out.least, float(mu.min(initial=np.inf))),

@@ -54,7 +54,7 @@ def fit_glm(design: Design, family: Family, control: Control, rule: Scale = DEFA
     else:
         bread = _bread(etas, family, at_unit, information, part)
     means = source.means_of(etas)
-    found = at_means(means, family, at_unit, rule.of(family) == "pearson", constants_at(design, family, rule))
+    found = at_means(etas, family, at_unit, rule.of(family) == "pearson", constants_at(design, family, rule))
     llf, psi, psi_cov, likely = likelihood(source, family, rule, control, scoring.beta, scoring.last.loglik, found)
     deviance = total_deviance(design, found)
     return GlmRecord(
@@ -113,7 +113,7 @@ def _shaped(source: RowSource, family: Family, control: Control, rule: Scale) ->
     bread = joint[:p, :p]
     if family.orthogonal:
         bread = inverse_or_nan(rows.glm(family.kernel, part.link.kernel, beta, family.at_unit(free)).information)
-    sums = at_means(means, family, psi, rule.of(family) == "pearson", None)
+    sums = at_means(etas, family, psi, rule.of(family) == "pearson", None)
     deviance = total_deviance(design, sums)
     return GlmRecord(
         design=design,

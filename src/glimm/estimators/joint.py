@@ -100,7 +100,7 @@ class Joint:
         return logliks, d1, d2, slope, d1_psi, moved
 
     @property
-    def _unit(self) -> float:
+    def unit(self) -> float:
         """Of -2 log L: that of a row where weights multiply it."""
         design = self.source.design
         return design.totals.weights / design.n if design.multiplied else 1.0
@@ -109,7 +109,7 @@ class Joint:
         """`descend` from v, with beta held where only_psi."""
         free = np.ones(len(v), dtype=bool)
         free[: self.source.natural.p if only_psi else 0] = False
-        return descend(self.evaluate, v, free, control, self._unit)
+        return descend(self.evaluate, v, free, control, self.unit)
 
 
 def descend(
@@ -191,15 +191,20 @@ def scored(
     design: Design, family: Family, link: Link, control: Control, rows: GlmRows, near: float | None, parts: Parts
 ) -> tuple[Scoring, Floats]:
     """Coefficients by Fisher scoring at plain values of the family's parameters, and these; parts : the rows in pieces."""
-    first = [transformed(family.transforms[k], FIRST.get(family.name, FIRST.get(family.parameters[k], 1.0))) for k in family.free]
-    if family.start:
-        first = [float(np.log(family.start[k])) for k in family.free]
+    first = plain(family)
     psi = family.psi(first)
     beta = start(design, family, link, control, rows, psi, parts if rows.n == design.n else None)
     if isinstance(family.kernel, Functions):
         for part in parts():
             family.kernel.check(part.y, mean(link.kernel, mean_rows(part, 1).eta(beta))[0], psi, part.rows)
-    return score_iterations(rows, family, link, beta, control, near, psi, row_unit(design, family)), np.array(first)
+    return score_iterations(rows, family, link, beta, control, near, psi, row_unit(design, family)), first
+
+
+def plain(family: Family) -> Floats:
+    """Values of the estimated parameters, transformed, for a first pass."""
+    if family.start:
+        return np.array([float(np.log(family.start[k])) for k in family.free])
+    return np.array([transformed(family.transforms[k], FIRST.get(family.name, FIRST.get(family.parameters[k], 1.0))) for k in family.free])
 
 
 def moments(means: Means, family: Family, psi: Floats) -> Floats:

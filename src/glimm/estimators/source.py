@@ -158,9 +158,15 @@ class HeldRows:
         return self.means_of(self.etas(beta))
 
     def means_of(self, etas: Etas) -> Means:
-        """Once."""
-        pairs = tuple((part, mean(part.mean.link.kernel, eta)[0]) for part, eta in etas())
-        return lambda: pairs
+        """Once, when they are asked for."""
+        found: list[tuple[Design, Floats]] = []
+
+        def means() -> Iterable[tuple[Design, Floats]]:
+            if not found:
+                found.extend((part, mean(part.mean.link.kernel, eta)[0]) for part, eta in etas())
+            return found
+
+        return means
 
 
 class Held(HeldRows):

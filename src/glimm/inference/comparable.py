@@ -15,6 +15,7 @@ from ..estimators.control import Control
 from ..estimators.glmm import fit_glmm
 from ..estimators.points import affordable
 from ..estimators.terms import ENTRIES
+from ..family import LEVELS
 from ..kernels.matrix import Floats
 from ..records import MixedRecord, Record
 from .criteria import criteria, without_likelihood
@@ -76,7 +77,9 @@ def same(a: Floats | None, b: Floats | None) -> bool:
 
 
 def measure(record: Record) -> str:
-    """What a density is over: counts, numbers, or numbers with a point mass at zero; a user's own family says nothing of it."""
+    """What a density is over: counts, levels, numbers, or numbers with a point mass at zero; a user's own family says nothing of it."""
+    if record.family.name in LEVELS:
+        return "levels"
     if not isinstance(record.family.kernel, int):
         return f"family {record.family.name}"
     support = record.family.support

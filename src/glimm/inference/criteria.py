@@ -10,15 +10,16 @@ from ..estimators.gee import gee_psi
 from ..estimators.residuals import pearson_residuals, row_deviances
 from ..kernels import mean
 from ..kernels.matrix import Floats
-from ..records import GeeRecord, GlmRecord, MixedRecord, Record
+from ..records import GeeRecord, GlmRecord, LevelsRecord, MixedRecord, Record
 
+NO_LIKELIHOOD = "a GEE has no likelihood, so no llf, aic or bic; compare working correlations by qic()"
 RESIDUALS = ("response", "pearson", "deviance", "working")
 
 
-def without_likelihood(record: Record) -> str:
+def without_likelihood(record: Record | LevelsRecord) -> str:
     """Why a fit has no likelihood, and what to use instead; nothing where it has one."""
-    if isinstance(record, GeeRecord):
-        return "a GEE has no likelihood, so no llf, aic or bic; compare working correlations by qic()"
+    if isinstance(record, GeeRecord) or (isinstance(record, LevelsRecord) and record.door == "gee"):
+        return NO_LIKELIHOOD
     if not record.family.likelihood:
         return (
             f"family {record.family.name!r} is a mean and a variance without a likelihood, so no llf, aic or bic; use wald_test, which "
@@ -29,7 +30,7 @@ def without_likelihood(record: Record) -> str:
     return ""
 
 
-def n_parameters(record: Record) -> int:
+def n_parameters(record: Record | LevelsRecord) -> int:
     """Parameters of the likelihood: coefficients, covariance parameters, the family's own where they are estimated."""
     extra = len(record.family.free)
     if isinstance(record, GlmRecord) and record.scale_rule.kind == "fixed" and not record.family.scale_known:
@@ -40,7 +41,7 @@ def n_parameters(record: Record) -> int:
     return int(record.blocks["mean"].stop) + extra
 
 
-def criteria(record: Record) -> dict[str, float]:
+def criteria(record: Record | LevelsRecord) -> dict[str, float]:
     """llf, aic and bic; raises AttributeError for a fit without a likelihood."""
     why = without_likelihood(record)
     if why or isinstance(record, GeeRecord):
@@ -78,7 +79,9 @@ def deviance(record: Record) -> float:
     if isinstance(record, GlmRecord):
         return record.deviance
     _check_deviance(record)
-    return float(row_deviances(record.design, record.family, fitted(record), own_psi(record)).sum())
+    eta = linear_predictor(record)
+    mu = mean(record.design.mean.link.kernel, eta)[0]
+    return float(row_deviances(record.design, record.family, mu, own_psi(record), eta).sum())
 
 
 def _check_deviance(record: Record) -> None:
@@ -98,7 +101,8 @@ def residuals(record: Record, kind: str) -> Floats:
     if kind not in RESIDUALS:
         raise GlimmError(f"resid: kind must be one of {', '.join(RESIDUALS)}, not {kind!r}")
     design, family = record.design, record.family
-    mu, slope, _, _ = mean(design.mean.link.kernel, linear_predictor(record))
+    eta = linear_predictor(record)
+    mu, slope, _, _ = mean(design.mean.link.kernel, eta)
     if kind == "response":
         return design.y - mu
     if kind == "working":
@@ -107,4 +111,4 @@ def residuals(record: Record, kind: str) -> Floats:
     if kind == "pearson":
         return pearson_residuals(design, family, mu, own_psi(record))
     _check_deviance(record)
-    return np.asarray(np.sign(design.y - mu) * np.sqrt(np.maximum(row_deviances(design, family, mu, own_psi(record)), 0.0)))
+    return np.asarray(np.sign(design.y - mu) * np.sqrt(np.maximum(row_deviances(design, family, mu, own_psi(record), eta), 0.0)))
