@@ -32,7 +32,6 @@ struct Twice {
     low += std::fma(a, b, -p);
     add(p);
   }
-  double value() const { return high + low; }
 };
 
 }  // namespace
@@ -133,8 +132,9 @@ void cluster_scores(const Rows& rows, const double* d1, const Index* starts, Ind
   });
 }
 
-void refined_residual_score(const Rows& rows, const double* high, const double* low, double* score) {
+void refined_residual_score(const Rows& rows, const double* high, const double* low, double* total) {
   std::vector<Twice> sums(rows.p);
+  for (int c = 0; c < rows.p; ++c) sums[c] = {total[c], total[rows.p + c]};
   Vec x(rows.p);
   Rows raw = rows;
   for (auto& c : raw.numeric) { c.center = 0.0; c.inverse_scale = 1.0; }
@@ -159,7 +159,10 @@ void refined_residual_score(const Rows& rows, const double* high, const double* 
       sums[c].low += x[c] * weighted.low;
     }
   }
-  for (int c = 0; c < rows.p; ++c) score[c] = sums[c].value();
+  for (int c = 0; c < rows.p; ++c) {
+    total[c] = sums[c].high;
+    total[rows.p + c] = sums[c].low;
+  }
 }
 
 void blocked_qr(const Rows& rows, double* r) {

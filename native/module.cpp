@@ -226,14 +226,16 @@ NB_MODULE(GLIMM_MODULE, m) {
         }
         return array(std::move(s), {clusters, p});
       })
-      .def("refined_residual_score", [](const HeldRows& r, Doubles high, Doubles low) {
-        Vec s(r.rows.p);
+      .def("refined_residual_score", [](const HeldRows& r, Doubles high, Doubles low, MaybeDoubles before) {
+        const size_t p = static_cast<size_t>(r.rows.p);
+        Vec s(2 * p, 0.0);
+        if (before) std::copy(before->data(), before->data() + 2 * p, s.begin());
         {
           const Unlocked unlocked;
           refined_residual_score(r.rows, high.data(), low.data(), s.data());
         }
-        return array(std::move(s));
-      })
+        return array(std::move(s), {2, p});
+      }, nb::arg("high"), nb::arg("low"), nb::arg("before").none())
       .def("qr", [](const HeldRows& r, std::optional<Square> before) {
         const size_t p = static_cast<size_t>(r.rows.p);
         Vec out(p * p, 0.0);

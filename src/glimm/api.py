@@ -15,7 +15,7 @@ import numpy as np
 
 from . import gee_door, glm_door
 from .arguments import checked_control, checked_points, clusters_of, make_spec, mixed_clusters_of, refuse_later, scale_of
-from .data.parquet import is_files
+from .data.sources import is_source
 from .design.build import build_design
 from .design.records import Design
 from .errors import GlimmError, GlimmWarning, NotYetError
@@ -57,7 +57,9 @@ def glm(
 ) -> GlmFit | Any:
     """Fit a generalised linear model: rows are independent.
 
-    formula : "y ~ x + f", "successes / trials ~ x" or "cbind(s, f) ~ x"; data : pandas, polars, pyarrow table or dict of arrays
+    formula : "y ~ x + f", "successes / trials ~ x" or "cbind(s, f) ~ x"; data : pandas, polars, pyarrow table or dict of arrays; or, larger
+        than memory and never held, the path of a parquet file, a folder of them or of delimited text (or a list), a list or any iterable
+        of frames, a function without arguments that returns one, a pyarrow dataset, a polars lazy frame: the same numbers, no rows kept
     family : "gaussian", "binomial", "poisson", "gamma", "inverse_gaussian", "negative_binomial" (variance mu + mu^2 / k),
         "negative_binomial1" (variance mu (1 + alpha)), "beta", "tweedie", "tweedie(1.5)" and "negative_binomial(2)" with a given
         parameter, or a glimm.CustomFamily; parts["family"] has its parameters. "quasibinomial" (proportions too), "quasipoisson" and
@@ -183,8 +185,7 @@ def gee(
 ) -> GeeFit | Any:
     """Fit by generalised estimating equations: coefficients are averages over the population, with robust standard errors.
 
-    data : as of glm; or the path of a parquet file, a folder of them or a list, which are read in batches of whole clusters and never held:
-        the rows of a cluster follow each other there
+    data : as of glm; what is larger than memory is read in batches of whole clusters: the rows of a cluster follow each other there
     groups : column name or array (n,) of clusters, in any order of rows; time : occasions inside a cluster (default: row order)
     groups="school/class" are classes in schools: schools are independent, corr="nested" has a correlation inside classes and one across
     corr : the working correlation: "independence", "exchangeable", "ar1" (any spacing of times), "ar(m)", "stationary(m)" (m-dependent),
@@ -217,7 +218,7 @@ def gee(
     if asked.kind != "model":
         _warn_few(fit.record.design, tuple(fit.record.design.clusters), len(fit.record.vector))
     _announced(fit)
-    if is_files(data) or asked.kind not in ("robust", "model"):
+    if is_source(data) or asked.kind not in ("robust", "model"):
         _ = fit.inference  # what stands in the way of a correction is said here, not when it is asked for; and while the file is there
     return fit
 

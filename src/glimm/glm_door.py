@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from .data.parquet import is_files
+from .data.sources import is_source
 from .design.build import build_design
 from .design.parts import build_parts
 from .design.records import Spec
+from .design.stream import stream_design
 from .errors import GlimmError, NotYetError
 from .estimators.control import Control
 from .estimators.glm import fit_glm, require_rows
@@ -43,16 +44,22 @@ def fit_door(
     check_scale(spec.family, scale, spec.weights_kind)
     if penalty is not None:
         check_penalty(penalty, spec.family, scale, spec.weights_kind)
-    design = build_design(spec, data)
+        if is_source(data):
+            raise NotYetError(f"penalty={penalty!r} is not there for data that are not held: fit in memory, data=glimm.read(path)")
+    held = not is_source(data)
+    design = build_design(spec, data) if held else stream_design(spec, data)
     require_rows(design)
     if penalty is not None:
         return GlmFit(replace(fit_penalised(design, spec.family, penalty, control, scale), call=call), vcov)
-    return GlmFit(replace(fit_glm(design, spec.family, control, scale), call=call), vcov)
+    fit = GlmFit(replace(fit_glm(design, spec.family, control, scale), call=call), vcov)
+    if not held:
+        _ = fit.inference  # robust errors pass over the rows, which may not be there later
+    return fit
 
 
 def _of_levels(spec: Spec, data: Any, control: Control, scale: Scale, call: Call, vcov: Any) -> LevelsFit:
     """A GLM of a response with levels, ordinal or nominal."""
-    if is_files(data):
+    if is_source(data):
         raise NotYetError(f"family {spec.family.name!r} is not fitted from a file yet: fit in memory, data=glimm.read(path)")
     check_level_call(spec, scale, vcov)
     design = build_design(spec, data)
@@ -64,6 +71,8 @@ def _of_levels(spec: Spec, data: Any, control: Control, scale: Scale, call: Call
 
 def _in_parts(spec: Spec, data: Any, control: Control, scale: Scale, call: Call, vcov: Any) -> PartsFit:
     """A GLM with zero inflation, a model of its dispersion, or both."""
+    if is_source(data):
+        raise NotYetError("zero= and dispersion= are not fitted from files or pieces yet: fit in memory, data=glimm.read(path)")
     check_parts(spec.family, spec.zero is not None, spec.dispersion is not None)
     if spec.weights_kind != "precision":
         raise NotYetError(f"weights=glimm.{spec.weights_kind}(...) are not there with zero= or dispersion=: give a column of prior weights")

@@ -58,6 +58,14 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class Linear:
+    """What linear predictors are computed from again where rows are not held: working coefficients, or those as named (raw)."""
+
+    beta: Floats = field(default_factory=lambda: np.zeros(0))
+    raw: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Scale:
     """How the dispersion of a GLM is found.
 
@@ -89,7 +97,7 @@ class GlmRecord:
 
     vector : mean | family (the family's own parameters that were estimated, transformed; not for gaussian)
     bread : (p, p) inverse expected information of the working coefficients at dispersion 1, or their block of the inverse joint Hessian
-    eta : (n,); psi_cov : (k, k) covariance of the family block
+    eta : (n,), none of rows that are not held, which `again` gives; psi_cov : (k, k) covariance of the family block
     llf : NaN where there is no likelihood; scale_rule : how `scale` was found
     penalty : "firth" or "jeffreys", nothing for maximum likelihood; penalized_llf : llf + 1/2 log |I(beta)|, NaN where there is none
     """
@@ -107,6 +115,7 @@ class GlmRecord:
     version: str
     call: Call = Call()
     psi_cov: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+    again: Linear = Linear()
     scale_rule: Scale = DEFAULT
     penalty: str = ""
     penalized_llf: float = float("nan")

@@ -22,6 +22,7 @@ from ..records import GlmRecord
 from .control import Control
 from .irls import mean_rows, row_unit, score_iterations, start
 from .joint import Joint, descend, moments, plain
+from .source import HeldRows
 
 DEGENERATE = 1e-11
 ROUGHLY = 1e-2
@@ -133,7 +134,7 @@ class Restricted:
             within, family, design.mean.link, begin, self.control, ROUGHLY, family.psi(first), row_unit(design, family)
         )
         mu = mean(design.mean.link.kernel, self.rows.eta(space @ scoring.beta))[0]
-        other = self._joint_fit(within, scoring.beta, moments(design, family, mu, family.psi(first)))
+        other = self._joint_fit(within, scoring.beta, moments(lambda: ((design, mu),), family, family.psi(first)))
         return min(found, other, key=lambda point: point.value)
 
     def _starts(self, base: Floats, free: Floats, near: Point) -> Iterator[Floats]:
@@ -181,7 +182,7 @@ class Restricted:
 
     @property
     def _joint(self) -> Joint:
-        return Joint(self.record.design, self.record.family, self.rows)
+        return Joint(HeldRows(self.record.design, self.rows.threads), self.record.family)
 
 
 def restricted(record: GlmRecord) -> Restricted:

@@ -20,11 +20,13 @@ from ..kernels import inverse_or_nan, mean, positive_definite, solve, working
 from ..kernels.matrix import Floats
 from ..records import DEFAULT, GlmRecord, Scale, Solution
 from ..version import VERSION
+from .at_means import at_means
 from .control import Control
 from .glm import blocks_of, bread_of, fit_glm
 from .irls import LINEAR, STEEP, mean_rows, row_unit, score_iterations, start
-from .scale import likelihood, scale_of, total_deviance
+from .scale import constants_at, likelihood, scale_of, total_deviance
 from .separation import PENALISED, edge, takes_penalty
+from .source import row_source
 
 PENALTIES = ("firth", "jeffreys")
 CANONICAL = {
@@ -72,11 +74,13 @@ def fit_penalised(design: Design, family: Family, penalty: str, control: Control
         near = Penalised(design, family, "jeffreys", control.n_threads, rule)
         end = model.fit(near.fit(near.begin(control), control.max_iter).point.beta, control.max_iter)
     point = end.point
-    eta = model.rows.eta(point.beta)
-    mu = mean(part.link.kernel, eta)[0]
-    deviance = total_deviance(design, family, mu, model.psi, eta)
-    llf, psi, psi_cov, likely = likelihood(design, family, rule, control, model.rows, point.beta, point.loglik, deviance)
-    said = edge(family, part.link, mu)
+    source = row_source(design, control.n_threads)
+    etas = source.etas(point.beta)
+    eta = next(iter(etas()))[1]
+    found = at_means(etas, family, model.psi, rule.of(family) == "pearson", constants_at(design, family, rule))
+    deviance = total_deviance(design, found)
+    llf, psi, psi_cov, likely = likelihood(source, family, rule, control, point.beta, point.loglik, found)
+    said = edge(family, part.link, mean(part.link.kernel, eta)[0])
     words = said or f"{'converged' if end.converged else 'no convergence'} in {end.passes} passes"
     solution = Solution("converged" if end.converged and not said else "not_converged", words, end.passes, 2.0 * end.decrement, point.score)
     logdet = point.logdet + 2.0 * float(np.log(part.scale).sum()) - part.matrix.p * np.log(end.phi)
@@ -85,11 +89,11 @@ def fit_penalised(design: Design, family: Family, penalty: str, control: Control
         family=family,
         vector=np.concatenate([to_named(part) @ point.beta, psi]),
         blocks=blocks_of(part.matrix.p, psi),
-        bread=bread_of(design, family, model.psi, eta, point.information),
+        bread=bread_of(etas, family, model.psi, point.information, part),
         eta=eta,
         llf=llf,
         deviance=deviance,
-        scale=scale_of(design, family, rule, mu, model.psi, deviance, likely),
+        scale=scale_of(design, family, rule, found, deviance, likely),
         solution=solution,
         version=VERSION,
         psi_cov=psi_cov,
@@ -191,10 +195,9 @@ class Penalised:
 
     def dispersion(self, beta: Floats) -> float:
         """phi by the rule, 1 where the family has none."""
-        eta = self.rows.eta(beta)
-        mu = mean(self.link.kernel, eta)[0]
-        deviance = total_deviance(self.design, self.family, mu, self.psi, eta) if self.rule.kind == "deviance" else 0.0
-        return scale_of(self.design, self.family, self.rule, mu, self.psi, deviance, 1.0)
+        pair = self.design, self.rows.eta(beta)
+        found = at_means(lambda: (pair,), self.family, self.psi, self.rule.of(self.family) == "pearson", None)
+        return scale_of(self.design, self.family, self.rule, found, total_deviance(self.design, found), 1.0)
 
     def begin(self, control: Control) -> Floats:
         """(p,) a plain start, and where a dispersion is to be estimated the maximum of the likelihood."""

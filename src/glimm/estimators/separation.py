@@ -7,13 +7,13 @@ Source: Albert and Anderson (1984), Biometrika 71, 1-10.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from ..design.coordinates import to_named
-from ..design.records import Design
+from ..design.records import Design, Part
 from ..design.totals import block_sum
 from ..family import Family, Link
 from ..kernels import GlmPass, Rows, inverse, inverse_or_nan, mean, positive_definite, solve, variance, working
@@ -29,6 +29,10 @@ RANK = 1e-9
 MOVED = 1e-6
 MOST_TERMS = 6
 PENALISED = ("gaussian", "binomial", "poisson", "gamma", "inverse_gaussian", "negative_binomial", "tweedie")
+Weighted = Callable[[], Iterable[tuple[Design, Floats, Floats]]]
+"""Rows with their fitted means and weights, each (n,)."""
+Kept = Callable[[], Iterable[tuple[Design, Bools, Floats]]]
+"""Rows, which of them are kept, and their weights, each (n,)."""
 END_OF_LINK = "the fit ends at the edge of what link"
 
 
@@ -148,35 +152,50 @@ def endless(means: Means, center: float, family: Family, information: Floats, sc
 
 def counted_at_bound(family: Family, means: Means, extreme: float = FITTED_EXTREME) -> int:
     """Rows at the bound, of rows in pieces."""
-    if family.support == "binomial":
-        return sum(int(np.sum(at_bound(family, mu, extreme))) for _, mu in means())
-    if family.support not in ("count", "nonnegative"):
+    if family.support != "binomial" and family.support not in ("count", "nonnegative"):
         return 0
+    there = bound(family, means, extreme)
+    return sum(int(np.sum(there(mu))) for _, mu in means())
+
+
+def bound(family: Family, means: Means, extreme: float = FITTED_EXTREME) -> Callable[[Floats], Bools]:
+    """What tells whether fitted means (n,) are at the bound, the means of all rows being these."""
+    if family.support not in ("count", "nonnegative"):
+        return lambda mu: at_bound(family, mu, extreme)
     top = max(max((float(mu.max(initial=0.0)) for _, mu in means()), default=0.0), float(np.finfo(np.float64).tiny))
     total, n = 0.0, 0
     for _, mu in means():
         total, n = block_sum(mu / top, total), n + len(mu)
-    return sum(int(np.sum(mu / top < extreme * total / max(n, 1))) for _, mu in means())
+    return lambda mu: np.asarray(mu / top < extreme * total / max(n, 1))
 
 
 def limiting(design: Design, family: Family, mu: Floats, w: Floats) -> tuple[Floats, tuple[str, ...]]:
-    """`remaining` of the rows that are not at the bound."""
-    return remaining(design, ~at_bound(family, mu), w)
+    """`limiting_over` of a design, its fitted means and w (n,)."""
+    return limiting_over(lambda: ((design, mu, w),), family, design.mean)
 
 
-def remaining(design: Design, kept: Bools, w: Floats) -> tuple[Floats, tuple[str, ...]]:
+def limiting_over(rows: Weighted, family: Family, part: Part) -> tuple[Floats, tuple[str, ...]]:
+    """`remaining` of the rows that are not at the bound; rows : with their fitted means and expected information in eta."""
+    there = bound(family, lambda: ((design, mu) for design, mu, _ in rows()))
+    return remaining(lambda: ((design, ~there(mu), w) for design, mu, w in rows()), part)
+
+
+def remaining(rows: Kept, part: Part) -> tuple[Floats, tuple[str, ...]]:
     """The inverse information (p, p) of the rows that are kept, and the coefficients that these do not determine.
 
     As some coefficients run off, the rows at the bound lose all weight, and the other coefficients are estimated from the rest.
-    w : (n,) expected information in eta. Source: Geyer (2009), Electronic Journal of Statistics 3, 259-289.
+    rows : with their fitted means and expected information in eta; part : the mean model
+    Source: Geyer (2009), Electronic Journal of Statistics 3, 259-289.
     """
-    part = design.mean
-    columns = part.matrix, part.center, part.scale
-    gram = Rows(*columns, size=kept.astype(np.float64)).gram()
+    gram, inner = np.zeros((part.matrix.p, part.matrix.p)), np.zeros((part.matrix.p, part.matrix.p))
+    for design, kept, w in rows():
+        columns = design.mean.matrix, part.center, part.scale
+        gram += Rows(*columns, size=kept.astype(np.float64)).gram()
+        inner += Rows(*columns, size=np.where(kept, w, 0.0)).gram()
     root = np.sqrt(np.where(gram.diagonal() > 0.0, gram.diagonal(), 1.0))
     values, vectors = np.linalg.eigh(gram / root[:, None] / root)
     told, lost = vectors[:, values > RANK] / root[:, None], vectors[:, values <= RANK] / root[:, None]
-    inside = inverse_or_nan(told.T @ Rows(*columns, size=np.where(kept, w, 0.0)).gram() @ told)
+    inside = inverse_or_nan(told.T @ inner @ told)
     a = to_named(part)
     largest = np.abs(lost).max(axis=0, initial=0.0)
     moved = np.any(np.abs(a @ lost) > MOVED * np.abs(a).sum(axis=1)[:, None] * largest, axis=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..design.stream import need_rows
 from ..errors import GlimmError
 from ..estimators.gee import gee_psi
 from ..estimators.residuals import pearson_residuals, row_deviances
@@ -61,6 +62,7 @@ def own_psi(record: Record) -> Floats:
 def linear_predictor(record: Record) -> Floats:
     """(n,) eta of the rows used; conditional on the clusters for a mixed model."""
     if not isinstance(record, MixedRecord):
+        need_rows(record.design)
         return record.eta
     part = record.design.mean
     eta = part.matrix.times(record.vector[record.blocks["mean"]]) + (0.0 if part.offset is None else part.offset)
