@@ -84,32 +84,6 @@ void Columns::open(Index r0, Index m, Space& s) const {
   }
 }
 
-void Columns::linear(const Space& s, const double* beta, double* eta) const {
-  const Index stride = s.stride;
-  double sum[kMostChunk] = {};
-  if (rows_.offset) rows_.gather(rows_.offset, s.r0, s.m, sum);
-  const double* x = s.x.data();
-  for (int c = 0; c < width_; c += kTall, x += kTall * stride) {
-    Lane b[kTall];
-    for (int k = 0; k < kTall; ++k) b[k] = lane_all(place_[c + k] >= 0 ? beta[place_[c + k]] : 0.0);
-    for (Index i = 0; i < stride; i += kLane) {
-      Lane t = lane_load(sum + i);
-      for (int k = 0; k < kTall; ++k) t = fused(b[k], lane_load(x + k * stride + i), t);
-      lane_store(sum + i, t);
-    }
-  }
-  if (coded_) {
-    for (const auto& b : rows_.indicators)
-      for (Index i = 0; i < s.m; ++i) {
-        const Index r = rows_.at(s.r0 + i);
-        const int k = b.codes[r];
-        if (k >= 0) sum[i] += beta[b.positions[k]] * b.inverse_scale[k] * (b.values ? b.values[r] : 1.0);
-      }
-    for (const auto& c : rows_.sparse) rows_.entries(c, s.r0, s.m, [&](Index i, double v) { sum[i] += beta[c.position] * v; });
-  }
-  std::copy(sum, sum + s.m, eta);
-}
-
 void Columns::transpose_times(const Space& s, const double* v, double* g) const {
   const Index stride = s.stride;
   double padded[kMostChunk] = {};

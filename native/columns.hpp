@@ -1,4 +1,4 @@
-// A chunk of rows column by column: eta = offset + X b, X'v and X'WX of it, sums of products in registers, codes by their levels.
+// A chunk of rows column by column: X'v and X'WX of it, sums of products in registers, codes by their levels.
 //
 // X'WX is gathered in an order of its own, dense columns first, in rows `side()` long; finish() puts it in the order of the columns.
 #pragma once
@@ -23,7 +23,6 @@ class Columns {
 
   // m <= kMostChunk rows from position r0
   void open(Index r0, Index m, Space& s) const;
-  void linear(const Space& s, const double* beta, double* eta) const;
   void transpose_times(const Space& s, const double* v, double* g) const;  // adds; g in the order of the columns
   void cross(Space& s, const double* w, double* h) const;                  // adds to the lower triangle; w null: 1
 

@@ -15,10 +15,11 @@ constexpr Index kLookedUp = 4096;
 constexpr double kFarthest = 4.6;  // as in constants.cpp
 constexpr double kHalfLog2Pi = 0.91893853320467274178;
 
-// What work(begin, end) gives for blocks of rows, added in their order.
-template <int N, class Work> std::vector<double> summed(Index n, int threads, Work work) {
+// What work(begin, end, out) gives for blocks of rows, added in their order.
+template <class Work> std::vector<double> summed(Index n, const DispersionTerms& before, int threads, Work work) {
+  constexpr int N = 3;
   const Index blocks = (n + kBlockRows - 1) / kBlockRows;
-  std::vector<double> parts(static_cast<size_t>(blocks) * N, 0.0), total(N, 0.0);
+  std::vector<double> parts(static_cast<size_t>(blocks) * N, 0.0), total{before.value, before.slope, before.curvature};
   parallel_blocks(blocks, threads, [&](Index b) { work(b * kBlockRows, std::min(n, (b + 1) * kBlockRows), &parts[static_cast<size_t>(b) * N]); });
   for (Index b = 0; b < blocks; ++b)
     for (int k = 0; k < N; ++k) total[k] += parts[static_cast<size_t>(b) * N + k];
@@ -69,13 +70,13 @@ class Series {
 
 }  // namespace
 
-DispersionTerms dispersion_terms(const Stage& s, Index n, const double* y, const double* weights, int threads) {
+DispersionTerms dispersion_terms(const Stage& s, Index n, const double* y, const double* weights, const DispersionTerms& before, int threads) {
   const Own o = own_of(s);
   std::vector<double> t;
   if (s.family == kTweedie) {
     if (!(std::fabs(s.psi[1]) <= kFarthest)) return {kNaN, kNaN, kNaN};
     const Series series(o.p);
-    t = summed<3>(n, threads, [&](Index begin, Index end, double* out) {
+    t = summed(n, before, threads, [&](Index begin, Index end, double* out) {
       for (Index i = begin; i < end; ++i) {
         if ((i - begin) % 1024 == 0) check_interrupt();
         if (y[i] > 0.0 && !series.add(y[i], o.a / (weights ? weights[i] : 1.0), out)) out[0] = kNaN;
@@ -84,7 +85,7 @@ DispersionTerms dispersion_terms(const Stage& s, Index n, const double* y, const
   } else if (s.family == kGamma) {
     const double alone = o.precision, log_alone = std::log(alone), lgamma_alone = log_gamma(alone);
     const Gammas digamma_alone = gammas(alone);
-    t = summed<3>(n, threads, [&](Index begin, Index end, double* out) {
+    t = summed(n, before, threads, [&](Index begin, Index end, double* out) {
       for (Index i = begin; i < end; ++i) {
         const double a = weights ? weights[i] * alone : alone, log_a = weights ? std::log(a) : log_alone, log_y = vlog(y[i]);
         const Gammas g = weights ? gammas(a) : digamma_alone;
@@ -95,32 +96,12 @@ DispersionTerms dispersion_terms(const Stage& s, Index n, const double* y, const
       }
     });
   } else {
-    t = summed<3>(n, threads, [&](Index begin, Index end, double* out) {
+    t = summed(n, before, threads, [&](Index begin, Index end, double* out) {
       for (Index i = begin; i < end; ++i) out[0] += 0.5 * ((weights ? std::log(weights[i]) : 0.0) - s.psi[0] - 3.0 * std::log(y[i])) - kHalfLog2Pi;
       out[1] = -0.5 * static_cast<double>(end - begin);
     });
   }
   return {t[0], t[1], t[2]};
-}
-
-RowSums row_sums(const Stage& s, Index n, const double* y, const double* size, const double* mu, int threads) {
-  constexpr double nothing = 1e-280;
-  constexpr Index most = 512;
-  const std::vector<double> t = summed<2>(n, s.own ? 1 : threads, [&](Index begin, Index end, double* out) {
-    double d[most], v[most];
-    for (Index r = begin; r < end; r += most) {
-      check_interrupt();
-      const Index m = std::min(most, end - r);
-      family_deviance(s, m, y + r, mu + r, d);
-      family_variance(s, m, mu + r, v);
-      for (Index i = 0; i < m; ++i) {
-        const double w = size ? size[r + i] : 1.0, apart = y[r + i] - mu[r + i];
-        out[0] += w * d[i];
-        out[1] += v[i] > nothing ? w * apart * apart / v[i] : 0.0;
-      }
-    }
-  });
-  return {t[0], t[1]};
 }
 
 }  // namespace glimm

@@ -101,6 +101,7 @@ inline nb::object maybe_square(Vec v) {
 void sparse_doors(nb::module_& m);
 void association_doors(nb::module_& m);
 void gee_doors(nb::module_& m);
+void levels_doors(nb::module_& m);
 void parts_doors(nb::module_& m);
 
 }  // namespace glimm

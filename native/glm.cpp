@@ -71,7 +71,6 @@ struct Twice {
     low += std::fma(a, b, -p);
     add(p);
   }
-  double value() const { return high + low; }
 };
 
 }  // namespace
@@ -93,7 +92,7 @@ GlmPass glm_pass(const Rows& rows, const Stage& stage, const double* beta, const
       const Index m = std::min(chunk, end - r);
       columns.open(r, m, space);
       double* at = asked.eta ? asked.eta + r : eta.data();
-      columns.linear(space, beta, at);
+      rows.linear(r, m, beta, at);  // the bits of linear_predictor
       const double *y = rows.y + r, *size = rows.size ? rows.size + r : nullptr;
       if (rows.order) {
         rows.gather(rows.y, r, m, gathered.data());
@@ -175,8 +174,9 @@ void cluster_scores(const Rows& rows, const double* d1, const Index* starts, Ind
   });
 }
 
-void refined_residual_score(const Rows& rows, const double* high, const double* low, double* score) {
+void refined_residual_score(const Rows& rows, const double* high, const double* low, double* total) {
   std::vector<Twice> sums(rows.p);
+  for (int c = 0; c < rows.p; ++c) sums[c] = {total[c], total[rows.p + c]};
   Vec x(rows.p);
   Rows raw = rows;
   for (auto& c : raw.numeric) { c.center = 0.0; c.inverse_scale = 1.0; }
@@ -202,7 +202,10 @@ void refined_residual_score(const Rows& rows, const double* high, const double* 
       sums[c].low += x[c] * weighted.low;
     }
   }
-  for (int c = 0; c < rows.p; ++c) score[c] = sums[c].value();
+  for (int c = 0; c < rows.p; ++c) {
+    total[c] = sums[c].high;
+    total[rows.p + c] = sums[c].low;
+  }
 }
 
 void blocked_qr(const Rows& rows, double* r) {

@@ -29,7 +29,8 @@ void leverages(const Rows&, const double* w, const double* c, double* h, int thr
 void cluster_scores(const Rows&, const double* d1, const Index* starts, Index clusters, double* scores, int threads);
 
 // X'(y - offset - X beta) for the raw columns in twice the working precision; beta = high + low, y weighted by size.
-void refined_residual_score(const Rows&, const double* beta_high, const double* beta_low, double* score);
+// Adds to sums: p high parts, then p low ones.
+void refined_residual_score(const Rows&, const double* beta_high, const double* beta_low, double* sums);
 
 // R of the QR factorisation of W^1/2 X (p x p, upper, row-major), by blocks; W = size. r holds the R of the rows before, or zeros.
 void blocked_qr(const Rows&, double* r);

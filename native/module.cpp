@@ -98,6 +98,7 @@ NB_MODULE(GLIMM_MODULE, m) {
   sparse_doors(m);
   association_doors(m);
   gee_doors(m);
+  levels_doors(m);
   parts_doors(m);
   m.def("vector_exp", [](Doubles x) {
     Vec out(x.shape(0));
@@ -178,24 +179,16 @@ NB_MODULE(GLIMM_MODULE, m) {
     link_mean(held.stage.link, held.stage.power, static_cast<Index>(mu.size()), eta.data(), mu.data(), nullptr, nullptr, nullptr);
     return array(std::move(mu));
   });
-  m.def("dispersion_terms", [](nb::object family, Doubles psi, Doubles y, MaybeDoubles weights, int threads) {
+  m.def("dispersion_terms", [](nb::object family, Doubles psi, Doubles y, MaybeDoubles weights, double value, double slope, double curvature, int threads) {
     const HeldStage held(family, nb::int_(0), psi);
-    DispersionTerms t;
+    DispersionTerms t{value, slope, curvature};
     {
       const Unlocked unlocked;
-      t = dispersion_terms(held, static_cast<Index>(y.shape(0)), y.data(), pointer(weights), threads);
+      t = dispersion_terms(held, static_cast<Index>(y.shape(0)), y.data(), pointer(weights), t, threads);
     }
     return nb::make_tuple(t.value, t.slope, t.curvature);
-  }, nb::arg("family"), nb::arg("psi"), nb::arg("y"), nb::arg("weights").none(), nb::arg("threads"));
-  m.def("row_sums", [](nb::object family, Doubles psi, Doubles y, MaybeDoubles size, Doubles mu, int threads) {
-    const HeldStage held(family, nb::int_(0), psi);
-    RowSums t;
-    {
-      const Unlocked unlocked;
-      t = row_sums(held, static_cast<Index>(y.shape(0)), y.data(), pointer(size), mu.data(), threads);
-    }
-    return nb::make_tuple(t.deviance, t.chi2);
-  }, nb::arg("family"), nb::arg("psi"), nb::arg("y"), nb::arg("size").none(), nb::arg("mu"), nb::arg("threads"));
+  }, nb::arg("family"), nb::arg("psi"), nb::arg("y"), nb::arg("weights").none(), nb::arg("value"), nb::arg("slope"),
+     nb::arg("curvature"), nb::arg("threads"));
   column_doors<double>(m);
   column_doors<float>(m);
   m.def("solve_positive", [](Square l, Doubles b) {
@@ -280,14 +273,16 @@ NB_MODULE(GLIMM_MODULE, m) {
         }
         return array(std::move(s), {clusters, p});
       })
-      .def("refined_residual_score", [](const HeldRows& r, Doubles high, Doubles low) {
-        Vec s(r.rows.p);
+      .def("refined_residual_score", [](const HeldRows& r, Doubles high, Doubles low, MaybeDoubles before) {
+        const size_t p = static_cast<size_t>(r.rows.p);
+        Vec s(2 * p, 0.0);
+        if (before) std::copy(before->data(), before->data() + 2 * p, s.begin());
         {
           const Unlocked unlocked;
           refined_residual_score(r.rows, high.data(), low.data(), s.data());
         }
-        return array(std::move(s));
-      })
+        return array(std::move(s), {2, p});
+      }, nb::arg("high"), nb::arg("low"), nb::arg("before").none())
       .def("qr", [](const HeldRows& r, std::optional<Square> before) {
         const size_t p = static_cast<size_t>(r.rows.p);
         Vec out(p * p, 0.0);

@@ -147,7 +147,6 @@ def test_separated_outcomes_are_said(data):
 
 def test_arguments_of_later_releases(data):
     for call, words in [
-        (lambda: glimm.glm("y ~ x", data, penalty="firth"), "penalty"),
         (lambda: glimm.glmm("y ~ x + (1 | g)", data, dispersion="~ x"), "dispersion"),
         (lambda: glimm.gee("y ~ x", data, groups="g", dropout="x"), "dropout"),
     ]:

@@ -27,7 +27,7 @@ pq = pytest.importorskip("pyarrow.parquet")
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several batches of a few blocks each, where a fit takes eight blocks at a time."""
-    monkeypatch.setattr("glimm.design.stream.BATCH_ROWS", 10_000)
+    monkeypatch.setattr("glimm.design.clustered.BATCH_ROWS", 10_000)
 
 
 def rows(seed: int = 1, clusters: int = 9000, largest: int = 6) -> pd.DataFrame:
@@ -268,8 +268,9 @@ def test_what_cannot_be_read(data: pd.DataFrame, path: Path, tmp_path: Path) -> 
     fails("single cluster", "y ~ x", written(d[d["id"] == d["id"].max()], tmp_path / "b", 100))
     fails("have missing values", "y ~ x", path, missing="error")
     fails("every one of the", "y ~ x", written(d.assign(x=np.nan), tmp_path / "c", 100))
-    (tmp_path / "d.csv").write_text("a,b\n1,2\n")
-    fails("is not a parquet file.*glimm.read", "a ~ b", tmp_path / "d.csv", groups="b")
+    (tmp_path / "d.png").write_bytes(b"\x89PNG\x00\x01")
+    fails("is not text", "a ~ b", tmp_path / "d.png", groups="b")
+    fails("is not a parquet file.*glimm.read", "a ~ b", [path, tmp_path / "d.png"], groups="b")
     other = written(d.assign(x=d["x"].astype(str)), tmp_path / "e", 100)
     fails("column 'x' is not the same", "y ~ x", [path, other])
     with pytest.raises(NotYetError, match="one unit of time apart"):

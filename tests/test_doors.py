@@ -64,7 +64,7 @@ def test_unknown_structures():
         structure("uss")
 
 
-@pytest.mark.parametrize("name", ["lrt", "table", "missing_report", "impute", "pool"])
+@pytest.mark.parametrize("name", ["table", "missing_report", "impute", "pool"])
 def test_later_names_of_the_package(name):
     assert not hasattr(glimm, name)
     with pytest.raises(AttributeError, match=rf"glimm\.{name} is not in this release: "):

@@ -455,7 +455,6 @@ def test_a_cluster_too_large_for_an_association(koch):
 
 def test_doors_that_do_not_have_levels(koch, fits):
     for call in (
-        lambda: glimm.glm("y ~ trt", koch, family="ordinal"),
         lambda: glimm.glmm("y ~ trt + (1 | id)", koch, family="multinomial"),
         lambda: glimm.advise("y ~ trt", koch, groups="id", family="ordinal"),
         lambda: glimm.compare(fits[0], fits[1]),
@@ -477,7 +476,7 @@ def test_every_public_name(fits, koch):
                 found = getattr(fit, name)
                 if callable(found):
                     found(*arguments.get(name, ()))
-        with pytest.raises(AttributeError, match=r"fit\.llf is not there for family"):
+        with pytest.raises(AttributeError, match="a GEE has no likelihood"):
             _ = fit.llf
         with pytest.raises(glimm.NotYetError, match=r"fit\.influence is not there for family"):
             fit.influence()

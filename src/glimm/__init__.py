@@ -5,6 +5,7 @@
     glimm.gee (formula, data, groups="id", ...)        average over the population
     glimm.advise(formula, data, groups="id", ...)      which of them fits the question and the data, and why
     glimm.compare(glm_fit, glmm_fit, gee_fit)          what each number means, side by side
+    glimm.lrt(small, large)                            likelihood-ratio test of one fit within another
     glimm.read(path)                                   csv, tsv, parquet, Arrow -> pandas
     glimm.report(fit, "report.html")                   one page: what was done, tables, pictures, how to do it again
 
@@ -27,6 +28,7 @@ _ROOMS = {
     "compare": "api",
     "advise": "api",
     "report": "api",
+    "lrt": "lrt_door",
     "Control": "estimators.control",
     "CustomCorr": "covariance.by_wave",
     "CustomFamily": "family",
@@ -42,7 +44,6 @@ _ROOMS = {
 }
 
 _LATER = {
-    "lrt": "compare llf, or aic, of two fits by maximum likelihood",
     "table": "glimm.compare(...) has the fits side by side, and their numbers in .table",
     "missing_report": "fit.missing has the rows left out, by variable and by cluster",
     "impute": "rows with a missing value are left out (missing='drop') or refused (missing='error')",
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from .errors import GlimmError, GlimmWarning, NotYetError
     from .estimators.control import Control
     from .family import CustomFamily
+    from .lrt_door import lrt
 
 __all__ = [
     "Control",
@@ -77,6 +79,7 @@ __all__ = [
     "glm",
     "glmm",
     "load_dataset",
+    "lrt",
     "read",
     "report",
     "sampling",

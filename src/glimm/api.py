@@ -15,7 +15,7 @@ import numpy as np
 
 from . import gee_door, glm_door
 from .arguments import checked_control, checked_points, clusters_of, make_spec, mixed_clusters_of, refuse_later, scale_of
-from .data.parquet import is_files
+from .data.sources import is_source
 from .design.build import build_design
 from .design.records import Design
 from .errors import GlimmError, GlimmWarning, NotYetError
@@ -57,11 +57,15 @@ def glm(
 ) -> GlmFit | Any:
     """Fit a generalised linear model: rows are independent.
 
-    formula : "y ~ x + f", "successes / trials ~ x" or "cbind(s, f) ~ x"; data : pandas, polars, pyarrow table or dict of arrays
+    formula : "y ~ x + f", "successes / trials ~ x" or "cbind(s, f) ~ x"; data : pandas, polars, pyarrow table or dict of arrays; or, larger
+        than memory and never held, the path of a parquet file, a folder of them or of delimited text (or a list), a list or any iterable
+        of frames, a function without arguments that returns one, a pyarrow dataset, a polars lazy frame: the same numbers, no rows kept
     family : "gaussian", "binomial", "poisson", "gamma", "inverse_gaussian", "negative_binomial" (variance mu + mu^2 / k),
         "negative_binomial1" (variance mu (1 + alpha)), "beta", "tweedie", "tweedie(1.5)" and "negative_binomial(2)" with a given
         parameter, or a glimm.CustomFamily; parts["family"] has its parameters. "quasibinomial" (proportions too), "quasipoisson" and
-        "quasi(1.5)", variance phi mu^1.5, have an estimated dispersion and no likelihood
+        "quasi(1.5)", variance phi mu^1.5, have an estimated dispersion and no likelihood. For a response of three or more levels "ordinal"
+        (P(Y <= c) = h(threshold - x'b), link "logit", "probit", "cloglog", "loglog" or "cauchit") and "multinomial" (log odds of each level
+        against the first): their fit is a `glimm.fit_levels.LevelsFit`, whose predictions have a column for each level
     link : default the canonical one (tweedie and negative binomial: log); "power(0.3)" and "odds_power(2)" have a number
     weights : precision weights, a column name or array (n,): dispersion phi / weight (gaussian, gamma, inverse_gaussian, tweedie), or
         times the log-likelihood of the row (other families); `glimm.frequency("w")` counts equal rows, `glimm.sampling("w")` are those of a
@@ -77,6 +81,8 @@ def glm(
         offset(...). With one of them all coefficients are estimated together by maximum likelihood, the fit is a
         `glimm.fit_parts.PartsFit`, vcov is "model", "HC0" or {"cluster": "id"}, and scale= has no meaning
     missing : "drop" or "error"
+    penalty : "firth" (bias-reduced estimates, finite under separation) or "jeffreys" (the maximum of log L + 1/2 log |information|, which
+        is the same where the link is canonical); `conf_int(method="profile")` has intervals by the penalised likelihood
 
     Raises GlimmError for anything in formula or data that cannot be used, naming the column and the row.
     Source: McCullagh and Nelder (1989), Generalized Linear Models.
@@ -87,13 +93,12 @@ def glm(
     {'Intercept': -1.901, 'age': -0.141, 'smoke': 0.314, 'age:smoke': 0.071}
     """
     given = dict(locals())
-    refuse_later("glm", penalty=penalty)
     clusters = clusters_of(vcov)
     control = checked_control(control)
     parts: dict[str, Any] = {"zero": zero, "dispersion": dispersion}
     spec = make_spec("glm", formula, family, link, weights, offset, exposure, missing, clusters=clusters, **parts)
-    fit = glm_door.fit_door(spec, data, control, scale_of(scale), keep(glm, given), vcov)
-    _warn_few(fit.record.design, clusters)
+    fit = glm_door.fit_door(spec, data, control, scale_of(scale), keep(glm, given), vcov, penalty)
+    _warn_few(fit.record.design, clusters, len(fit.record.vector) if isinstance(fit, LevelsFit) else None)
     return _announced(fit)
 
 
@@ -180,8 +185,7 @@ def gee(
 ) -> GeeFit | Any:
     """Fit by generalised estimating equations: coefficients are averages over the population, with robust standard errors.
 
-    data : as of glm; or the path of a parquet file, a folder of them or a list, which are read in batches of whole clusters and never held:
-        the rows of a cluster follow each other there
+    data : as of glm; what is larger than memory is read in batches of whole clusters: the rows of a cluster follow each other there
     groups : column name or array (n,) of clusters, in any order of rows; time : occasions inside a cluster (default: row order)
     groups="school/class" are classes in schools: schools are independent, corr="nested" has a correlation inside classes and one across
     corr : the working correlation: "independence", "exchangeable", "ar1" (any spacing of times), "ar(m)", "stationary(m)" (m-dependent),
@@ -214,7 +218,7 @@ def gee(
     if asked.kind != "model":
         _warn_few(fit.record.design, tuple(fit.record.design.clusters), len(fit.record.vector))
     _announced(fit)
-    if is_files(data) or asked.kind not in ("robust", "model"):
+    if is_source(data) or asked.kind not in ("robust", "model"):
         _ = fit.inference  # what stands in the way of a correction is said here, not when it is asked for; and while the file is there
     return fit
 

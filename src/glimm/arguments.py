@@ -41,10 +41,10 @@ def make_spec(
     if not isinstance(missing, str) or missing not in ("drop", "error"):
         raise GlimmError(f"missing must be 'drop' or 'error', not {missing!r}")
     resolved = resolve(family, link)
-    if resolved[0].name in LEVELS and door != "gee":
+    if resolved[0].name in LEVELS and door == "glmm":
         raise NotYetError(
-            f"glimm.{door}(family={resolved[0].name!r}) is not in this release: for averages over the population use glimm.gee, with "
-            "groups= a column of row numbers where rows are independent"
+            f"glimm.glmm(family={resolved[0].name!r}) is not in this release: for averages over the population use glimm.gee, with "
+            "groups= the clusters, and where rows are independent glimm.glm"
         )
     if door == "glmm" and not resolved[0].likelihood:
         raise GlimmError(

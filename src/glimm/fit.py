@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, final
@@ -9,15 +10,17 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 
 from .diagnostics.pairs import correlations
-from .errors import GlimmWarning
+from .errors import GlimmError, GlimmWarning
 from .estimators.conditional import conditional_variances
 from .estimators.lmm import LinearProblem
 from .estimators.refit import refit
 from .fit_base import LATER, Fit
-from .fit_tests import GeeTests
+from .fit_tests import GeeTests, GlmTests
 from .inference.association import association_parameters
 from .inference.bootstrap import bootstrap
 from .inference.laplace import LaplaceError, laplace_error
+from .inference.penalised_profile import ratio_tests
+from .inference.residuals import leverages
 from .kernels.matrix import Floats
 from .output import tables
 from .output.estimates import Estimates
@@ -33,7 +36,7 @@ __all__ = ["LATER", "Fit", "GeeFit", "GlmFit", "GlmmFit"]
 
 
 @final
-class GlmFit(Fit):
+class GlmFit(GlmTests, Fit):
     """A fitted generalised linear model."""
 
     record: GlmRecord
@@ -42,6 +45,54 @@ class GlmFit(Fit):
     def model(self) -> str:
         """GLM."""
         return "GLM: rows independent"
+
+    @cached_property
+    def leverage(self) -> pd.Series[float]:
+        """Leverages of the rows used (hat values): how much of its own fitted value a row decides, between 0 and 1; their sum is p.
+
+        The diagonal of W^1/2 X (X'WX)^-1 X'W^1/2, W the working weights. `influence()` has them beside Cook's distances and dfbetas.
+        Raises NotYetError for families whose coefficients and parameters are estimated together (negative_binomial1, beta).
+        Source: Pregibon (1981), Ann. Stat. 9, 705-724.
+
+        >>> import glimm
+        >>> fit = glimm.glm("y ~ x", {"y": [2, 3, 6, 7, 8], "x": [0, 1, 2, 3, 4]}, family="poisson")
+        >>> round(float(fit.leverage.sum()), 9)
+        2.0
+        """
+        return tables.by_row(self.record, leverages(self.record), "leverage")
+
+    @property
+    def penalized_llf(self) -> float:
+        """llf + 1/2 log |I(beta)| of a fit with penalty=, I the information of the coefficients as named: what logistf reports.
+
+        AttributeError without a penalty, and for penalty="firth" where the link is not canonical and nothing is maximised.
+        """
+        if not self.record.penalty:
+            raise AttributeError("a fit without penalty= has no penalized_llf: use llf")
+        if math.isnan(self.record.penalized_llf):
+            raise AttributeError(
+                "penalty='firth' with a link that is not canonical has no penalised likelihood: fit with penalty='jeffreys'"
+            )
+        return self.record.penalized_llf
+
+    def penalized_lr_tests(self) -> Any:
+        """Tests of single coefficients being 0 by the penalised likelihood: a row each, term, statistic, df, df_denominator, p_value.
+
+        Of a fit with penalty=. The penalty of the smaller model has the information of all coefficients, as in logistf.
+        Raises GlimmError for a fit without a penalised likelihood.
+        Source: Heinze and Schemper (2002), Statistics in Medicine 21, 2409-2419.
+
+        >>> import glimm
+        >>> data = {"y": [0, 0, 0, 1, 1, 1, 1, 1], "x": [0, 0, 0, 0, 1, 1, 1, 1]}  # all of x = 1 have the event
+        >>> fit = glimm.glm("y ~ x", data, family="binomial", penalty="firth")
+        >>> fit.penalized_lr_tests().round(4)[["term", "statistic", "p_value"]].values.tolist()
+        [['Intercept', 0.8228, 0.3644], ['x', 4.1008, 0.0429]]
+        """
+        if not self.record.penalty:
+            raise GlimmError("penalized_lr_tests: the fit has no penalty; fit with penalty='firth' or penalty='jeffreys'")
+        names, found = self.record.design.mean.names, ratio_tests(self.record, self.inference)
+        columns = {"term": list(names), "statistic": found.statistic, "df": [1] * len(names)}
+        return tables.from_columns(self.record, columns | {"df_denominator": [found.df] * len(names), "p_value": found.p_value})
 
 
 @final
@@ -199,6 +250,6 @@ class GeeFit(GeeTests, Fit):
         found = association_parameters(self.record)
         return {} if found is None else {"association": Estimates(found)}
 
-    def resid(self, kind: str = "pearson") -> pd.Series[float]:
-        """Residuals of the rows used: "response", "pearson", "deviance" or "working"."""
-        return super().resid(kind)
+    def resid(self, kind: str = "pearson", *, seed: Any = 0) -> pd.Series[float]:
+        """Residuals of the rows used: "response", "pearson", "deviance", "working" or "anscombe"."""
+        return super().resid(kind, seed=seed)

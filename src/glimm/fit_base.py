@@ -19,6 +19,7 @@ from .inference import criteria
 from .inference.covariance import Inference, infer
 from .inference.parameters import family_parameters
 from .inference.quasi_information import quasi_criteria
+from .inference.residuals import residuals_of
 from .inference.simulate import simulate
 from .inference.variance_explained import components, icc, mean_without_predictors, r2
 from .kernels.matrix import Floats
@@ -117,9 +118,23 @@ class Fit(Coefficients, Bridges, Checks, Outside, Tests):
         found = family_parameters(self.record)
         return {} if found is None else {"family": Estimates(found)}
 
-    def resid(self, kind: str = "deviance") -> pd.Series[float]:
-        """Residuals of the rows used: "response", "pearson", "deviance" or "working"."""
-        return tables.by_row(self.record, criteria.residuals(self.record, kind), f"resid_{kind}")
+    def resid(self, kind: str = "deviance", *, seed: Any = 0) -> pd.Series[float]:
+        """Residuals of the rows used, a Series.
+
+        kind : "response" y - mu; "pearson" (y - mu) sqrt(w / v(mu)); "deviance" sign(y - mu) sqrt(w d); "working" (y - mu) g'(mu);
+        "anscombe", which transforms y and mu so that skewness vanishes. Of a GLM also "quantile", standard normal where the model is
+        right, at random inside the steps of a discrete distribution (`seed`); "standardized_pearson" and "standardized_deviance", over
+        sqrt(phi (1 - leverage)); "likelihood", about by how much the deviance falls without the row.
+        Raises GlimmError for another kind, NotYetError for what a fit does not have.
+        Source: McCullagh and Nelder (1989), Generalized Linear Models, sections 2.4 and 12.4; Dunn and Smyth (1996), J. Comput. Graph.
+        Stat. 5, 236-244; Williams (1987), Appl. Stat. 36, 181-191.
+
+        >>> import glimm
+        >>> fit = glimm.glm("y ~ x", {"y": [2, 3, 6, 7, 8], "x": [0, 1, 2, 3, 4]}, family="poisson")
+        >>> fit.resid("anscombe").round(3).tolist()
+        [-0.311, -0.226, 0.575, 0.201, -0.319]
+        """
+        return tables.by_row(self.record, residuals_of(self.record, kind, seed), f"resid_{kind}")
 
     def glance(self) -> Any:
         """One row about the whole fit."""

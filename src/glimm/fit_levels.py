@@ -1,4 +1,4 @@
-"""A fitted GEE of a response with levels, ordinal or nominal: a thin face over its record."""
+"""A fitted GEE or GLM of a response with levels, ordinal or nominal: a thin face over its record."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from .diagnosis import Diagnosis
 from .diagnostics.check import Checked
 from .diagnostics.levels import check_levels as checks_of
 from .errors import GlimmError, GlimmWarning, NotYetError
-from .fit import LATER, GeeFit
+from .fit import LATER, GeeFit, GlmFit
 from .fit_coefficients import Coefficients
 from .fit_tests import Tests
 from .inference.covariance import Inference
+from .inference.criteria import NO_LIKELIHOOD, criteria
+from .inference.level_draws import simulate_levels
 from .inference.levels import association, association_names, infer_levels, probabilities
 from .inference.quasi_information import Qic, qic_of_levels
 from .marginal import levels as averages
@@ -30,14 +32,18 @@ from .records import LevelsRecord
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
+
+LIKELIHOOD = ("llf", "aic", "bic", "deviance")
 
 
 @final
 class LevelsFit(Coefficients, Tests):
-    """A fitted GEE of a response with C levels: family "ordinal" or "multinomial".
+    """A fitted GEE or GLM of a response with C levels: family "ordinal" or "multinomial".
 
     Thresholds are named "1|2" and stand first in `params`; nominal coefficients are named "level: term". Means are probabilities of the
-    levels, a column for each. What other fits answer and this one does not is an error that says so.
+    levels, a column for each. What other fits answer and this one does not is an error that says so: of a GEE `llf`, `aic`, `bic`,
+    `deviance` and `simulate`, of a GLM what is about clusters.
 
     record : the frozen record behind it
     """
@@ -53,10 +59,15 @@ class LevelsFit(Coefficients, Tests):
         def __getattr__(self, name: str) -> Any:
             if name in LATER:
                 raise AttributeError(f"fit.{name} is not in this release: {LATER[name]}")
-            if name.startswith("_") or not hasattr(GeeFit, name):
+            if name.startswith("_"):
                 raise AttributeError(f"a fit to levels has no {name!r}")
+            if name in LIKELIHOOD:
+                raise AttributeError(NO_LIKELIHOOD)
+            kind = GeeFit if self.record.door == "gee" else GlmFit
+            if not hasattr(kind, name):
+                raise AttributeError(f"a {self.record.door.upper()} of levels has no {name!r}")
             family = self.record.family.name
-            if not inspect.isfunction(getattr(GeeFit, name)):
+            if not inspect.isfunction(getattr(kind, name)):
                 raise AttributeError(f"fit.{name} is not there for family {family!r}")
 
             def refused(*_: Any, **__: Any) -> NoReturn:
@@ -68,7 +79,7 @@ class LevelsFit(Coefficients, Tests):
     def model(self) -> str:
         """The model's name in words."""
         what = "cumulative probabilities of ordered levels" if self.record.family.support == "ordered" else "probabilities of levels"
-        return f"GEE: average over the population, {what}"
+        return f"GLM: rows independent, {what}" if self.record.door == "glm" else f"GEE: average over the population, {what}"
 
     @cached_property
     def inference(self) -> Inference:
@@ -82,8 +93,32 @@ class LevelsFit(Coefficients, Tests):
 
     @property
     def df_resid(self) -> int:
-        """Rows used minus parameters."""
-        return self.record.design.n - len(self.record.vector)
+        """Rows used minus parameters; a frequency weight counts its row so many times."""
+        return self.record.design.nobs - len(self.record.vector)
+
+    @property
+    def llf(self) -> float:
+        """The log-likelihood of a GLM, weights multiplying that of each row; a GEE has none (AttributeError)."""
+        return self._criteria["llf"]
+
+    @property
+    def aic(self) -> float:
+        """-2 llf + 2 parameters."""
+        return self._criteria["aic"]
+
+    @property
+    def bic(self) -> float:
+        """-2 llf + log(nobs) parameters."""
+        return self._criteria["bic"]
+
+    @property
+    def deviance(self) -> float:
+        """-2 llf of a GLM."""
+        return self._criteria["deviance"]
+
+    @property
+    def _criteria(self) -> dict[str, float]:
+        return criteria(self.record) | {"deviance": self.record.deviance}
 
     @property
     def endog_names(self) -> str:
@@ -97,17 +132,19 @@ class LevelsFit(Coefficients, Tests):
 
     @property
     def corr_params(self) -> pd.Series[float]:
-        """The log global odds ratio between occasions, of nominal levels their correlation alpha; empty under independence."""
+        """The log global odds ratio between occasions, of nominal levels their correlation alpha; none under independence; not of a GLM."""
+        self._only_gee("corr_params")
         return tables.by_term(association_names(self.record), self.record.alpha, "corr_params")
 
     @property
     def parts(self) -> dict[str, Estimates]:
-        """parts["association"] : what `corr_params` has, by name, with its standard error; empty under independence."""
+        """parts["association"] : what `corr_params` has, by name, with its standard error; empty under independence and of a GLM."""
         found = association(self.record)
         return {} if found is None else {"association": Estimates(found)}
 
     def working_corr(self) -> NoReturn:
         """Not of levels, whose indicators have correlations that depend on their probabilities: GlimmError that names corr_params."""
+        self._only_gee("working_corr")
         raise GlimmError(
             "working_corr: levels have no matrix of correlations that is the same for all rows; corr_params has the association between "
             "occasions"
@@ -118,6 +155,7 @@ class LevelsFit(Coefficients, Tests):
 
         variant : "sas", the only one; phi0 : None. gp, agpc and sgpc, which are of numbers, are NaN.
         """
+        self._only_gee("qic")
         out = qic_of_levels(self.record, variant, phi0)
         if out.note:
             warnings.warn(f"qic: {out.note}", GlimmWarning, stacklevel=2)
@@ -125,7 +163,7 @@ class LevelsFit(Coefficients, Tests):
 
     def glance(self) -> Any:
         """One row about the whole fit."""
-        return tables.deliver(self.record, tables.level_glance(self.record))
+        return tables.deliver(self.record, tables.level_glance(self.record, self._criteria if self.record.door == "glm" else {}))
 
     def augment(self) -> Any:
         """One row per row used: row, the response, fitted_<level> for each level."""
@@ -230,6 +268,19 @@ class LevelsFit(Coefficients, Tests):
             self.record, averages.means_of_levels(self.record, self._errors(vcov, "means"), asked_of(variables), wish)
         )
 
+    def simulate(self, n: int = 1, seed: Any = None) -> NDArray[Any]:
+        """(rows used, n) levels drawn from the fitted probabilities of a GLM, one simulation a column; GlimmError for a GEE.
+
+        n : simulations. seed : a whole number or a numpy Generator gives the same draws again; None does not.
+
+        >>> import glimm
+        >>> data = {"y": ["low", "mid", "high", "low", "mid", "high", "mid", "low"], "x": [0, 1, 2, 0, 1, 1, 2, 2]}
+        >>> fit = glimm.glm("y ~ x", data, family="multinomial")
+        >>> fit.simulate(3, seed=1).shape
+        (8, 3)
+        """
+        return simulate_levels(self.record, n, seed)
+
     def check(self) -> Diagnosis:
         """What may be wrong with this fit: the search, columns, clusters, rows left out. See `check` of other fits."""
         return Diagnosis(self.model, self.record, self._checked)
@@ -249,6 +300,10 @@ class LevelsFit(Coefficients, Tests):
         d = self.record.design
         return f"<{type(self).__name__}: {d.spec.formula.text}, {self.record.family.name} {d.mean.link.name}, {d.n} rows>"
 
+    def _only_gee(self, name: str) -> None:
+        if self.record.door == "glm":
+            raise AttributeError(f"a GLM of levels has no {name!r}: its rows are independent")
+
     def _wish(self, asked: str, target: str | None, by: Any, population: Any, errors: str, draws: int, seed: Any, level: float) -> Wish:
         averages.check_levels(self.record, "response", target, None, asked)
         return make_wish(self.record, asked, target, by, population, errors, draws, seed, level)
@@ -260,6 +315,6 @@ class LevelsFit(Coefficients, Tests):
             warnings.warn(f"{asked}: of a fit that is not to be used as it is: {solution.message}", GlimmWarning, stacklevel=3)
         if not (vcov is None or isinstance(vcov, str | Mapping)):
             raise GlimmError(
-                f"{asked}: vcov must be as at the door, 'robust', 'model' or a correction for few clusters, not {type(vcov).__name__}"
+                f"{asked}: vcov must be as at the door, such as 'model', 'robust' (GEE) or 'HC0' (GLM), not {type(vcov).__name__}"
             )
         return self.inference if vcov is None else infer_levels(self.record, vcov)

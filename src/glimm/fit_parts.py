@@ -15,6 +15,7 @@ from .fit_coefficients import Coefficients
 from .fit_tests import Tests
 from .inference import parts as questions
 from .inference.covariance import Inference
+from .inference.criteria import criteria
 from .inference.parts import PartsInference, infer_parts
 from .kernels.matrix import Floats
 from .marginal import effects
@@ -99,12 +100,12 @@ class PartsFit(Coefficients, Tests):
     @property
     def aic(self) -> float:
         """-2 llf + 2 parameters."""
-        return questions.criteria_of_parts(self.record)["aic"]
+        return criteria(self.record)["aic"]
 
     @property
     def bic(self) -> float:
         """-2 llf + log(nobs) parameters."""
-        return questions.criteria_of_parts(self.record)["bic"]
+        return criteria(self.record)["bic"]
 
     @property
     def endog_names(self) -> str:
@@ -132,7 +133,7 @@ class PartsFit(Coefficients, Tests):
 
     def glance(self) -> Any:
         """One row about the whole fit."""
-        return tables.deliver(self.record, tables.parts_glance(self.record, questions.criteria_of_parts(self.record)))
+        return tables.deliver(self.record, tables.parts_glance(self.record, criteria(self.record)))
 
     def augment(self) -> Any:
         """One row per row used: row, the response, fitted (E y), resid_pearson."""

@@ -7,16 +7,17 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from .errors import GlimmError, GlimmWarning
-from .inference import quasi_information, term_tests
+from .inference import quasi_information, rao, term_tests
+from .inference.anova import anova
 from .inference.covariance import Inference
 from .inference.hypotheses import HypothesisTest, read, wald
 from .inference.quasi_information import Qic
 from .inference.score_tests import compare_score
 from .output import tables
-from .records import AnyRecord, GeeRecord
+from .records import AnyRecord, GeeRecord, GlmRecord
 
 if TYPE_CHECKING:
-    from .fit import GeeFit
+    from .fit import GeeFit, GlmFit
 
 
 class Tests(ABC):
@@ -70,6 +71,91 @@ class Tests(ABC):
         [1, 3, 1, 3]
         """
         return tables.from_columns(self.record, term_tests.wald_terms(self.record, self.inference, type))
+
+    def anova(self, type: int | str = 3, test: str | None = None) -> Any:
+        """Analysis of deviance: a test of every term but the constant, a row each.
+
+        type : 3, contrasts averaged over the other factors, whatever their coding (SAS, SPSS; car's with contr.sum); 2, each term after
+        all terms that do not contain it (car's default); 1, in the order of the formula (R's anova), with what is left after each term.
+        test : "lr", the change of the deviance without the term: F where the dispersion is estimated beside the coefficients (gaussian,
+        gamma, inverse_gaussian, tweedie with given power; that of the whole fit, Pearson / (n - p)), else chi-squared. A family with
+        parameters of its own (k of negative_binomial) has them estimated in every model, and `deviance` is of -2 log L. "F" and "chi2" ask
+        for one of these. "wald": with the fit's own covariance. "score": Rao's test, at the model without the term.
+        Default: "lr" of a GLM with vcov="model", else "wald". Mixed models and GEE have Wald tests of type 2 and 3, a GEE score tests too.
+
+        Returns a frame: term, df, deviance (its change; "lr"), resid_df, resid_deviance (type 1), statistic, df_denominator (of F),
+        p_value, note. What columns left out for rank do not let test is NaN, and `note` says why; models are those of the columns that
+        the fit has, on the rows that it used.
+        Raises GlimmError for another type or test, for Wald tests of type 1, and for F where there is no dispersion; NotYetError for
+        what a fit does not have.
+        Source: McCullagh and Nelder (1989), Generalized Linear Models, section 2.3; Nelder (1977), J. R. Stat. Soc. A 140, 48-77.
+
+        >>> import glimm
+        >>> ohio = glimm.load_dataset("ohio")
+        >>> fit = glimm.glm("resp ~ C(age) * smoke", ohio, family="binomial")
+        >>> fit.anova()[["term", "df", "deviance"]].round(3).values.tolist()
+        [['C(age)', 3, 5.033], ['smoke', 1, 4.716], ['C(age):smoke', 3, 1.314]]
+        """
+        return tables.from_columns(self.record, anova(self.record, self.inference, type, test))
+
+
+class GlmTests(Tests):
+    """Score tests of a GLM."""
+
+    record: GlmRecord
+
+    def score_test(self, hypothesis: Any, value: Any = None) -> HypothesisTest:
+        """Rao's score test of linear hypotheses about the coefficients: the model is fitted under them, and its score is looked at.
+
+        hypothesis, value : as in `wald_test`.
+        The dispersion is that of this fit (as in R), and with it the reference is F, as in `wald_test`; with vcov="HC0" or clusters the
+        variance of the score is the robust one. It needs no finite estimate of what it tests: use it under separation.
+        Raises GlimmError as `wald_test` does, NotYetError for other robust covariances.
+        Source: Rao (1948), Proc. Camb. Phil. Soc. 44, 50-57; Boos (1992), Am. Stat. 46, 327-333.
+
+        >>> import glimm
+        >>> fit = glimm.glm("resp ~ age * smoke", glimm.load_dataset("ohio"), family="binomial")
+        >>> test = fit.score_test("smoke = 0, age:smoke = 0")
+        >>> test.df, round(test.statistic, 3)
+        (2, 5.309)
+        """
+        names = self.inference.names
+        terms = term_tests.columns_of_terms(self.record, names)
+        read_as = read(hypothesis, value, names, terms, self.record.design.mean.dropped)
+        return rao.score_of_hypothesis(self.record, read_as, self.inference.vcov)
+
+    def score_test_terms(self, type: int | str = 3) -> Any:
+        """Score tests of every term but the constant: `anova(type, test="score")`.
+
+        >>> import glimm
+        >>> fit = glimm.glm("resp ~ age * smoke", glimm.load_dataset("ohio"), family="binomial")
+        >>> fit.score_test_terms()["statistic"].round(3).tolist()
+        [4.148, 5.107, 0.41]
+        """
+        return self.anova(type, "score")
+
+    def compare_score_test(self, small: GlmFit) -> HypothesisTest:
+        """Score test of a smaller fit within this one, at the smaller one's estimates; its dispersion is this fit's.
+
+        small : a GLM of the same rows, family and link whose columns are combinations of this one's.
+        Returns a HypothesisTest. Raises GlimmError for another fit, saying what differs.
+
+        >>> import glimm
+        >>> ohio = glimm.load_dataset("ohio")
+        >>> large = glimm.glm("resp ~ age * smoke", ohio, family="binomial")
+        >>> small = glimm.glm("resp ~ age", ohio, family="binomial")
+        >>> round(large.compare_score_test(small).statistic, 3)
+        5.309
+        """
+        return rao.compare_score_of_glm(self.record, _glm(small, "compare_score_test"), self.inference.vcov)
+
+    def compare_wald_test(self, small: GlmFit) -> HypothesisTest:
+        """Wald test of a smaller fit within this one: of the restrictions that lead from this one's columns to the smaller one's.
+
+        small : a GLM of the same rows, family and link. The covariance is this fit's, of the vcov asked for at the door.
+        Returns a HypothesisTest. Raises GlimmError for a fit that is not nested in this one.
+        """
+        return term_tests.compare_wald(self.record, _glm(small, "compare_wald_test"), self.inference)
 
 
 class GeeTests(Tests):
@@ -139,6 +225,13 @@ class GeeTests(Tests):
         if out.note:
             warnings.warn(f"qic: {out.note}", GlimmWarning, stacklevel=2)
         return out
+
+
+def _glm(small: Any, what: str) -> GlmRecord:
+    record = getattr(small, "record", None)
+    if not isinstance(record, GlmRecord):
+        raise GlimmError(f"{what} takes a fit of glimm.glm, not {type(small).__name__}")
+    return record
 
 
 def _gee(small: Any, what: str) -> GeeRecord:

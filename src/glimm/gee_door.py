@@ -12,11 +12,11 @@ from .covariance.choose import working
 from .covariance.moments import RULES
 from .covariance.odds_ratios import OddsRatios, odds_ratios
 from .covariance.working import EXTREMES, Working
-from .data.parquet import is_files
+from .data.sources import is_source
 from .design.beside import BesideColumns
 from .design.build import build_design
+from .design.clustered import stream_clusters
 from .design.records import Design, Spec
-from .design.stream import stream_design
 from .errors import GlimmError, NotYetError
 from .estimators.association import fit_association
 from .estimators.control import Control
@@ -54,16 +54,16 @@ def fit_door(spec: Spec, data: Any, corr: Any, moments: Any, asked: Asked, contr
 
 def _design(spec: Spec, data: Any, structure: Working | OddsRatios, moments: str) -> Design:
     """Of rows that are held, or of files."""
-    if not is_files(data):
+    if not is_source(data):
         return build_design(spec, data)
     if isinstance(structure, OddsRatios):
         raise NotYetError("odds ratios are not fitted from a file yet: use a working correlation, or fit in memory, data=glimm.read(path)")
-    return stream_design(spec, data, structure.name not in EXTREMES, moments == "gee")
+    return stream_clusters(spec, data, structure.name not in EXTREMES, moments == "gee")
 
 
 def _of_levels(spec: Spec, data: Any, corr: Any, moments: Any, asked: Asked, control: Control, call: Call, vcov: Any) -> LevelsFit:
     """A GEE of a response with levels."""
-    if is_files(data):
+    if is_source(data):
         raise NotYetError(f"family {spec.family.name!r} is not fitted from a file yet: fit in memory, data=glimm.read(path)")
     check_levels(spec.family, corr, moments, spec.weights is not None)
     design = build_design(spec, data)

@@ -6,6 +6,7 @@ working coordinates (design.coordinates), because a matrix of raw columns far fr
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
@@ -57,6 +58,14 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class Linear:
+    """What linear predictors are computed from again where rows are not held: working coefficients, or those as named (raw)."""
+
+    beta: Floats = field(default_factory=lambda: np.zeros(0))
+    raw: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Scale:
     """How the dispersion of a GLM is found.
 
@@ -88,8 +97,9 @@ class GlmRecord:
 
     vector : mean | family (the family's own parameters that were estimated, transformed; not for gaussian)
     bread : (p, p) inverse expected information of the working coefficients at dispersion 1, or their block of the inverse joint Hessian
-    eta : (n,); psi_cov : (k, k) covariance of the family block
+    eta : (n,), none of rows that are not held, which `again` gives; psi_cov : (k, k) covariance of the family block
     llf : NaN where there is no likelihood; scale_rule : how `scale` was found
+    penalty : "firth" or "jeffreys", nothing for maximum likelihood; penalized_llf : llf + 1/2 log |I(beta)|, NaN where there is none
     """
 
     design: Design
@@ -105,7 +115,10 @@ class GlmRecord:
     version: str
     call: Call = Call()
     psi_cov: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+    again: Linear = Linear()
     scale_rule: Scale = DEFAULT
+    penalty: str = ""
+    penalized_llf: float = float("nan")
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,11 +195,12 @@ class GeeRecord:
 
 @dataclass(frozen=True, slots=True)
 class LevelsRecord:
-    """A fitted GEE of a response with C levels, m = C - 1 linear predictors.
+    """A fitted GEE or GLM of a response with C levels, m = C - 1 linear predictors.
 
     names, vector : (P,) thresholds, then coefficients (ordinal), or coefficients by level (multinomial); one block, mean
-    bread : (P, P) inverse of sum D'V^-1D in working parameters; eta : (n, m) linear predictors
+    bread : (P, P) inverse of sum D'V^-1D in working parameters, of a GLM of the observed information; eta : (n, m) linear predictors
     corr : what was asked for; alpha : (q,) log global odds ratio, or correlation, between occasions; scale : 1
+    door : "gee" or "glm"; llf : log-likelihood of a GLM, NaN of a GEE
     """
 
     design: Design
@@ -202,6 +216,13 @@ class LevelsRecord:
     solution: Solution
     version: str
     call: Call = Call()
+    door: Literal["glm", "gee"] = "gee"
+    llf: float = math.nan
+
+    @property
+    def deviance(self) -> float:
+        """-2 llf: a saturated model of single rows has log-likelihood 0."""
+        return -2.0 * self.llf
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,7 +154,9 @@ def seen(asked: Asked, formula: Formula, frame: Frame, factors: dict[str, Variab
     def designed(name: str) -> Design:
         family, link = resolve(name, asked.link)
         if family.name in LEVELS:
-            raise NotYetError(f"advise does not know family {family.name!r} yet: glimm.gee(..., family={family.name!r}) fits it")
+            raise NotYetError(
+                f"advise does not know family {family.name!r} yet: glimm.gee(..., family={family.name!r}) and glimm.glm fit it"
+            )
         given = asked.weights, asked.offset, asked.exposure
         spec = Spec("glm", fixed, family, link, *given, clusters=tuple(factors))
         check_clusters(factors, *used_rows(read_inputs(spec, split(fixed), frame), frame.n_rows, "drop"))

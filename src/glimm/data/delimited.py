@@ -10,7 +10,8 @@ import csv
 import io
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import GlimmError, GlimmWarning
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 DELIMITERS: Final = {"\t": "a tab", ",": "a comma", ";": "a semicolon"}
 SAMPLE: Final = 200
 HEAD: Final = 1 << 22
-_SEP = re.compile(r"\s*sep=(.)\n", re.IGNORECASE)
+SEP = re.compile(r"\s*sep=(.)\n", re.IGNORECASE)
 _QUOTED = re.compile(r'"[^"]*"')
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _COMMA_NUMBER = r"\s*[+-]?(?:\d+|\d{1,3}(?:\.\d{3})+)(?:,\d+)?(?:[eE][+-]?\d+)?\s*"
@@ -36,7 +37,7 @@ def read_text(raw: bytes, name: str) -> pd.DataFrame:
     raw : its content; name : what to call it in messages
     """
     text = decoded(raw, name)
-    told = _SEP.match(text)
+    told = SEP.match(text)
     text = text[told.end() :] if told else text.lstrip("\n")
     first, _, rest = text.partition("\n")
     second = rest.lstrip("\n").partition("\n")[0]
@@ -56,20 +57,29 @@ def decoded(raw: bytes, name: str) -> str:
     if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         text = raw.decode("utf-16", errors="replace")
     elif b"\0" in raw:
-        raise GlimmError(f"{name} is not text (it holds null bytes), nor parquet or Arrow: save the data as CSV")
+        raise no_text(name)
     else:
         try:
             text = raw.decode("utf-8-sig")
         except UnicodeDecodeError as error:
-            line = raw.count(b"\n", 0, error.start) + 1
-            warnings.warn(
-                f"{name} is not UTF-8 (line {line}, byte 0x{raw[error.start]:02x}): read as Windows-1252; "
-                "if letters with accents look wrong, save the file as UTF-8",
-                GlimmWarning,
-                stacklevel=4,
-            )
+            warn_not_utf8(name, raw.count(b"\n", 0, error.start) + 1, raw[error.start], 5)
             text = raw.decode("cp1252", errors="replace")
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
+def warn_not_utf8(name: str, line: int, byte: int, stacklevel: int = 2) -> None:
+    """That a file is read as Windows-1252."""
+    warnings.warn(
+        f"{name} is not UTF-8 (line {line}, byte 0x{byte:02x}): read as Windows-1252; "
+        "if letters with accents look wrong, save the file as UTF-8",
+        GlimmWarning,
+        stacklevel=stacklevel,
+    )
+
+
+def no_text(name: str) -> GlimmError:
+    """Of a file with null bytes."""
+    return GlimmError(f"{name} is not text (it holds null bytes), nor parquet or Arrow: save the data as CSV")
 
 
 def delimiter_of(first: str, second: str = "") -> str:
@@ -109,8 +119,13 @@ def check_separated(names: list[str], delimiter: str, line: str, name: str) -> N
 
 def check_lines(text: str, delimiter: str, names: list[str], name: str) -> None:
     """Raise GlimmError for the first line that has more or fewer fields than the header, and for a header without rows."""
+    check_counts(field_counts(text, delimiter), delimiter, names, name)
+
+
+def check_counts(counts: Iterable[tuple[int, int, int]], delimiter: str, names: list[str], name: str) -> None:
+    """The same of records as `field_counts` gives them."""
     rows = 0
-    for first, last, count in field_counts(text, delimiter):
+    for first, last, count in counts:
         if count != len(names):
             where = f"line {first}" if first == last else f"the row in lines {first} to {last}"
             listed = f"{len(names)} column{'s' if len(names) > 1 else ''} ({', '.join(names[:8])}{', ...' if len(names) > 8 else ''})"
@@ -141,6 +156,29 @@ def field_counts(text: str, delimiter: str) -> Iterator[tuple[int, int, int]]:
         if len(fields) > 1 or (fields and fields[0].strip(blanks)):
             yield before + 1, reader.line_num, len(fields)
         before = reader.line_num
+
+
+def line_counts(lines: Iterator[str], delimiter: str) -> Iterator[tuple[int, int, int]]:
+    """`field_counts` of lines that are read one after the other.
+
+    >>> list(line_counts(iter(['a,b\\n', '1,"x\\n', 'y"\\n']), ","))
+    [(1, 1, 2), (2, 3, 2)]
+    """
+    blanks = " \n" if delimiter == "\t" else " \t\n"
+    before = 0
+    for line in lines:
+        if '"' in line:
+            break
+        before += 1
+        if line.strip(blanks):
+            yield before, before, line.count(delimiter) + 1
+    else:
+        return
+    reader, first = csv.reader(chain([line], lines), delimiter=delimiter, skipinitialspace=True), before
+    for fields in reader:
+        if len(fields) > 1 or (fields and fields[0].strip(blanks)):
+            yield before + 1, first + reader.line_num, len(fields)
+        before = first + reader.line_num
 
 
 def _remedy(more: int, broken: bool, records: int, delimiter: str, columns: int) -> str:
@@ -176,7 +214,6 @@ def _parsed(text: str, names: list[str], delimiter: str, decimal: str, name: str
     """types : by position of the column."""
     import pandas as pd
 
-    exact: dict[str, Any] = {"float_precision": "round_trip"} if tuple(map(int, pd.__version__.split(".")[:2])) < (3, 1) else {}
     try:
         frame: pd.DataFrame = pd.read_csv(
             io.StringIO(text),
@@ -186,13 +223,20 @@ def _parsed(text: str, names: list[str], delimiter: str, decimal: str, name: str
             skipinitialspace=True,
             low_memory=False,
             dtype=types,
-            **exact,
+            **exact_floats(),
         )
     except pd.errors.ParserError as error:
         why = str(error).rpartition("C error: ")[2]
         raise GlimmError(f"{name} cannot be read as text ({why}): a quotation mark that opens a field may never close") from None
     frame.columns = pd.Index(names)
     return frame
+
+
+def exact_floats() -> dict[str, Any]:
+    """What makes pandas read numbers to the last bit, where it does not by itself."""
+    import pandas as pd
+
+    return {"float_precision": "round_trip"} if tuple(map(int, pd.__version__.split(".")[:2])) < (3, 1) else {}
 
 
 def with_decimal_comma(frame: pd.DataFrame, text: str, delimiter: str, name: str) -> pd.DataFrame:
@@ -209,28 +253,67 @@ def with_decimal_comma(frame: pd.DataFrame, text: str, delimiter: str, name: str
     for column in names:
         if column not in words and again[column].dtype.kind not in "iufb":
             row = next(k for k, value in enumerate(again[column]) if isinstance(value, str) and "." in value)
-            raise GlimmError(
-                f"{name}: column {commas[0]!r} has decimal commas, but column {column!r} has {again[column].iloc[row]!r} in row {row} "
-                "(counting from 0): write all numbers with a decimal point, or all with a comma, and without marks between thousands"
-            )
+            raise both_marks(name, commas[0], column, again[column].iloc[row], row)
     return again
+
+
+def both_marks(name: str, comma: str, point: str, value: Any, row: int) -> GlimmError:
+    """Of a file with decimal commas in one column and points in another."""
+    return GlimmError(
+        f"{name}: column {comma!r} has decimal commas, but column {point!r} has {value!r} in row {row} "
+        "(counting from 0): write all numbers with a decimal point, or all with a comma, and without marks between thousands"
+    )
 
 
 def _has_decimal_comma(column: pd.Series[Any], delimiter: str, label: str, name: str) -> bool:
     """Whether a text column is numbers with a decimal comma; marks between thousands are refused."""
     values = column.dropna().astype(str)
-    for pattern in (_COMMA_NUMBER, _ENGLISH):
-        if not values.head(SAMPLE).str.fullmatch(pattern).all() or not values.str.fullmatch(pattern).all():
-            continue
-        with_comma = values[values.str.contains(",", regex=False)]
-        unclear = pattern == _ENGLISH or (delimiter != ";" and bool(with_comma.str.fullmatch(_THREE_DIGITS).all()))
-        thousands = with_comma if unclear else values[values.str.contains(".", regex=False)]
-        if len(with_comma) and len(thousands):
-            value, row = thousands.iloc[0], thousands.index.tolist()[0]
-            raise GlimmError(
-                f"{name}: column {label!r} has {value!r} in row {row} (counting from 0), which may have a mark between thousands: "
-                "write numbers without such marks, or read the file with pandas.read_csv and its thousands= and decimal="
-            )
-        if len(with_comma):
+    if not any(values.head(SAMPLE).str.fullmatch(pattern).all() for pattern in (_COMMA_NUMBER, _ENGLISH)):
+        return False
+    marks = Marks(label)
+    marks.add(values, 0)
+    return marks.decimal_comma(delimiter, name)
+
+
+class Marks:
+    """What stands in the numbers of a text column, of which the values come in parts.
+
+    comma, english : whether all are numbers with a decimal comma, or with commas between thousands; the first with a comma, with a point
+    """
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+        self.comma = self.english = self.three = True
+        self.first: dict[str, tuple[str, int]] = {}
+
+    @property
+    def open(self) -> bool:
+        """Whether more values may matter."""
+        return self.comma or self.english
+
+    def add(self, values: pd.Series[Any], row: int) -> None:
+        """Values that are there, the index their rows after `row`."""
+        self.comma = self.comma and bool(values.str.fullmatch(_COMMA_NUMBER).all())
+        self.english = self.english and bool(values.str.fullmatch(_ENGLISH).all())
+        if not self.open:
+            return
+        for mark in ",.":
+            found = values[values.str.contains(mark, regex=False)]
+            if len(found) and mark not in self.first:
+                self.first[mark] = str(found.iloc[0]), row + int(found.index.tolist()[0])
+            if mark == "," and len(found):
+                self.three = self.three and bool(found.str.fullmatch(_THREE_DIGITS).all())
+
+    def decimal_comma(self, delimiter: str, name: str) -> bool:
+        """Whether they are numbers with a decimal comma; raises GlimmError for marks between thousands."""
+        if "," not in self.first or not self.open:
+            return False
+        unclear = not self.comma or (delimiter != ";" and self.three)
+        thousands = self.first.get("," if unclear else ".")
+        if thousands is None:
             return True
-    return False
+        value, row = thousands
+        raise GlimmError(
+            f"{name}: column {self.label!r} has {value!r} in row {row} (counting from 0), which may have a mark between thousands: "
+            "write numbers without such marks, or read the file with pandas.read_csv and its thousands= and decimal="
+        )

@@ -57,6 +57,8 @@ def _read(name: str, column: Any, n_rows: int | None, group: bool) -> Variable:
     root = type(column).__module__.split(".")[0]
     if root == "pandas":
         return _read_pandas(name, column, group)
+    if root == "pyarrow" and str(column.type) == "double":
+        return _real(name, np.asarray(column), None)
     series = _series(column)
     return _read_array(name, np.asarray(column), group) if series is None else _read_series(name, series, group)
 

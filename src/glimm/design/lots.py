@@ -5,7 +5,8 @@ lot = (y, size, offset, X, clusters), in the order of the file; clusters are run
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
@@ -18,10 +19,10 @@ T = TypeVar("T", bound=np.generic)
 
 @dataclass(frozen=True, slots=True)
 class Lot:
-    """Rows used, of whole clusters.
+    """Rows used, of whole clusters where there are clusters.
 
-    matrix : all columns; rows : (n,) their places in the file; sizes, levels : (K,) of the clusters, empty after `between`
-    time, inner : (n,) or None
+    matrix : all columns; rows : (n,) their places in the data; sizes, levels : (K,) of the clusters, empty after `between`
+    time, inner : (n,) or None; marks : for each column named by vcov, (n,) the level of each row
     """
 
     y: Floats
@@ -30,10 +31,11 @@ class Lot:
     offset: Floats | None
     matrix: Matrix
     rows: Ints
-    sizes: Ints
-    levels: NDArray[np.generic]
-    time: Floats | None
-    inner: Floats | None
+    sizes: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    levels: NDArray[np.generic] = field(default_factory=lambda: np.zeros(0))
+    time: Floats | None = None
+    inner: Floats | None = None
+    marks: tuple[Ints, ...] = ()
 
     @property
     def n(self) -> int:
@@ -75,6 +77,7 @@ class Lot:
             self.levels[clusters],
             _at(self.time, rows),
             _at(self.inner, rows),
+            tuple(mark[rows] for mark in self.marks),
         )
 
 
@@ -104,7 +107,22 @@ def join(a: Lot, b: Lot) -> Lot:
         np.concatenate(levels),
         _both(a.time, b.time),
         _both(a.inner, b.inner),
+        tuple(np.concatenate(pair) for pair in zip(a.marks, b.marks, strict=True)),
     )
+
+
+def even(lots: Iterable[Lot], rows: int) -> Iterator[Lot]:
+    """The same rows so many at a time, clusters left aside."""
+    held: Lot | None = None
+    for lot in lots:
+        held = lot if held is None else join(held, lot)
+        at = 0
+        while held.n - at >= rows:
+            yield held.between(at, at + rows)
+            at += rows
+        held = held.between(at, held.n)
+    if held is not None and held.n:
+        yield held
 
 
 def _at(values: NDArray[T] | None, rows: slice) -> NDArray[T] | None:

@@ -20,7 +20,7 @@ from .totals import Totals, total
 from .weights import WeightsKind
 
 NO_ROWS: Final = (
-    "this fit was made from a file and holds no rows: predict(newdata) is there, and what looks at the rows of the fit is not; "
+    "this fit was made from files or pieces and holds no rows: predict(newdata) is there, and what looks at the rows of the fit is not; "
     "for that fit in memory, data=glimm.read(path)"
 )
 

@@ -31,6 +31,18 @@ def block_sum(values: Floats, before: float = 0.0) -> float:
     return total
 
 
+def in_order(sums: Floats, before: Floats) -> Floats:
+    """(p,) sums (K, p) of blocks, added one after the other to what came before.
+
+    >>> in_order(np.array([[1.0, 2.0], [3.0, 4.0]]), np.zeros(2)).tolist()
+    [4.0, 6.0]
+    """
+    out = before
+    for one in sums:
+        out = out + one
+    return out
+
+
 @dataclass(frozen=True, slots=True)
 class Totals:
     """What an estimator asks of all rows together.

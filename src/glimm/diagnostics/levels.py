@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
+from ..data.text import string
 from ..inference.small_sample import FEW, REMEDY, asked_of
 from ..records import LevelsRecord, Record
 from ..text import counted
@@ -15,6 +16,7 @@ from .predictors import collinear, left_out, scales
 from .sight import Sight
 
 LOOKED = ("the search", "predictors", "clusters", "rows left out")
+LOOKED_GLM = ("the search", "predictors", "rows left out")
 
 
 def check_levels(record: LevelsRecord, vcov: Any) -> Checked:
@@ -24,7 +26,9 @@ def check_levels(record: LevelsRecord, vcov: Any) -> Checked:
     found = [*_search(record), *left_out(sight), *collinear(sight), *scales(sight), *_few(record, vcov)]
     if record.design.missing.n_dropped:
         found.append(lost(same, (), ()))
-    return Checked(ranked(found), ("residuals, which a response with levels does not have",), LOOKED)
+    return Checked(
+        ranked(found), ("residuals, which a response with levels does not have",), LOOKED if record.design.clusters else LOOKED_GLM
+    )
 
 
 def _search(record: LevelsRecord) -> Iterator[Finding]:
@@ -46,7 +50,7 @@ def _search(record: LevelsRecord) -> Iterator[Finding]:
             "error",
             f"The search ended after {solution.evaluations} passes without a solution.",
             "These numbers are not the estimates.",
-            "Raise max_iter (control=glimm.Control(max_iter=500)), or use corr='independence'.",
+            "Raise max_iter (control=glimm.Control(max_iter=500))" + (", or use corr='independence'." if record.door == "gee" else "."),
             {"decrement": float(solution.decrement), "evaluations": solution.evaluations},
             2.0,
             told=True,
@@ -54,12 +58,16 @@ def _search(record: LevelsRecord) -> Iterator[Finding]:
 
 
 def _few(record: LevelsRecord, vcov: Any) -> Iterator[Finding]:
+    if record.door == "glm" and not isinstance(vcov, Mapping):
+        return
     clusters = next(iter(record.design.clusters.values()))
     count, p = len(clusters.levels), len(record.vector)
-    kind = asked_of(vcov).kind
+    kind = asked_of(vcov).kind if record.door == "gee" else "robust"
     if kind == "model" or (kind != "robust" and count > p) or count >= FEW:
         return
-    instead = f"Use standard errors that allow for few clusters: glimm.gee(..., {REMEDY})."
+    instead = f"Use standard errors that allow for few clusters: glimm.gee(..., groups={string(clusters.name)}, {REMEDY})."
+    if record.door == "gee":
+        instead = f"Use standard errors that allow for few clusters: glimm.gee(..., {REMEDY})."
     if count <= p:
         instead = "Use the errors of the model, vcov='model', or fewer predictors."
     yield Finding(

@@ -58,6 +58,8 @@ def glm_step(record: GlmRecord, units: Units) -> Moved:
             f"influence: one step is not there for family {record.family.name!r}, whose coefficients{own} are estimated together: "
             "use method='refit'"
         )
+    if record.penalty:
+        raise NotYetError(f"influence: one step is not there for a fit with penalty={record.penalty!r}: use method='refit'")
     nothing = np.zeros((len(units.levels), 0))
     d1, w = glm_estimator.row_terms(record)
     x = working_matrix(record.design)

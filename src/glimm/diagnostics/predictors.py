@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..estimators.separation import takes_penalty
 from ..kernels import Rows, positive_definite
 from ..kernels.matrix import Codes, Floats
-from ..records import MixedRecord
+from ..records import GlmRecord, MixedRecord
 from ..text import counted, figures, listed
 from .findings import Finding
 from .measure import constant_clusters
@@ -145,6 +146,7 @@ def by_clusters(sight: Sight) -> bool:
 def separation(sight: Sight, found: Direction | None) -> Finding:
     """Predictors that tell the outcomes of some rows with certainty."""
     record = sight.record
+    firth = "Fit with penalty='firth', whose estimates are finite" if isinstance(record, GlmRecord) and takes_penalty(record.family) else ""
     rows = int((record.solution.evidence or {}).get("rows", 0))
     evidence: dict[str, object] = {"rows": rows or (found.apart if found else 0)}
     what = "events" if record.family.support == "binomial" else "counts above 0"
@@ -164,8 +166,8 @@ def separation(sight: Sight, found: Direction | None) -> Finding:
         said,
         "The likelihood rises for ever as these coefficients grow: they, their standard errors and p-values, are where the search stopped, "
         f"and mean nothing. {'No' if found is not None and found.complete else 'Other'} coefficients may be used.",
-        f"Leave {listed(names) or 'such predictors'} out, put levels together, or report the rows concerned beside the model; more rows "
-        "may end it.",
+        f"{f'{firth}; or leave' if firth else 'Leave'} {listed(names) or 'such predictors'} out, put levels together, or report the rows "
+        "concerned beside the model; more rows may end it.",
         evidence,
         2.5,
         told=True,
@@ -188,8 +190,21 @@ def _by_level(sight: Sight, names: list[str]) -> str:
     return ""
 
 
+def known(sight: Sight) -> Direction | None:
+    """The direction that a GLM was judged by."""
+    evidence, part = sight.record.solution.evidence or {}, sight.record.design.mean
+    if not evidence.get("direction"):
+        return None
+    moves = [name for name in evidence["direction"] if part.intercept is None or name != part.names[part.intercept]]
+    along = {name: evidence["direction"][name] for name in moves or evidence["direction"]}
+    tied = sight.record.design.n - evidence["rows"] if evidence["kind"] != "complete" else 0
+    return Direction(along, evidence["rows"], tied)
+
+
 def direction(sight: Sight) -> Direction | None:
     """The direction along which the likelihood rises for ever; None where there is none, or too much to look through."""
+    if (found := known(sight)) is not None:
+        return found
     design = sight.record.design
     if design.n > MOST_ROWS or design.n * design.mean.matrix.p > MOST_CELLS:
         return None

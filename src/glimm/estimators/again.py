@@ -9,10 +9,10 @@ from ..errors import GlimmError
 from ..records import GeeRecord, GlmRecord, LevelsRecord, MixedRecord, Record
 from .control import Control
 from .gee import refit_gee
-from .glm import fit_glm
 from .glmm import fit_glmm
 from .lmm import fit_lmm
 from .ordinal import refit_levels
+from .penalised import refit_glm
 
 
 def fit_again(record: Record, design: Design) -> Record:
@@ -28,7 +28,7 @@ def fit_again(record: Record, design: Design) -> Record:
 def fit_plain(record: GlmRecord | GeeRecord, design: Design, control: Control) -> GlmRecord | GeeRecord:
     """GLM and GEE."""
     if isinstance(record, GlmRecord):
-        return fit_glm(design, record.family, control, record.scale_rule)
+        return refit_glm(record, design, control)
     return refit_gee(record, design, control)
 
 

@@ -6,10 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..design.records import Design
 from ..family import Family
 from ..kernels import dispersion_terms
+from ..kernels.families import Terms
 from ..kernels.matrix import Floats
+from .source import RowSource
 
 MOST, LONGEST, NEAR = 60, 1.0, 1e-9
 
@@ -22,7 +23,7 @@ class Dispersion(NamedTuple):
     covariance: Floats
 
 
-def dispersion_alone(design: Design, family: Family, fitted: float, first: float, threads: int) -> Dispersion | None:
+def dispersion_alone(source: RowSource, family: Family, fitted: float, first: float, threads: int) -> Dispersion | None:
     """Gamma, inverse gaussian, or tweedie of a given power; None where the search does not end as it should.
 
     fitted : S, the log-likelihood without constants at dispersion 1; first : a dispersion to begin with
@@ -32,7 +33,7 @@ def dispersion_alone(design: Design, family: Family, fitted: float, first: float
     log_phi, settled = float(np.log(first)), False
     for _ in range(MOST):
         psi = family.psi([log_phi])
-        value, slope, curvature = dispersion_terms(family.kernel, design.y, design.weights, psi, threads)
+        value, slope, curvature = _terms(source, family, psi, threads)
         part = fitted * float(np.exp(-log_phi))
         slope, curvature = slope - part, curvature + part
         if not (np.isfinite(value) and np.isfinite(slope) and np.isfinite(curvature)):
@@ -43,3 +44,11 @@ def dispersion_alone(design: Design, family: Family, fitted: float, first: float
         step = min(max(step, -LONGEST), LONGEST)
         log_phi, settled = log_phi + step, abs(step) < NEAR
     return None
+
+
+def _terms(source: RowSource, family: Family, psi: Floats, threads: int) -> Terms:
+    """C(phi) and its derivatives in log phi, over all rows."""
+    out: Terms = (0.0, 0.0, 0.0)
+    for part in source.parts():
+        out = dispersion_terms(family.kernel, part.y, part.weights, psi, out, threads)
+    return out

@@ -6,83 +6,100 @@ with residuals in doubled precision.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from ..design.clusters import gather
 from ..design.coordinates import to_named
-from ..design.records import Clusters, Design
+from ..design.records import Clusters, Design, Part
+from ..design.stream import StreamedDesign
 from ..errors import GlimmError
 from ..family import Family
-from ..kernels import Optimum, Rows, inverse, inverse_link, inverse_or_nan, mean, positive_definite, working
-from ..kernels.matrix import Floats
-from ..records import DEFAULT, GlmRecord, Scale, Solution, SolutionCode
+from ..kernels import GlmPass, Optimum, Rows, inverse, inverse_or_nan, positive_definite, working
+from ..kernels.matrix import Floats, Ints
+from ..records import DEFAULT, GlmRecord, Linear, Scale, Solution, SolutionCode
 from ..version import VERSION
+from .at_means import at_means
 from .control import Control
-from .irls import Scoring, mean_rows, row_unit, score_iterations, start
+from .glm_ending import End, separates
+from .irls import Scoring, row_unit, score_iterations, start
 from .joint import blurred, fit_joint, without_end
 from .many_rows import score_many
-from .scale import likelihood, scale_of, total_deviance, totals_of
-from .separation import bounded, edge, limiting, separated, separated_rows
+from .scale import constants_at, likelihood, scale_of, total_deviance
+from .source import Etas, RowSource, row_source
 
 ILL_CONDITIONED = 1e-3
 CLEAR_PIVOT = 1e-12
 NOISE = 1e-29
 
 
-def fit_glm(design: Design, family: Family, control: Control, scale: Scale = DEFAULT) -> GlmRecord:
-    """Fit a GLM; scale : how the dispersion is found.
+def fit_glm(design: Design, family: Family, control: Control, rule: Scale = DEFAULT) -> GlmRecord:
+    """Fit a GLM, of rows that are held or not; rule : how the dispersion is found.
 
     Returns the record; raises GlimmError if no starting values are inside the family's range.
     Source: McCullagh and Nelder (1989), Generalized Linear Models, section 2.5.
     """
+    source = row_source(design, control.n_threads)
     if family.shaped or not isinstance(family.kernel, int):
-        return _shaped(design, family, control, scale)
-    part = design.mean
-    rows = mean_rows(design, control.n_threads)
-    at_unit = family.psi()
-    scoring = _scored(design, family, control, rows, at_unit)
+        return _shaped(source, family, control, rule)
+    part, at_unit = design.mean, family.psi()
+    scoring = _scored(source, family, control, at_unit)
     a = to_named(part)
-    beta, eta = a @ scoring.beta, rows.eta(scoring.beta) if scoring.last.eta is None else scoring.last.eta
-    bread = _bread(design, family, at_unit, eta, scoring.last.information)
-    if family.name == "gaussian" and part.link.name == "identity" and _ill_conditioned(scoring.last.information):
-        beta, bread, eta = _refine(design, rows, a, scoring)
-    mu = inverse_link(part.link.kernel, eta)
-    deviance, chi2 = totals_of(design, family, mu, at_unit, control.n_threads)
-    llf, psi, psi_cov, likely = likelihood(design, family, scale, control, rows, scoring.beta, scoring.last.loglik, deviance)
+    beta, etas, information = a @ scoring.beta, source.etas(scoring.beta), scoring.last.information
+    again = Linear(scoring.beta)
+    if family.name == "gaussian" and part.link.name == "identity" and _ill_conditioned(information):
+        beta, bread = _refine(source, a, scoring.beta)
+        etas, again = source.etas(beta, raw=True), Linear(beta, raw=True)
+    else:
+        bread = bread_of(etas, family, at_unit, information, part)
+    means = source.means_of(etas)
+    found = at_means(etas, family, at_unit, rule.of(family) == "pearson", constants_at(design, family, rule))
+    llf, psi, psi_cov, likely = likelihood(source, family, rule, control, scoring.beta, scoring.last.loglik, found)
+    deviance = total_deviance(design, found)
+    end = End(design, family, etas, means, found, at_unit, scoring.last, scoring.last, scoring.converged)
     return GlmRecord(
         design=design,
         family=family,
         vector=np.concatenate([beta, psi]),
-        blocks=_blocks(part.matrix.p, psi),
+        blocks=blocks_of(part.matrix.p, psi),
         bread=bread,
-        eta=eta,
+        eta=_held(etas, design),
         llf=llf,
         deviance=deviance,
-        scale=scale_of(design, family, scale, mu, at_unit, deviance, likely, chi2),
-        solution=_solution(scoring, design, family, mu, llf),
+        scale=scale_of(design, family, rule, found, deviance, likely),
+        solution=_solution(scoring, end, llf),
         version=VERSION,
         psi_cov=psi_cov,
-        scale_rule=scale,
+        again=again,
+        scale_rule=rule,
     )
 
 
-def _scored(design: Design, family: Family, control: Control, rows: Rows, psi: Floats) -> Scoring:
+def _scored(source: RowSource, family: Family, control: Control, psi: Floats) -> Scoring:
     """The coefficients of maximum likelihood."""
+    design, rows = source.design, source.natural
     link, unit = design.mean.link, row_unit(design, family)
-    found = score_many(design, family, control, rows, psi, unit)
+    found = score_many(design, family, control, rows, psi, unit) if isinstance(rows, Rows) else None
     if found is not None:
         return found
-    return score_iterations(rows, family, link, start(design, family, link, control, rows, psi), control, None, psi, unit)
+    first = start(design, family, link, control, rows, psi, source.parts)
+    return score_iterations(rows, family, link, first, control, None, psi, unit)
 
 
-def _bread(design: Design, family: Family, psi: Floats, eta: Floats, information: Floats) -> Floats:
+def _held(etas: Etas, design: Design) -> Floats:
+    """(n,) linear predictors, none of rows that are not held."""
+    return np.zeros(0) if isinstance(design, StreamedDesign) else next(iter(etas()))[1]
+
+
+def bread_of(etas: Etas, family: Family, psi: Floats, information: Floats, part: Part) -> Floats:
     """The inverse information; from the QR of the weighted columns where their cross-product has lost too many digits, else NaN."""
     if positive_definite(information) or not len(information):
         return inverse_or_nan(information)
-    part = design.mean
-    w = working(family.kernel, part.link.kernel, design.y, eta, design.size, psi)[2]
-    r = Rows(part.matrix, part.center, part.scale, size=np.maximum(w, 0.0)).qr()
+    r = np.zeros_like(information)
+    for design, eta in etas():
+        w = working(family.kernel, part.link.kernel, design.y, eta, design.size, psi)[2]
+        r = Rows(design.mean.matrix, part.center, part.scale, size=np.maximum(w, 0.0)).qr(r)
     pivots = np.abs(np.diag(r)) / np.maximum(np.linalg.norm(r, axis=0), np.finfo(np.float64).tiny)
     if not (len(r) == part.matrix.p and np.isfinite(r).all() and pivots.min() > CLEAR_PIVOT):
         return np.full_like(information, np.nan)
@@ -90,75 +107,98 @@ def _bread(design: Design, family: Family, psi: Floats, eta: Floats, information
     return np.asarray(root @ root.T)
 
 
-def _blocks(p: int, psi: Floats) -> dict[str, slice]:
+def blocks_of(p: int, psi: Floats) -> dict[str, slice]:
+    """Blocks of (beta, psi)."""
     return {"mean": slice(0, p)} | ({"family": slice(p, p + len(psi))} if len(psi) else {})
 
 
-def _shaped(design: Design, family: Family, control: Control, scale: Scale) -> GlmRecord:
+def _shaped(source: RowSource, family: Family, control: Control, rule: Scale) -> GlmRecord:
     """A family with parameters of its own, or a user's: everything by maximum likelihood together."""
-    part = design.mean
-    rows, p = mean_rows(design, control.n_threads), part.matrix.p
-    found = fit_joint(design, rows, family, control)
+    design, rows = source.design, source.natural
+    part, p = design.mean, rows.p
+    found = fit_joint(source, family, control)
     beta, free = found.x[:p], found.x[p:]
-    psi, eta = family.psi(free), rows.eta(found.x[:p])
-    mu = mean(part.link.kernel, eta)[0]
+    psi, etas = family.psi(free), source.etas(beta)
+    means = source.means_of(etas)
     joint = inverse_or_nan(0.5 * found.hessian)
     if without_end(family, free) and not np.isfinite(joint).all():  # its curvature is gone there, and with it that between it and beta
         joint[:p, :p] = inverse_or_nan(0.5 * found.hessian[:p, :p])
     last = rows.glm(family.kernel, part.link.kernel, beta, family.at_unit(free))
-    deviance = total_deviance(design, family, mu, psi)
+    sums = at_means(etas, family, psi, rule.of(family) == "pearson", None)
+    deviance = total_deviance(design, sums)
+    slope = GlmPass(last.loglik, -0.5 * found.gradient[:p], 0.5 * found.hessian[:p, :p])
+    end = End(design, family, etas, means, sums, family.at_unit(free), last, slope, found.converged)
     return GlmRecord(
         design=design,
         family=family,
         vector=np.concatenate([to_named(part) @ beta, free]),
-        blocks=_blocks(p, free),
+        blocks=blocks_of(p, free),
         bread=inverse_or_nan(last.information) if family.orthogonal else joint[:p, :p],
-        eta=eta,
+        eta=_held(etas, design),
         llf=-0.5 * found.value,
         deviance=deviance,
-        scale=scale_of(design, family, scale, mu, psi, deviance, family.scale(free)),
-        solution=_joint_solution(found, design, family, free, mu),
+        scale=scale_of(design, family, rule, sums, deviance, family.scale(free)),
+        solution=_joint_solution(found, family, free, end),
         version=VERSION,
         psi_cov=joint[p:, p:],
-        scale_rule=scale,
+        again=Linear(beta),
+        scale_rule=rule,
     )
 
 
-def _joint_solution(found: Optimum, design: Design, family: Family, free: Floats, mu: Floats) -> Solution:
+def _joint_solution(found: Optimum, family: Family, free: Floats, end: End) -> Solution:
     code: SolutionCode = "converged" if found.converged else "not_converged"
     message = f"{'converged' if found.converged else 'no convergence'} in {found.evaluations} evaluations"
     if said := without_end(family, free):
         code, message = "boundary", said
-    p = design.mean.matrix.p
-    drifting = 0
-    if not bounded(family, design.mean.link):
-        drifting = separated_rows(design, family, mu, 0.5 * found.hessian[:p, :p], -0.5 * found.gradient[:p])
-    elif said := edge(family, design.mean.link, mu):
-        code, message = "not_converged", said
-    note = blurred(family, free, design.n)
+    apart, ended = separates(end)
+    if ended:
+        code, message = "not_converged", ended
+    note = blurred(family, free, end.design.n)
     evidence: dict[str, object] = {"note": note} if note else {}
-    if drifting:
-        evidence |= {"rows": drifting, "infinite": infinite(design, family, mu)}
-        code, message = "separated", separated(family, drifting, design.n, infinite(design, family, mu))
-    return Solution(code, message, found.evaluations, found.decrement, -0.5 * found.gradient[:p], evidence=evidence)
+    if apart:
+        code, message = "separated", apart[0]
+        evidence |= apart[1]
+    return Solution(code, message, found.evaluations, found.decrement, end.slope.score, evidence=evidence)
 
 
-def infinite(design: Design, family: Family, mu: Floats) -> tuple[str, ...]:
-    """Coefficients of a separated fit that have no finite estimate."""
-    return limiting(design, family, mu, np.ones(design.n))[1]
+def etas_of(record: GlmRecord) -> Etas:
+    """Rows of a fit with their linear predictors."""
+    if not isinstance(record.design, StreamedDesign):
+        pair = record.design, record.eta
+        return lambda: (pair,)
+    return row_source(record.design, 1).etas(record.again.beta, record.again.raw)
 
 
 def row_terms(record: GlmRecord) -> tuple[Floats, Floats]:
     """(d1, w), each (n,), at dispersion 1: x_i d1_i is a row's score, x_i x_i' w_i its information."""
-    part = record.design.mean
+    return part_terms(record, record.design, record.eta)
+
+
+def part_terms(record: GlmRecord, design: Design, eta: Floats) -> tuple[Floats, Floats]:
+    """The same of a part of the rows."""
     psi = record.family.at_unit(record.vector[record.blocks.get("family", slice(0, 0))])
-    _, d1, w = working(record.family.kernel, part.link.kernel, record.design.y, record.eta, record.design.size, psi)
+    _, d1, w = working(record.family.kernel, design.mean.link.kernel, design.y, eta, design.size, psi)
     return d1, w
 
 
-def pieces(record: GlmRecord, clusters: Clusters, threads: int = 1) -> Iterator[tuple[Floats | None, Floats]]:
-    """Blocks of per-cluster (curvature, here None, and score (K, p)) on the working columns, at dispersion 1."""
+def pieces(
+    record: GlmRecord, clusters: Clusters, threads: int = 1, codes: Callable[[Design], Ints] | None = None
+) -> Iterator[tuple[Floats | None, Floats]]:
+    """Blocks of per-cluster (curvature, here None, and score (K, p)) on the working columns, at dispersion 1.
+
+    codes : of rows that are not held, the cluster of each row of a part; default those of the column named by vcov
+    """
     part = record.design.mean
+    if isinstance(record.design, StreamedDesign):
+        scores = np.zeros((len(clusters.levels), part.matrix.p))
+        for design, eta in etas_of(record)():
+            there, refs = np.unique(design.beside[clusters.name] if codes is None else codes(design), return_inverse=True)
+            order, starts = gather(refs.astype(np.int32), len(there))
+            rows = Rows(design.mean.matrix, part.center, part.scale, order=order)
+            scores[there] += rows.cluster_scores(part_terms(record, design, eta)[0], starts)
+        yield None, scores
+        return
     rows = Rows(part.matrix, part.center, part.scale, order=clusters.order, threads=threads)
     yield None, rows.cluster_scores(row_terms(record)[0], clusters.starts)
 
@@ -170,38 +210,39 @@ def _ill_conditioned(information: Floats) -> bool:
     return bool(np.diag(np.linalg.cholesky(information / np.outer(root, root))).min(initial=1.0) ** 2 < ILL_CONDITIONED)
 
 
-def _refine(design: Design, rows: Rows, a: Floats, scoring: Scoring) -> tuple[Floats, Floats, Floats]:
+def _refine(source: RowSource, a: Floats, beta: Floats) -> tuple[Floats, Floats]:
     """beta = high + low with exact residuals, and the inverse information from QR."""
-    r = rows.qr()
+    r = np.zeros_like(a)
+    for part in source.parts():
+        r = source.rows(part).qr(r)
     root = inverse(r)
-    high, low = a @ scoring.beta, np.zeros(len(r))
+    high, low = a @ beta, np.zeros(len(r))
     for _ in range(6):
-        step = a @ (root @ (root.T @ (a.T @ rows.refined_residual_score(high, low))))
+        sums = np.zeros((2, len(r)))
+        for part in source.parts():
+            sums = source.rows(part).refined_residual_sums(high, low, sums)
+        step = a @ (root @ (root.T @ (a.T @ (sums[0] + sums[1]))))
         moved = high + (low + step)
         low = (low + step) - (moved - high)
         high = moved
         if np.all(np.abs(step) <= 1e-15 * np.abs(high)):
             break
-    offset = design.mean.offset
-    return high, root @ root.T, design.mean.matrix.times(high) + (0.0 if offset is None else offset)
+    return high, root @ root.T
 
 
-def _solution(scoring: Scoring, design: Design, family: Family, mu: Floats, llf: float) -> Solution:
+def _solution(scoring: Scoring, end: End, llf: float) -> Solution:
+    design, family = end.design, end.family
     code: SolutionCode = "converged" if scoring.converged else "not_converged"
     message = f"{'converged' if scoring.converged else 'no convergence'} in {scoring.passes} passes"
-    link = design.mean.link
-    drifting = 0
-    if not bounded(family, link):
-        drifting = separated_rows(design, family, mu, scoring.last.information, scoring.last.score)
-    elif said := edge(family, link, mu):
-        code, message = "not_converged", said
     evidence: dict[str, object] = {}
-    if drifting:
-        evidence = {"rows": drifting, "infinite": infinite(design, family, mu)}
-        code, message = "separated", separated(family, drifting, design.n, infinite(design, family, mu))
+    apart, ended = separates(end)
+    if ended:
+        code, message = "not_converged", ended
+    if apart:
+        (message, evidence), code = apart, "separated"
     if not family.scale_known and design.nobs == design.mean.matrix.p:
         evidence["note"] = f"as many coefficients as rows ({design.n}): the fit is exact and there are no standard errors"
-    elif (family.likelihood and llf == np.inf) or (family.name == "gaussian" and scoring.last.loglik > -NOISE * float(design.y @ design.y)):
+    elif (family.likelihood and llf == np.inf) or (family.name == "gaussian" and scoring.last.loglik > -NOISE * design.totals.square):
         evidence["note"] = "the predictors fit every row exactly: the dispersion is zero, and the likelihood and its criteria have no end"
     return Solution(code, message, scoring.passes, 2.0 * scoring.decrement, scoring.last.score, evidence=evidence)
 

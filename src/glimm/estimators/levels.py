@@ -15,8 +15,8 @@ import numpy as np
 
 from ..design.coordinates import from_named, to_named
 from ..design.records import Design, Part
-from ..family.records import COMPLEMENT, LINKS
-from ..kernels import Block, Rows, mean
+from ..kernels import Block, Rows
+from ..kernels.levels import NOMINAL, level_probabilities
 from ..kernels.matrix import Floats, Ints, Matrix
 
 LEAST = 1e-300
@@ -24,15 +24,11 @@ BLOCK = 4096
 
 
 class Jet(NamedTuple):
-    """probability (n, C); slope (n, C, m), its derivatives in the linear predictors; relative : slope / probability.
-
-    bend : (n, m) second derivatives of P(Y > c) of an ordinal model, None for a nominal one, whose curvature is its information
-    """
+    """probability (n, C); slope (n, C, m), its derivatives in the linear predictors; relative : slope / probability."""
 
     probability: Floats
     slope: Floats
     relative: Floats
-    bend: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +43,13 @@ class Layout:
     def splits(self) -> int:
         """m linear predictors."""
         return self.levels - 1
+
+    @property
+    def kernel(self) -> int:
+        """The number of its link in native code."""
+        link = self.part.link.kernel
+        assert isinstance(link, int)
+        return link if self.ordered else NOMINAL
 
     @property
     def free(self) -> Ints:
@@ -172,36 +175,8 @@ def some_rows(matrix: Matrix, rows: Ints) -> Matrix:
 
 def jet(layout: Layout, eta: Floats) -> Jet:
     """Probabilities of rows with these linear predictors (n, m)."""
-    return cumulative(layout.part.link.name, eta) if layout.ordered else baseline(eta)
-
-
-def cumulative(link: str, eta: Floats) -> Jet:
-    """P(Y <= c) = h(-eta_c); differences are taken of the smaller tails."""
-    n, m = eta.shape
-    flat = np.ascontiguousarray(eta).ravel()
-    above, g, bend = (a.reshape(n, m) for a in mean(LINKS[COMPLEMENT[link]].kernel, flat)[:3])
-    below = mean(LINKS[link].kernel, -flat)[0].reshape(n, m)
-    zero, one = np.zeros((n, 1)), np.ones((n, 1))
-    up, down = np.hstack([one, above, zero]), np.hstack([zero, below, one])
-    probability = np.where(up[:, :-1] + up[:, 1:] < 1.0, up[:, :-1] - up[:, 1:], down[:, 1:] - down[:, :-1])
-    slope = np.zeros((n, m + 1, m))
-    for c in range(m):
-        slope[:, c, c] = -g[:, c]
-        slope[:, c + 1, c] = g[:, c]
-    relative = np.divide(slope, probability[:, :, None], out=np.zeros_like(slope), where=probability[:, :, None] > LEAST)
-    return Jet(probability, slope, relative, bend)
-
-
-def baseline(eta: Floats) -> Jet:
-    """pi_c = exp(eta_c) / (1 + sum exp(eta))."""
-    n, m = eta.shape
-    full = np.hstack([np.zeros((n, 1)), eta])
-    e = np.exp(full - full.max(axis=1, keepdims=True))
-    probability = e / e.sum(axis=1, keepdims=True)
-    relative = np.zeros((n, m + 1, m)) - probability[:, None, 1:]
-    for c in range(m):
-        relative[:, c + 1, c] = 1.0 - probability[:, c + 1] if m else 0.0
-    return Jet(probability, relative * probability[:, :, None], relative)
+    probability, relative = level_probabilities(layout.kernel, eta)
+    return Jet(probability, probability[:, :, None] * relative, relative)
 
 
 def row_score(j: Jet, y: Ints, size: Floats | None) -> Floats:
@@ -213,18 +188,6 @@ def row_score(j: Jet, y: Ints, size: Floats | None) -> Floats:
 def row_information(j: Jet, size: Floats | None) -> Floats:
     """(n, m, m) expected information in the linear predictors."""
     w = np.einsum("nkc,nkd->ncd", j.slope, j.relative)
-    return np.asarray(w if size is None else w * size[:, None, None])
-
-
-def row_curvature(j: Jet, y: Ints, size: Floats | None) -> Floats:
-    """(n, m, m) minus the second derivatives of size log pi_y in the linear predictors."""
-    if j.bend is None:
-        return row_information(j, size)
-    at = np.arange(len(y))
-    d, p = j.relative[at, y], np.maximum(j.probability[at, y], LEAST)
-    w = d[:, :, None] * d[:, None, :]
-    for c in range(j.bend.shape[1]):
-        w[:, c, c] += np.where(y == c, j.bend[:, c], np.where(y == c + 1, -j.bend[:, c], 0.0)) / p
     return np.asarray(w if size is None else w * size[:, None, None])
 
 

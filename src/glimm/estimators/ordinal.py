@@ -19,20 +19,29 @@ from ..data.columns import level_name
 from ..design.records import Clusters, Design
 from ..errors import GlimmError, NotYetError
 from ..family import Family
-from ..kernels import inverse_or_nan, link, positive_definite, solve
+from ..kernels import inverse_or_nan, positive_definite, solve
 from ..kernels.association import AssociationPass
+from ..kernels.levels import level_jets
 from ..kernels.matrix import Floats
 from ..records import LevelsRecord, Solution, SolutionCode
 from ..version import VERSION
 from .control import Control
 from .global_odds import LARGEST, GlobalOdds
 from .level_correlation import CorrelationPass, LevelCorrelation
-from .levels import Layout, cluster_information, jet, layout_of, log_likelihood, row_curvature, row_information, row_score
+from .level_likelihood import (
+    CONVERGED,
+    MOST_HALVINGS,
+    TOLERANCE,
+    LevelLikelihood,
+    ascend,
+    checked_layout,
+    in_order,
+    limit,
+    separated,
+)
+from .levels import Layout, cluster_information, jet, layout_of, row_information
+from .levels_glm import fit_levels_glm
 
-TOLERANCE = 1e-11
-CONVERGED = 1e-12
-ENDLESS = 1e3
-MOST_HALVINGS = 30
 HELD, PATIENCE, SHORTEST = 5, 8, 0.25
 ENOUGH = 1e-8
 ASSOCIATED = ("exchangeable", "odds_ratio")
@@ -83,18 +92,11 @@ def fit_levels(design: Design, family: Family, groups: str, corr: str, control: 
     groups : key of design.clusters; corr : one of `CORRELATIONS`
     Returns the record; raises GlimmError for an offset of a nominal model, and for a cluster too large for an association.
     """
-    if family.support == "nominal" and design.mean.offset is not None:
-        raise GlimmError("an offset or exposure has no meaning for family 'multinomial', which has a linear predictor for each level")
-    if control.start is not None:
-        raise NotYetError(f"control: start is not there for family {family.name!r}: leave it out")
-    if family.support == "ordered" and design.mean.intercept is None:
-        raise GlimmError(
-            "the thresholds of an ordinal model are its constants, and the formula leaves the constant out: write it without '0 +' or '- 1'"
-        )
-    layout, clusters = layout_of(design, family.support == "ordered"), design.clusters[groups]
-    reached = _likelihood(design, layout, _start(design, layout), control)
-    endless = _endless(design, layout, reached.gamma)
-    bread = inverse_or_nan(_information(design, layout, reached.gamma))
+    layout, clusters = checked_layout(design, family, control), design.clusters[groups]
+    likelihood = LevelLikelihood(design, layout, control.n_threads)
+    found = ascend(likelihood, control)
+    reached = Reached(found.gamma, np.zeros(0), found.change, found.passes, found.settled)
+    bread, endless = limit(design, layout, likelihood.at(reached.gamma, expected=True).information)
     if corr in ASSOCIATED and not endless and reached.settled:
         reached, bread = _associated(_association(design, layout, clusters, control.n_threads), reached, control)
     vector = layout.to_named() @ reached.gamma
@@ -106,11 +108,11 @@ def fit_levels(design: Design, family: Family, groups: str, corr: str, control: 
         vector=vector,
         blocks={"mean": slice(0, layout.size)},
         bread=bread,
-        eta=_eta(design, layout, reached.gamma),
+        eta=layout.working(design.mean.offset, reached.gamma),
         corr=corr,
         alpha=reached.alpha,
         scale=1.0,
-        solution=_solution(design, reached, [names[j] for j in endless], corr),
+        solution=_solution(design, reached, tuple(names[j] for j in endless), corr),
         version=VERSION,
     )
 
@@ -121,6 +123,8 @@ def refit_levels(record: LevelsRecord, design: Design, control: Control) -> Leve
     if not seen.all():
         absent = level_name(design.response.levels[int(np.argmin(seen))])
         raise GlimmError(f"no row of these has {design.response.name} = {absent}: leave the level out")
+    if record.door == "glm":
+        return fit_levels_glm(design, record.family, control)
     return fit_levels(design, record.family, next(iter(design.clusters)), record.corr, control)
 
 
@@ -134,9 +138,13 @@ def pieces(record: LevelsRecord, clusters: Clusters, curvatures: bool = False) -
         assert done.scores is not None
         yield done.curvatures, done.scores
         return
-    found, y = jet(layout, record.eta), design.y.astype(np.int64)
-    scores = layout.sums(design.mean.matrix, row_score(found, y, design.size), clusters.order, clusters.starts)
-    yield (cluster_information(layout, row_information(found, design.size), clusters.order, clusters.sizes) if curvatures else None), scores
+    slopes = level_jets(layout.kernel, design.y, record.eta, design.size)[1].T
+    scores = layout.sums(design.mean.matrix, slopes, clusters.order, clusters.starts)
+    if not curvatures:
+        yield None, scores
+        return
+    w = row_information(jet(layout, record.eta), design.size)
+    yield cluster_information(layout, w, clusters.order, clusters.sizes), scores
 
 
 def joint_pass(record: LevelsRecord, clusters: Clusters) -> AssociationPass | CorrelationPass:
@@ -149,71 +157,6 @@ def joint_pass(record: LevelsRecord, clusters: Clusters) -> AssociationPass | Co
 def _association(design: Design, layout: Layout, clusters: Clusters, threads: int) -> Association:
     """The equations of levels that are tied between occasions."""
     return GlobalOdds(design, layout, clusters, threads) if layout.ordered else LevelCorrelation(design, layout, clusters)
-
-
-def _start(design: Design, layout: Layout) -> Floats:
-    """The levels' shares, and coefficients of zero."""
-    size = np.ones(design.n) if design.size is None else design.size
-    share = np.bincount(design.y.astype(np.int64), size, layout.levels) / size.sum()
-    gamma = np.zeros(layout.size)
-    if layout.ordered:
-        gamma[: layout.splits] = link(design.mean.link.kernel, np.cumsum(share)[:-1])
-    elif design.mean.intercept is not None:
-        gamma[design.mean.intercept :: design.mean.matrix.p] = np.log(share[1:] / share[0])
-    return gamma
-
-
-def _eta(design: Design, layout: Layout, gamma: Floats) -> Floats:
-    return layout.working(design.mean.offset, gamma)
-
-
-def _information(design: Design, layout: Layout, gamma: Floats) -> Floats:
-    return layout.information(row_information(jet(layout, _eta(design, layout, gamma)), design.size))
-
-
-def _possible(layout: Layout, gamma: Floats) -> bool:
-    """Whether the thresholds are in order."""
-    return bool(np.all(np.isfinite(gamma))) and not (layout.ordered and np.any(np.diff(gamma[: layout.splits]) <= 0.0))
-
-
-def _likelihood(design: Design, layout: Layout, gamma: Floats, control: Control) -> Reached:
-    """Newton's method under independence, which is maximum likelihood; steps are halved until it rises with thresholds in order."""
-    y, size = design.y.astype(np.int64), design.size
-    whole = np.arange(design.n, dtype=np.int64), np.array([0, design.n], dtype=np.int64)
-    now = jet(layout, _eta(design, layout, gamma))
-    level, change = log_likelihood(now, y, size), np.inf
-    for passes in range(1, control.max_iter + 1):
-        h = layout.information(row_curvature(now, y, size))
-        if not positive_definite(h):  # cauchit has no concave likelihood
-            h = layout.information(row_information(now, size))
-        if not positive_definite(h):
-            return Reached(gamma, np.zeros(0), change, passes, False)
-        step = solve(h, layout.sums(design.mean.matrix, row_score(now, y, size), *whole)[0])
-        before, change = change, float(step @ h @ step)
-        for halvings in range(MOST_HALVINGS):
-            candidate = gamma + 0.5**halvings * step
-            if _possible(layout, candidate):
-                trial = jet(layout, _eta(design, layout, candidate))
-                reached = log_likelihood(trial, y, size)
-                if reached >= level - 1e-10 * abs(level):
-                    break
-        else:
-            return Reached(gamma, np.zeros(0), change, passes, False)
-        gamma, now, level = candidate, trial, reached
-        if change < TOLERANCE**2 * layout.size or (change < CONVERGED and change > 0.25 * before):
-            return Reached(gamma, np.zeros(0), change, passes, True)
-    return Reached(gamma, np.zeros(0), change, control.max_iter, False)
-
-
-def _endless(design: Design, layout: Layout, gamma: Floats) -> list[int]:
-    """Parameters without an end: their standard errors are beyond 1,000 standard deviations of a column at the limit of the likelihood."""
-    h = _information(design, layout, gamma)
-    scale = 1.0 / np.sqrt(np.maximum(np.diag(h), 1e-300))
-    values, vectors = np.linalg.eigh(h * np.outer(scale, scale))
-    inverse = (vectors / np.maximum(values, 1e-18)) @ vectors.T
-    errors = np.sqrt(np.maximum(np.diag(inverse), 0.0)) * scale
-    size = 1.0 if design.size is None else float(design.size.mean())
-    return [int(j) for j in np.flatnonzero(errors * np.sqrt(min(size, 1.0)) > ENDLESS)]
 
 
 def _associated(odds: Association, r: Reached, control: Control) -> tuple[Reached, Floats]:
@@ -235,7 +178,7 @@ def _associated(odds: Association, r: Reached, control: Control) -> tuple[Reache
         change = float(step @ done.bread @ step)
         if iteration > PATIENCE and change > 0.8 * r.change:
             length = max(0.5 * length, SHORTEST)
-        fraction = next((f for f in length * 0.5 ** np.arange(MOST_HALVINGS) if _possible(odds.layout, r.gamma + f * step)), None)
+        fraction = next((f for f in length * 0.5 ** np.arange(MOST_HALVINGS) if in_order(odds.layout, r.gamma + f * step)), None)
         if fraction is None:
             break
         alpha = r.alpha + length * (odds.step(r.alpha, done) - r.alpha)
@@ -249,22 +192,17 @@ def _associated(odds: Association, r: Reached, control: Control) -> tuple[Reache
     return r, inverse_or_nan(odds.at(r.gamma, r.alpha).bread)
 
 
-def _solution(design: Design, r: Reached, endless: list[str], corr: str) -> Solution:
+def _solution(design: Design, r: Reached, endless: tuple[str, ...], corr: str) -> Solution:
     code: SolutionCode = "converged"
     message = f"converged in {r.passes} passes"
     evidence: dict[str, Any] = {}
     if design.response.note:
         evidence["note"] = design.response.note
     if endless:
-        code = "separated"
-        shown = ", ".join(endless[:4]) + (", ..." if len(endless) > 4 else "")
-        message = (
-            f"no finite estimates of {shown}: predictors tell levels of {design.response.name} apart without error, or a level does not "
-            "occur beside some value of a predictor; join levels, or leave the predictor out"
-        )
+        code, message = "separated", separated(design, endless)
         if corr in ASSOCIATED:
             message += "; the association is not estimated and taken as none"
-        evidence["infinite"] = tuple(endless)
+        evidence["infinite"] = endless
     elif not r.settled:
         code = "not_converged"
         message = f"no convergence in {r.passes} passes (last change {r.change:.1e} in squared standard errors)"

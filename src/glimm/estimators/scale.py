@@ -11,15 +11,15 @@ import numpy as np
 from ..design.records import Design
 from ..errors import GlimmError
 from ..family import Family
-from ..kernels import Rows, constant, inverse_or_nan, row_sums
-from ..kernels.families import Psi
+from ..kernels import inverse_or_nan
 from ..kernels.matrix import Floats
 from ..records import Scale
+from .at_means import AtMeans
 from .control import Control
 from .dispersion import dispersion_alone
 from .irls import variance_power
 from .joint import dispersion
-from .residuals import pearson_residuals, row_deviances
+from .source import RowSource
 
 EXACT = 1e-14
 NOTHING = np.zeros((0, 0))
@@ -51,21 +51,13 @@ def row_unit_mean(design: Design) -> float:
     return design.totals.weights / design.n if design.weights is not None and design.weights_kind == "sampling" else 1.0
 
 
-def total_deviance(design: Design, family: Family, mu: Floats, psi: Psi) -> float:
+def total_deviance(design: Design, found: AtMeans) -> float:
     """The sum of the deviances of the rows."""
-    return float(row_deviances(design, family, mu, psi).sum()) / row_unit_mean(design)
+    return found.deviance / row_unit_mean(design)
 
 
-def totals_of(design: Design, family: Family, mu: Floats, psi: Psi, threads: int) -> tuple[float, float]:
-    """(sum of deviances, sum of squared Pearson residuals), in one pass."""
-    deviance, chi2 = row_sums(family.kernel, design.y, mu, design.size, psi, threads)
-    return deviance / row_unit_mean(design), chi2 / row_unit_mean(design)
-
-
-def scale_of(
-    design: Design, family: Family, rule: Scale, mu: Floats, psi: Psi, deviance: float, likely: float, chi2: float | None = None
-) -> float:
-    """phi by the rule; likely : that of maximum likelihood, or 1; chi2 : of `totals_of`. NaN where no rows are left to estimate it from."""
+def scale_of(design: Design, family: Family, rule: Scale, found: AtMeans, deviance: float, likely: float) -> float:
+    """phi by the rule; likely : that of maximum likelihood, or 1. NaN where no rows are left to estimate it from."""
     kind = rule.of(family)
     if kind == "fixed":
         return rule.value
@@ -74,48 +66,52 @@ def scale_of(
     df = design.nobs - design.mean.matrix.p
     if df <= 0:
         return np.nan
-    if kind == "deviance":
-        return deviance / df
-    if chi2 is not None:
-        return chi2 / df
-    return float(np.sum(pearson_residuals(design, family, mu, psi) ** 2)) / row_unit_mean(design) / df
+    return deviance / df if kind == "deviance" else found.chi2 / row_unit_mean(design) / df
+
+
+def constants_at(design: Design, family: Family, rule: Scale) -> Floats | None:
+    """Parameters at which `likelihood` wants the terms free of eta; None where it wants none."""
+    if not family.likelihood or design.weights_kind == "sampling":
+        return None
+    if rule.kind == "fixed" and not family.scale_known:
+        return family.psi([0.5 * np.log(rule.value) if family.name == "gaussian" else np.log(rule.value)])
+    return family.psi() if family.scale_known or family.name == "gaussian" else None
 
 
 def likelihood(
-    design: Design, family: Family, rule: Scale, control: Control, rows: Rows, beta: Floats, unit: float, deviance: float
+    source: RowSource, family: Family, rule: Scale, control: Control, beta: Floats, unit: float, found: AtMeans
 ) -> tuple[float, Floats, Floats, float]:
     """(log-likelihood, psi that is estimated, its covariance, phi) at the maximum-likelihood or given dispersion.
 
-    unit : the sum of l(y, eta) at dispersion 1, without the terms free of eta
+    unit : the sum of l(y, eta) at dispersion 1, without the terms free of eta; found : with these at `constants_at`
     """
-    at_unit, nothing = family.psi(), np.zeros(0)
+    design, nothing, deviance = source.design, np.zeros(0), total_deviance(source.design, found)
     if not family.likelihood or design.weights_kind == "sampling":
         return np.nan, nothing, NOTHING, 1.0
     if family.scale_known:
-        return unit + constant(family.kernel, design.y, design.trials, design.weights, at_unit, design.multiplied), nothing, NOTHING, 1.0
+        return unit + found.constant, nothing, NOTHING, 1.0
     if rule.kind == "fixed":
-        psi = family.psi([0.5 * np.log(rule.value) if family.name == "gaussian" else np.log(rule.value)])
-        terms = constant(family.kernel, design.y, design.trials, design.weights, psi, design.multiplied)
-        return unit / rule.value + terms, nothing, NOTHING, rule.value
+        return unit / rule.value + found.constant, nothing, NOTHING, rule.value
     if family.name == "gaussian":
         phi = deviance / design.nobs
-        return _gaussian(design, family, phi), nothing, NOTHING, phi
+        return _gaussian(design, found, phi), nothing, NOTHING, phi
     if _relative(design, family, deviance) > EXACT * design.nobs:
-        known = None if design.multiplied else dispersion_alone(design, family, unit, deviance / design.nobs, control.n_threads)
+        known = None if design.multiplied else dispersion_alone(source, family, unit, deviance / design.nobs, control.n_threads)
         if known is not None:
             return known.llf, known.psi, known.covariance, family.scale(known.psi)
-        found = dispersion(design, rows, family, beta, deviance / design.nobs, control)
-        psi, p = found.x[rows.p :], rows.p
-        return -0.5 * found.value, psi, inverse_or_nan(0.5 * found.hessian[p:, p:]), family.scale(psi)
+        searched = dispersion(source, family, beta, deviance / design.nobs, control)
+        p = source.natural.p
+        psi = searched.x[p:]
+        return -0.5 * searched.value, psi, inverse_or_nan(0.5 * searched.hessian[p:, p:]), family.scale(psi)
     return np.inf, np.array([-np.inf]), np.full((1, 1), np.nan), 0.0
 
 
-def _gaussian(design: Design, family: Family, phi: float) -> float:
-    """The full log-likelihood at the maximum-likelihood sigma."""
+def _gaussian(design: Design, found: AtMeans, phi: float) -> float:
+    """The full log-likelihood at the maximum-likelihood sigma; found : with the terms free of eta at sigma 1."""
     if not phi > 0.0:
         return np.inf
-    terms = constant(family.kernel, design.y, None, design.weights, 0.5 * np.log(phi), design.multiplied)
-    return terms - 0.5 * design.nobs
+    rows = design.totals.weights if design.multiplied else design.n
+    return found.constant - 0.5 * rows * float(np.log(phi)) - 0.5 * design.nobs
 
 
 def _relative(design: Design, family: Family, deviance: float) -> float:

@@ -15,8 +15,9 @@ from ..estimators.control import Control
 from ..estimators.glmm import fit_glmm
 from ..estimators.points import affordable
 from ..estimators.terms import ENTRIES
+from ..family import LEVELS
 from ..kernels.matrix import Floats
-from ..records import MixedRecord, Record
+from ..records import AnyRecord, GlmRecord, MixedRecord, Record
 from .criteria import criteria, without_likelihood
 
 
@@ -60,6 +61,8 @@ def differs(a: Record, b: Record) -> str:
         return "other weights"
     if measure(a) != measure(b) or not same_functions(a, b):
         return "densities in other units"
+    if penalty(a) != penalty(b):
+        return "another penalty, or none"
     if reml(a) != reml(b):
         return "REML against ML"
     if reml(a) and a.design.mean.names != b.design.mean.names:
@@ -76,25 +79,32 @@ def same(a: Floats | None, b: Floats | None) -> bool:
 
 
 def measure(record: Record) -> str:
-    """What a density is over: counts, numbers, or numbers with a point mass at zero; a user's own family says nothing of it."""
+    """What a density is over: counts, levels, numbers, or numbers with a point mass at zero; a user's own family says nothing of it."""
+    if record.family.name in LEVELS:
+        return "levels"
     if not isinstance(record.family.kernel, int):
         return f"family {record.family.name}"
     support = record.family.support
     return "counts" if support in ("binomial", "count") else "zero and numbers" if support == "nonnegative" else "numbers"
 
 
-def same_functions(a: Record, b: Record) -> bool:
+def same_functions(a: AnyRecord, b: AnyRecord) -> bool:
     """Whether users' own densities are one and the same; built-in ones are."""
     mine, theirs = (getattr(record.family.kernel, "given", None) for record in (a, b))
     return mine is theirs or mine == theirs
 
 
-def reml(record: Record) -> bool:
+def penalty(record: Record) -> str:
+    """The penalty of a GLM; nothing for other fits."""
+    return record.penalty if isinstance(record, GlmRecord) else ""
+
+
+def reml(record: AnyRecord) -> bool:
     """Whether the likelihood is the restricted one."""
     return isinstance(record, MixedRecord) and record.reml
 
 
-def laplace(record: Record) -> bool:
+def laplace(record: AnyRecord) -> bool:
     """Whether the likelihood is an approximation that more points do not mend."""
     return isinstance(record, MixedRecord) and record.points == 1
 

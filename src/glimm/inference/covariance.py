@@ -6,7 +6,7 @@ The only room that makes them: estimators hand over bread, scores and curvature.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +18,7 @@ from ..design.records import Clusters, Design, Part
 from ..errors import GlimmError, GlimmWarning, NotYetError
 from ..estimators import glm as glm_estimator
 from ..estimators.scores import check_clusters, mixed_scores
-from ..estimators.separation import limiting
+from ..estimators.separation import limiting_over, remaining, rows_told
 from ..kernels import inverse_or_nan, mean
 from ..kernels.matrix import Floats
 from ..records import GeeRecord, GlmRecord, MixedRecord, Record
@@ -100,8 +100,17 @@ def infer(record: Record, vcov: Any) -> Inference:
 def _separated(record: GlmRecord, vcov: Any) -> Floats:
     """(p, p) covariance from the rows that separation leaves, NaN for the coefficients that have no estimate."""
     part = record.design.mean
-    mu = mean(part.link.kernel, record.eta)[0]
-    bread, infinite = limiting(record.design, record.family, mu, glm_estimator.row_terms(record)[1])
+    etas, evidence = glm_estimator.etas_of(record), record.solution.evidence or {}
+
+    def rows() -> Iterator[tuple[Design, Floats, Floats]]:
+        for design, eta in etas():
+            yield design, mean(part.link.kernel, eta)[0], glm_estimator.part_terms(record, design, eta)[1]
+
+    if "positions" in evidence:
+        kept = ~rows_told(record.design, evidence)
+        bread, infinite = remaining(lambda: ((record.design, kept, glm_estimator.row_terms(record)[1]),), part)
+    else:
+        bread, infinite = limiting_over(rows, record.family, part)
     cov = named(part, glm_covariance(replace(record, bread=bread), vcov).work)
     lost = np.isin(part.names, infinite)
     cov[lost, :] = cov[:, lost] = np.nan

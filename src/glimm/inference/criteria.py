@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..design.stream import need_rows
 from ..errors import GlimmError
 from ..estimators.gee import gee_psi
 from ..estimators.residuals import pearson_residuals, row_deviances
 from ..kernels import mean
 from ..kernels.matrix import Floats
-from ..records import GeeRecord, GlmRecord, MixedRecord, Record
+from ..records import AnyRecord, GeeRecord, GlmRecord, LevelsRecord, MixedRecord, PartsRecord, Record
 
+NO_LIKELIHOOD = "a GEE has no likelihood, so no llf, aic or bic; compare working correlations by qic()"
 RESIDUALS = ("response", "pearson", "deviance", "working")
 
 
-def without_likelihood(record: Record) -> str:
+def without_likelihood(record: AnyRecord) -> str:
     """Why a fit has no likelihood, and what to use instead; nothing where it has one."""
-    if isinstance(record, GeeRecord):
-        return "a GEE has no likelihood, so no llf, aic or bic; compare working correlations by qic()"
+    if isinstance(record, GeeRecord) or (isinstance(record, LevelsRecord) and record.door == "gee"):
+        return NO_LIKELIHOOD
     if not record.family.likelihood:
         return (
             f"family {record.family.name!r} is a mean and a variance without a likelihood, so no llf, aic or bic; use wald_test, which "
@@ -28,8 +30,10 @@ def without_likelihood(record: Record) -> str:
     return ""
 
 
-def n_parameters(record: Record) -> int:
+def n_parameters(record: AnyRecord) -> int:
     """Parameters of the likelihood: coefficients, covariance parameters, the family's own where they are estimated."""
+    if isinstance(record, PartsRecord):
+        return len(record.vector)
     extra = len(record.family.free)
     if isinstance(record, GlmRecord) and record.scale_rule.kind == "fixed" and not record.family.scale_known:
         extra -= 1
@@ -39,7 +43,7 @@ def n_parameters(record: Record) -> int:
     return int(record.blocks["mean"].stop) + extra
 
 
-def criteria(record: Record) -> dict[str, float]:
+def criteria(record: AnyRecord) -> dict[str, float]:
     """llf, aic and bic; raises AttributeError for a fit without a likelihood."""
     why = without_likelihood(record)
     if why or isinstance(record, GeeRecord):
@@ -58,6 +62,7 @@ def own_psi(record: Record) -> Floats:
 def linear_predictor(record: Record) -> Floats:
     """(n,) eta of the rows used; conditional on the clusters for a mixed model."""
     if not isinstance(record, MixedRecord):
+        need_rows(record.design)
         return record.eta
     part = record.design.mean
     eta = part.matrix.times(record.vector[record.blocks["mean"]]) + (0.0 if part.offset is None else part.offset)
@@ -76,7 +81,9 @@ def deviance(record: Record) -> float:
     if isinstance(record, GlmRecord):
         return record.deviance
     _check_deviance(record)
-    return float(row_deviances(record.design, record.family, fitted(record), own_psi(record)).sum())
+    eta = linear_predictor(record)
+    mu = mean(record.design.mean.link.kernel, eta)[0]
+    return float(row_deviances(record.design, record.family, mu, own_psi(record), eta).sum())
 
 
 def _check_deviance(record: Record) -> None:
@@ -96,7 +103,8 @@ def residuals(record: Record, kind: str) -> Floats:
     if kind not in RESIDUALS:
         raise GlimmError(f"resid: kind must be one of {', '.join(RESIDUALS)}, not {kind!r}")
     design, family = record.design, record.family
-    mu, slope, _, _ = mean(design.mean.link.kernel, linear_predictor(record))
+    eta = linear_predictor(record)
+    mu, slope, _, _ = mean(design.mean.link.kernel, eta)
     if kind == "response":
         return design.y - mu
     if kind == "working":
@@ -105,4 +113,4 @@ def residuals(record: Record, kind: str) -> Floats:
     if kind == "pearson":
         return pearson_residuals(design, family, mu, own_psi(record))
     _check_deviance(record)
-    return np.asarray(np.sign(design.y - mu) * np.sqrt(np.maximum(row_deviances(design, family, mu, own_psi(record)), 0.0)))
+    return np.asarray(np.sign(design.y - mu) * np.sqrt(np.maximum(row_deviances(design, family, mu, own_psi(record), eta), 0.0)))

@@ -8,7 +8,7 @@ Binder (1983), Int. Stat. Rev. 51, 279-292.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from numbers import Real
 from typing import Any, Final, NamedTuple
@@ -18,11 +18,12 @@ import numpy as np
 from ..covariance.working import Independence
 from ..design.clusters import gather, row_codes
 from ..design.records import Clusters, Design
+from ..design.stream import StreamedDesign, need_rows
 from ..errors import GlimmError, NotYetError, suggest
 from ..estimators import glm as glm_estimator
 from ..family import Family
 from ..kernels import Rows
-from ..kernels.matrix import Floats
+from ..kernels.matrix import Floats, Ints
 from ..records import GeeRecord, GlmRecord
 from .degrees_of_freedom import Degrees
 from .small_sample import KINDS, errors_of
@@ -208,6 +209,7 @@ def _clustered(record: GlmRecord, asked: Asked) -> Found:
 
 def _of_gee(record: GlmRecord, clusters: Clusters, kind: str) -> Found:
     """A correction for few clusters: the GLM is the GEE of the same clusters under working independence."""
+    need_rows(record.design)
     family, psi = record.family, record.vector[record.blocks.get("family", slice(0, 0))]
     if len(psi) and family.shaped:
         values = dict(zip(family.free, family.natural(psi)[0].tolist(), strict=True))
@@ -235,6 +237,7 @@ EACH_ROW: Final = "row"
 
 
 def _each_row(design: Design) -> Clusters:
+    need_rows(design)
     if design.counted:
         raise NotYetError("vcov='full_jackknife' is not there with frequency weights, whose rows stand for several: use 'jackknife'")
     rows = np.arange(design.n, dtype=np.int64)
@@ -245,11 +248,8 @@ def _by_clusters(record: GlmRecord, clusters: Sequence[Clusters], small: str) ->
     """One-way, or two-way as V_a + V_b - V_ab, its negative eigenvalues set to zero (Cameron, Gelbach and Miller 2011)."""
     if len(clusters) == 1:
         return _one_way(record, clusters[0], small), False
-    both = [row_codes(c) for c in clusters]
-    pairs, refs = np.unique(both[0] * len(clusters[1].levels) + both[1], return_inverse=True)
-    order, starts = gather(refs.astype(np.int32), len(pairs), None)
-    crossed = Clusters("pair", pairs, order, starts)
-    cov = _one_way(record, clusters[0], small) + _one_way(record, clusters[1], small) - _one_way(record, crossed, small)
+    crossed, codes = _crossed(record.design, clusters[0], clusters[1])
+    cov = _one_way(record, clusters[0], small) + _one_way(record, clusters[1], small) - _one_way(record, crossed, small, codes)
     if not np.all(np.isfinite(cov)):
         return cov, False
     w, q = np.linalg.eigh(cov)
@@ -258,7 +258,24 @@ def _by_clusters(record: GlmRecord, clusters: Sequence[Clusters], small: str) ->
     return np.asarray((q * np.maximum(w, 0.0)) @ q.T), True
 
 
-def _one_way(record: GlmRecord, clusters: Clusters, small: str) -> Floats:
+def _crossed(design: Design, a: Clusters, b: Clusters) -> tuple[Clusters, Callable[[Design], Ints] | None]:
+    """The combinations of two clusterings; of rows that are not held, what tells them in a part."""
+    if not isinstance(design, StreamedDesign):
+        pairs, refs = np.unique(row_codes(a) * len(b.levels) + row_codes(b), return_inverse=True)
+        order, starts = gather(refs.astype(np.int32), len(pairs), None)
+        return Clusters("pair", pairs, order, starts), None
+
+    def both(part: Design) -> Ints:
+        return np.asarray(part.beside[a.name] * len(b.levels) + part.beside[b.name], dtype=np.int64)
+
+    pairs = np.zeros(0, dtype=np.int64)
+    for part in design.stream.parts(design):
+        pairs = np.union1d(pairs, both(part))
+    nowhere = np.zeros(0, dtype=np.int64)
+    return Clusters("pair", pairs, nowhere, nowhere), lambda part: np.searchsorted(pairs, both(part))
+
+
+def _one_way(record: GlmRecord, clusters: Clusters, small: str, codes: Callable[[Design], Ints] | None = None) -> Floats:
     n, p, k = record.design.nobs, len(record.bread), len(clusters.levels)
     factor = 1.0
     if small == "CR1S":
@@ -270,7 +287,7 @@ def _one_way(record: GlmRecord, clusters: Clusters, small: str) -> Floats:
         factor = k / (k - float(p))
     elif small == "CR1":
         factor = k / (k - 1.0)
-    return factor * _sandwich(record.bread, (u for _, u in glm_estimator.pieces(record, clusters)))
+    return factor * _sandwich(record.bread, (u for _, u in glm_estimator.pieces(record, clusters, codes=codes)))
 
 
 def _sandwich(bread: Floats, scores: Iterable[Floats]) -> Floats:
@@ -282,21 +299,23 @@ def _by_row(record: GlmRecord, kind: str) -> Found:
     """Sandwiches of single rows."""
     design, part = record.design, record.design.mean
     n, p = design.nobs, part.matrix.p
-    columns = part.matrix, part.center, part.scale
-    d1, w = glm_estimator.row_terms(record)
-    copies = design.weights if design.counted else None
-    weights = d1**2 if copies is None else d1**2 / copies
-    if kind in ("HC2", "HC3", "jackknife"):
-        h = Rows(*columns).leverages(w, record.bread)
-        if copies is not None:
-            h = h / copies
-        if np.any(h > 1.0 - 1e-10):
-            row = int(design.rows[int(np.argmax(h))])
-            raise GlimmError(
-                f"{kind} does not exist: row {row} (counting from 0) has leverage 1, it alone determines a coefficient; use HC0 or HC1"
-            )
-        weights = weights / (1.0 - h) ** (1 if kind == "HC2" else 2)
-    meat = Rows(*columns, size=weights).gram()
+    meat = np.zeros((p, p))
+    for piece, eta in glm_estimator.etas_of(record)():
+        columns = piece.mean.matrix, part.center, part.scale
+        d1, w = glm_estimator.part_terms(record, piece, eta)
+        copies = piece.weights if design.counted else None
+        weights = d1**2 if copies is None else d1**2 / copies
+        if kind in ("HC2", "HC3", "jackknife"):
+            h = Rows(*columns).leverages(w, record.bread)
+            if copies is not None:
+                h = h / copies
+            if np.any(h > 1.0 - 1e-10):
+                row = int(piece.rows[int(np.argmax(h))])
+                raise GlimmError(
+                    f"{kind} does not exist: row {row} (counting from 0) has leverage 1, it alone determines a coefficient; use HC0 or HC1"
+                )
+            weights = weights / (1.0 - h) ** (1 if kind == "HC2" else 2)
+        meat += Rows(*columns, size=weights).gram()
     factor, usual = 1.0, _usual(record)
     if kind in ("HC1", "jackknife"):
         _rows_left(n, p, kind, "use HC0")

@@ -1,4 +1,4 @@
-"""Covariance of the parameters of a GEE for levels: as of other GEE, from M and the scores U_c of clusters."""
+"""Covariance of the parameters of a response with levels: of a GEE from M and the scores U_c of clusters, of a GLM as in level_glm."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from ..design.clusters import row_codes
 from ..estimators import ordinal
 from ..estimators.levels import Jet, Layout, jet, layout_of
-from ..kernels.matrix import Codes, Floats
+from ..kernels.matrix import Bools, Floats
 from ..records import LevelsRecord
 from .covariance import Inference
+from .level_glm import level_covariance
 from .parameters import Parameters
 from .small_sample import errors_of
 
@@ -20,18 +20,23 @@ ASSOCIATION = {"ordered": "log_odds_ratio", "nominal": "alpha"}
 
 def infer_levels(record: LevelsRecord, vcov: Any) -> Inference:
     """The parameters with the covariance that `vcov` asks for; NaN for those without a finite estimate."""
-    found, a = errors_of(record, vcov), layout(record).to_named()
-    df = found.df if found.degrees is None else found.degrees.of(a)
-    cov = a @ found.work @ a.T
+    a = layout(record).to_named()
     lost = np.isin(record.names, (record.solution.evidence or {}).get("infinite", ()))
-    cov[lost, :] = cov[:, lost] = np.nan
+    if record.door == "glm":
+        own = level_covariance(record, vcov)
+        df = own.df if own.degrees is None else own.degrees.of(a)
+        cov = _without(a @ own.work @ a.T, lost)
+        return Inference(record.names, record.vector, cov, own.work, own.label, df, vcov, own.degrees, own.notes)
+    found = errors_of(record, vcov)
+    df = found.df if found.degrees is None else found.degrees.of(a)
+    cov = _without(a @ found.work @ a.T, lost)
     return Inference(record.names, record.vector, cov, found.work, found.label, df, vcov, found.degrees, found.notes)
 
 
-def cluster_influence(record: LevelsRecord) -> Floats:
-    """(K, P) M U_c, what each cluster adds to the error of the working parameters."""
-    clusters = next(iter(record.design.clusters.values()))
-    return np.concatenate([scores for _, scores in ordinal.pieces(record, clusters)]) @ record.bread
+def _without(cov: Floats, lost: Bools) -> Floats:
+    """The covariance, NaN for what has no finite estimate."""
+    cov[lost, :] = cov[:, lost] = np.nan
+    return cov
 
 
 def association_names(record: LevelsRecord) -> tuple[str, ...]:
@@ -56,11 +61,6 @@ def association(record: LevelsRecord) -> Parameters | None:
     own = done.alpha_scores - done.scores @ record.bread @ done.given_beta.T
     error = np.sqrt(np.sum(own**2, axis=0)) / done.given[0, 0]
     return Parameters(association_names(record), record.alpha, np.asarray(error))
-
-
-def cluster_codes(record: LevelsRecord) -> Codes:
-    """(n,) the cluster of each row."""
-    return row_codes(next(iter(record.design.clusters.values()))).astype(np.int32)
 
 
 def layout(record: LevelsRecord) -> Layout:

@@ -109,12 +109,6 @@ def family_of_parts(record: PartsRecord, joint: Floats) -> Parameters | None:
     return Parameters(record.family.estimated, values, np.sqrt(np.maximum(np.diag(joint[at, at]), 0.0)) * np.abs(slopes))
 
 
-def criteria_of_parts(record: PartsRecord) -> dict[str, float]:
-    """llf, aic and bic; every coefficient of every part counts, and the family's own parameter where it was estimated."""
-    k = len(record.vector)
-    return {"llf": record.llf, "aic": -2.0 * record.llf + 2.0 * k, "bic": -2.0 * record.llf + np.log(record.design.n) * k}
-
-
 def natural(family: Family, psi: Floats | None) -> dict[str, Any]:
     """The family's own parameter of each row by the name that its distribution has for it."""
     if psi is None:

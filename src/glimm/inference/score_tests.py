@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from ..design.coordinates import to_named
+from ..design.records import Part
 from ..design.stream import need_rows
 from ..errors import GlimmError
 from ..estimators.gee import pieces
 from ..estimators.restricted import fit_restricted, null_space
 from ..kernels import inverse_or_nan
 from ..kernels.matrix import Floats
-from ..records import GeeRecord, Record
+from ..records import AnyRecord, GeeRecord, Record
 from .comparable import same
 from .hypotheses import HypothesisTest, finished, quadratic_form, without
 from .small_sample import asked_of
@@ -76,24 +77,35 @@ def nested(large: Record, small: Record, what: str) -> tuple[Floats, Floats]:
         shown = " and ".join(f"{family} {link}" for family, _, link in kinds)
         raise GlimmError(f"{what}: the fits have different families or links ({shown}): they must be the same")
     for name, mine, theirs in (("weights", a.weights, b.weights), ("trials", a.trials, b.trials)):
-        if not same(mine, theirs):
+        if not same(mine, theirs) or (mine is not None and theirs is not None and a.weights_kind != b.weights_kind):
             raise GlimmError(f"{what}: the fits have different {name}: they must be the same")
     zero = np.zeros(len(a.y))
     offsets = [zero if d.mean.offset is None else d.mean.offset for d in (a, b)]
     if not np.allclose(offsets[0], offsets[1], rtol=1e-9, atol=1e-12):
         raise GlimmError(f"{what}: the fits have different offsets: they must be the same")
-    wide, narrow = ((d.mean.matrix.dense() - d.mean.center) / d.mean.scale for d in (a, b))
+    basis = in_columns(large, small, what)
+    restrictions = null_space(np.asarray(basis.T)).T
+    if not len(restrictions):
+        raise GlimmError(f"{what}: both models have the same columns, so there is nothing to test: give the smaller model as the argument")
+    return basis, restrictions
+
+
+def in_columns(large: AnyRecord, small: AnyRecord, what: str) -> Floats:
+    """`inside` of the mean models of two fits."""
+    return inside(large.design.mean, small.design.mean, what)
+
+
+def inside(large: Part, small: Part, what: str) -> Floats:
+    """(p, q) B with X_small = X_large B on working columns; raises GlimmError naming a column of the small model that is none of these."""
+    wide, narrow = ((part.matrix.dense() - part.center) / part.scale for part in (large, small))
     basis = np.linalg.lstsq(wide, narrow, rcond=None)[0]
     off = np.sqrt(np.mean((narrow - wide @ basis) ** 2, axis=0))
     if (bad := np.flatnonzero(off > NESTED)).size:
         raise GlimmError(
-            f"{what}: the small model is not nested in this one: {b.mean.names[int(bad[0])]!r} is no combination of its columns "
-            f"({', '.join(a.mean.names)})"
+            f"{what}: the small model is not nested in this one: {small.names[int(bad[0])]!r} is no combination of its columns "
+            f"({', '.join(large.names)})"
         )
-    restrictions = null_space(np.asarray(basis.T)).T
-    if not len(restrictions):
-        raise GlimmError(f"{what}: both models have the same columns, so there is nothing to test: give the smaller model as the argument")
-    return np.asarray(basis), restrictions
+    return np.asarray(basis)
 
 
 def compare_score(large: GeeRecord, small: GeeRecord, vcov: object) -> HypothesisTest:

@@ -50,6 +50,13 @@ class _Term:
     numbers: frozenset[str]
 
 
+def factors_of(label: str, spec: FixedSpec) -> frozenset[str]:
+    """The factors, of levels or numbers, that a term is a product of; none of the constant."""
+    names = _split(label, spec)
+    assert names is not None
+    return frozenset(names)
+
+
 def _parts(label: str, spec: FixedSpec) -> _Term:
     names = _split(label, spec)
     assert names is not None

@@ -2,7 +2,7 @@
 
 from .association import MOST_ROWS, AssociationPass, Pairs, association_pass, odds_cells, odds_matrix
 from .dense import blocked_cholesky, blocked_inverse, inverse, inverse_or_nan, positive_definite, solve
-from .families import constant, dispersion_terms, inverse_link, jets, link, mean, psi_jets, row_sums, unit_deviance, variance, working
+from .families import constant, dispersion_terms, inverse_link, jets, link, mean, psi_jets, unit_deviance, variance, working
 from .gee import NO_PAIRS, GeePass, PairSums, Whitening, gee_pass, inner_sums, lag_sums, pair_sums, wave_sums
 from .matrix import Block, Bools, Codes, Floats, Index, Ints, Matrix, Singles, SparseColumn, Stored, StoredBlock, block_of, wide
 from .mixed import LinearMixed, LmmEvaluation, MixedEvaluation, MixedModel
@@ -71,7 +71,6 @@ __all__ = [
     "parts_jets",
     "positive_definite",
     "psi_jets",
-    "row_sums",
     "solve",
     "unit_deviance",
     "variance",

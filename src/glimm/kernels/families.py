@@ -104,16 +104,17 @@ def inverse_link(link: LinkKernel, eta: Floats) -> Floats:
     return out
 
 
-def dispersion_terms(family: FamilyKernel, y: Floats, weights: Floats | None, psi: Psi, threads: int = 1) -> tuple[float, float, float]:
-    """The terms of the log-likelihood that are free of eta, and their first two derivatives in log phi; phi stands in psi."""
-    out: tuple[float, float, float] = native().dispersion_terms(family, own(psi), floats(y), maybe_shaped(weights, len(y)), threads)
-    return out
+Terms = tuple[float, float, float]
 
 
-def row_sums(family: FamilyKernel, y: Floats, mu: Floats, size: Floats | None, psi: Psi = (), threads: int = 1) -> tuple[float, float]:
-    """Sums over rows of size times unit deviance, and of squared Pearson residuals."""
-    n = len(y)
-    out: tuple[float, float] = native().row_sums(family, own(psi), floats(y), maybe_shaped(size, n), shaped(mu, n), threads)
+def dispersion_terms(
+    family: FamilyKernel, y: Floats, weights: Floats | None, psi: Psi, before: Terms = (0.0, 0.0, 0.0), threads: int = 1
+) -> Terms:
+    """The terms of the log-likelihood that are free of eta, and their first two derivatives in log phi; phi stands in psi.
+
+    before : those of the rows before, which end with a block
+    """
+    out: Terms = native().dispersion_terms(family, own(psi), floats(y), maybe_shaped(weights, len(y)), *before, threads)
     return out
 
 

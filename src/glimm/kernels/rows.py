@@ -103,10 +103,16 @@ class Rows:
         out: Floats = self.handle.cluster_scores(floats(d1), up_to(starts, self.n), self.threads)
         return out
 
-    def refined_residual_score(self, high: Floats, low: Floats) -> Floats:
-        """(p,) X'W(y - offset - X beta) on the raw columns in doubled precision, beta = high + low."""
-        out: Floats = self.handle.refined_residual_score(shaped(high, self.p), shaped(low, self.p))
+    def refined_residual_sums(self, high: Floats, low: Floats, before: Floats | None = None) -> Floats:
+        """(2, p) X'W(y - offset - X beta) on the raw columns in doubled precision, beta = high + low; before : that of the rows before."""
+        held = None if before is None else shaped(before, 2, self.p).ravel()
+        out: Floats = self.handle.refined_residual_score(shaped(high, self.p), shaped(low, self.p), held)
         return out
+
+    def refined_residual_score(self, high: Floats, low: Floats) -> Floats:
+        """(p,) the same, its two parts added."""
+        parts = self.refined_residual_sums(high, low)
+        return np.asarray(parts[0] + parts[1])
 
     def change(self, a: Floats, b: Floats) -> float:
         """The largest |eta(a) - eta(b)| of a row."""

@@ -19,7 +19,8 @@ from ..errors import GlimmError, GlimmWarning, NotYetError
 from ..estimators.levels import jet, some_rows
 from ..family import LINKS
 from ..inference.covariance import Inference
-from ..inference.levels import cluster_codes, cluster_influence, layout
+from ..inference.level_glm import influence as unit_influence
+from ..inference.levels import layout
 from ..inference.wald import quantile
 from ..kernels.matrix import Floats
 from ..records import LevelsRecord
@@ -201,7 +202,7 @@ def _estimate(
         raise NotYetError(f"{wish.asked}: errors='bootstrap' is not there for family {record.family.name!r}: use 'delta' or 'sampled'")
     found = averages_of_levels(record, population, quantities, cells, means=wish.errors == "sampled")
     if wish.errors == "sampled":
-        each = influence(found, cells, cluster_codes(record), cluster_influence(record))
+        each = influence(found, cells, *unit_influence(record, inference.vcov))
         cov = np.einsum("sgk,tgk->gst", each, each)
     else:
         cov = np.einsum("sgp,pq,tgq->gst", found.gradient, inference.work, found.gradient, optimize=True)

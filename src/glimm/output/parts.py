@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..inference.parts import PartsInference, criteria_of_parts, family_of_parts
+from ..inference.criteria import criteria
+from ..inference.parts import PartsInference, family_of_parts
 from ..records import PartsRecord
 from ..text import counted, number
 from . import words
@@ -94,7 +95,7 @@ def left_out(record: PartsRecord) -> list[Lines]:
 
 def fit_lines(record: PartsRecord) -> Lines:
     """Likelihood and criteria, and the zeros seen."""
-    found = criteria_of_parts(record)
+    found = criteria(record)
     lines = [tuple((label, number(found[key], 2)) for label, key in (("log-likelihood", "llf"), ("AIC", "aic"), ("BIC", "bic")))]
     if "zero" in record.eta:
         zeros = int((record.design.y == 0.0).sum())

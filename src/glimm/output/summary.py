@@ -300,4 +300,7 @@ def fit_lines(record: Record) -> Lines:
     numbers = criteria(record)
     name = "REML log-likelihood" if isinstance(record, MixedRecord) and record.reml else "log-likelihood"
     lines.append(tuple((label, number(numbers[key], 2)) for label, key in ((name, "llf"), ("AIC", "aic"), ("BIC", "bic"))))
+    if isinstance(record, GlmRecord) and record.penalty:
+        found = [("penalised log-likelihood", number(record.penalized_llf, 2))] if math.isfinite(record.penalized_llf) else []
+        lines.append((*found, ("", "the log-likelihood, AIC and BIC are those at the penalised estimates, without the penalty")))
     return Lines(tuple(lines))

@@ -106,21 +106,20 @@ def level_rows(record: LevelsRecord, fitted: Floats) -> pd.DataFrame:
     return pd.DataFrame({"row": design.rows, name: [levels[int(k)] for k in design.y], **columns})
 
 
-def level_glance(record: LevelsRecord) -> pd.DataFrame:
-    """One row: sizes, levels, association, convergence."""
+def level_glance(record: LevelsRecord, criteria: dict[str, float]) -> pd.DataFrame:
+    """One row: sizes, levels, association or criteria, convergence."""
     import pandas as pd
 
     design = record.design
-    row = {
-        "nobs": design.n,
+    row: dict[str, Any] = {
+        "nobs": design.nobs,
         "n_dropped": design.missing.n_dropped,
-        "df_resid": design.n - len(record.vector),
+        "df_resid": design.nobs - len(record.vector),
         "levels": len(design.response.levels),
-        "clusters": len(next(iter(design.clusters.values())).levels),
-        "corr": record.corr,
-        "scale": record.scale,
-        "converged": record.solution.code in ("converged", "boundary"),
     }
+    if record.door == "gee":
+        row |= {"clusters": len(next(iter(design.clusters.values())).levels), "corr": record.corr}
+    row |= {"scale": record.scale, **criteria, "converged": record.solution.code in ("converged", "boundary")}
     return pd.DataFrame([row])
 
 
@@ -147,10 +146,14 @@ def square(names: Sequence[str], values: Floats) -> pd.DataFrame:
 
 def limits(inference: Inference, level: float) -> pd.DataFrame:
     """conf_low and conf_high by term."""
+    return limits_of(inference.names, *interval(inference, level))
+
+
+def limits_of(names: Sequence[str], low: Floats, high: Floats) -> pd.DataFrame:
+    """The same of limits that are known."""
     import pandas as pd
 
-    low, high = interval(inference, level)
-    return pd.DataFrame({"conf_low": low, "conf_high": high}, index=_terms(inference.names))
+    return pd.DataFrame({"conf_low": low, "conf_high": high}, index=_terms(tuple(names)))
 
 
 def tidy(inference: Inference, level: float) -> pd.DataFrame:

@@ -23,6 +23,11 @@ RULES = {
     "gee": "gee (by position in the cluster, averaged over clusters)",
 }
 
+PENALTIES = {
+    "firth": "penalised: the score is adjusted so that estimates have no bias of order 1/n (Firth 1993)",
+    "jeffreys": "penalised maximum likelihood: log L + 1/2 log |information| (Jeffreys' prior)",
+}
+
 MOST_SLOPES = 6
 SAME_EFFECT = "clusters with the same random effect"
 
@@ -207,6 +212,8 @@ def random_slopes(record: Record) -> list[str]:
 def method(record: Record) -> str:
     """How the parameters were estimated."""
     if isinstance(record, GlmRecord):
+        if record.penalty:
+            return PENALTIES[record.penalty]
         if record.family.shaped:
             return f"maximum likelihood (ML) of coefficients and {listed(list(record.family.estimated))} together, by Newton's method"
         if not record.family.likelihood:
@@ -229,7 +236,8 @@ def method(record: Record) -> str:
 def short_method(record: Record) -> str:
     """The method as a cell of a comparison."""
     if isinstance(record, GlmRecord):
-        return "ML" if record.family.likelihood else "quasi-likelihood"
+        plain = "ML" if record.family.likelihood else "quasi-likelihood"
+        return {"firth": "bias-reduced (Firth)", "jeffreys": "penalised ML (Jeffreys)"}.get(record.penalty, plain)
     if isinstance(record, GeeRecord):
         return f"GEE, {record.corr}" + ("" if isinstance(record.working, OddsRatios) else f", {record.moments} moments")
     if record.linear:
