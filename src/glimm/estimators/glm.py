@@ -46,7 +46,8 @@ def fit_glm(design: Design, family: Family, control: Control, rule: Scale = DEFA
     part, at_unit = design.mean, family.psi()
     scoring = _scored(source, family, control, at_unit)
     a = to_named(part)
-    beta, etas, information = a @ scoring.beta, source.etas(scoring.beta), scoring.last.information
+    beta, information, known = a @ scoring.beta, scoring.last.information, scoring.last.eta
+    etas = source.etas(scoring.beta) if known is None else lambda: ((design, known),)
     again = Linear(scoring.beta)
     if family.name == "gaussian" and part.link.name == "identity" and _ill_conditioned(information):
         beta, bread = _refine(source, a, scoring.beta)
