@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from ..design.coordinates import to_working
 from ..errors import GlimmError
-from ..kernels import GlmPass, Rows, mean, positive_definite
+from ..kernels import GlmPass, Rows, inverse_or_nan, mean
 from ..kernels.families import FamilyKernel, LinkKernel, Psi
 from ..kernels.matrix import Floats
 from ..records import GlmRecord
@@ -103,8 +103,9 @@ class Restricted:
             if not ok:
                 raise GlimmError("the likelihood has no value there")
             own, cross = curvature[p:, p:], curvature[p:, :p]
-            if len(own) and positive_definite(own):
-                curvature = curvature[:p, :p] - cross.T @ np.linalg.solve(own, cross)
+            inverse = inverse_or_nan(own)
+            if len(own) and np.isfinite(inverse).all():
+                curvature = curvature[:p, :p] - cross.T @ inverse @ cross
             return Point(beta, psi, value, slope[:p], curvature[:p, :p], converged)
         found = self.rows.glm(record.family.kernel, record.design.mean.link.kernel, beta, record.family.psi())
         return Point(beta, psi, -2.0 * found.loglik, -2.0 * found.score, 2.0 * found.information, converged)
@@ -170,7 +171,9 @@ class Restricted:
 
         def evaluate(v: Floats) -> tuple[bool, float, Floats, Floats]:
             ok, value, slope, curvature = self._joint.evaluate(fixed + wide @ v)
-            return ok, value, wide.T @ slope, wide.T @ curvature @ wide
+            if not ok:
+                return False, np.inf, np.zeros(q + k), np.eye(q + k)
+            return True, value, wide.T @ slope, wide.T @ curvature @ wide
 
         at = np.concatenate([begin, psi[:k]])
         if not evaluate(at)[0]:
@@ -195,9 +198,9 @@ def restricted(record: GlmRecord) -> Restricted:
 
 def _nearest(distance: Floats, free: Floats, metric: Floats) -> Floats:
     """c that makes F c nearest to a distance, in a metric where that has one."""
-    inner: Any = free.T @ metric @ free
-    if positive_definite(inner):
-        return np.asarray(np.linalg.solve(inner, free.T @ (metric @ distance)))
+    inner = inverse_or_nan(free.T @ metric @ free)
+    if np.isfinite(inner).all():
+        return np.asarray(inner @ (free.T @ (metric @ distance)))
     return np.asarray(np.linalg.lstsq(free, distance, rcond=None)[0])
 
 

@@ -241,11 +241,17 @@ def _solution(scoring: Scoring, end: End, llf: float) -> Solution:
         code, message = "not_converged", ended
     if apart:
         (message, evidence), code = apart, "separated"
-    if not family.scale_known and design.nobs == design.mean.matrix.p:
-        evidence["note"] = f"as many coefficients as rows ({design.n}): the fit is exact and there are no standard errors"
-    elif (family.likelihood and llf == np.inf) or (family.name == "gaussian" and scoring.last.loglik > -NOISE * design.totals.square):
-        evidence["note"] = "the predictors fit every row exactly: the dispersion is zero, and the likelihood and its criteria have no end"
+    evidence |= exact(design, family, llf, scoring.last.loglik)
     return Solution(code, message, scoring.passes, 2.0 * scoring.decrement, scoring.last.score, evidence=evidence)
+
+
+def exact(design: Design, family: Family, llf: float, loglik: float) -> dict[str, object]:
+    """The note of a fit that leaves no residual; loglik : at dispersion 1."""
+    if not family.scale_known and design.nobs == design.mean.matrix.p:
+        return {"note": f"as many coefficients as rows ({design.n}): the fit is exact and there are no standard errors"}
+    if (family.likelihood and llf == np.inf) or (family.name == "gaussian" and loglik > -NOISE * design.totals.square):
+        return {"note": "the predictors fit every row exactly: the dispersion is zero, and the likelihood and its criteria have no end"}
+    return {}
 
 
 def require_rows(design: Design) -> None:

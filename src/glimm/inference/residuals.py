@@ -123,6 +123,8 @@ def standardized(record: GlmRecord, kind: str) -> Floats:
     """
     if record.design.multiplied and not record.design.counted:
         raise NotYetError(f"resid: kind={kind!r} is not there with sampling weights: use kind='pearson'")
+    if not record.scale > 0.0:
+        raise GlimmError(f"resid: kind={kind!r} divides by the dispersion, which is zero or unknown here: use kind='deviance' or 'pearson'")
     h, count = leverages(record), copies(record)
     left = np.where(1.0 - h > ALL_OF_IT, 1.0 - h, np.nan)
     if kind == "likelihood":
