@@ -165,6 +165,7 @@ ALLOWED = {
     ("marginal/intervals.py", "spread_of_means", "nan_to_num"): "with weight 0; NaN where they are many",
     ("marginal/mixtures.py", "root", "errstate"): "a step without an end is replaced by bisection",
     ("marginal/predict.py", "predict", "nan_to_num"): "rows that are not complete, NaN in the answer",
+    ("marginal/predict.py", "of_mean", "errstate"): "an infinite mean has an infinite standard error",
     ("marginal/predict.py", "of_average", "errstate"): "a derivative that does not exist leaves no standard error: NaN",
     ("marginal/resample.py", "_one", "except (GlimmError, np.linalg.LinAlgError)"): "a sample that cannot be fitted is counted and said",
     ("marginal/vector.py", "means_at", "nan_to_num"): "rows that are not complete, NaN in the answer",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,7 +12,7 @@ import glimm
 from glimm.design.weights import Weights
 
 from .cases import make
-from .outcome import Failure, quietly
+from .said import Failure, quietly
 
 MEMORY_ONLY = "glimm.read(path)"
 """What is not there for rows in a file says so, with the remedy."""
@@ -31,10 +33,10 @@ def judge_files(recipe, folder):
     held, rows = placed(data, recipe["seed"], folder)
     ours, said = quietly("memory", lambda: getattr(glimm, door)(formula, held, **arguments))
     theirs, other = quietly("file", lambda: refused_or(lambda: getattr(glimm, door)(formula, rows(), **arguments)))
-    if isinstance(theirs, str):
-        if ours is not None and MEMORY_ONLY not in theirs:
+    if isinstance(theirs, str):  # errors of a file are made at the door
+        if ours is not None and MEMORY_ONLY not in theirs and str(refused_or(lambda: ours.bse)) != theirs:
             raise Failure(f"memory has {ours.record.solution.code!r}, the file an error: {theirs}")
-        return ours and ours.record.solution.code or "refused", "refused"
+        return "refused" if ours is None else ours.record.solution.code, "refused"
     if ours is None:
         raise Failure("memory has an error, the file a fit")
     same(ours, theirs, arguments)
@@ -63,7 +65,7 @@ def placed(data, seed, folder):
         pq.write_table(table, path, row_group_size=max(1, len(data) // 3))
         return pq.read_table(path), lambda: path
     cuts = np.linspace(0, len(data), 4).astype(int)
-    return table, lambda: [table.slice(a, b - a) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+    return table, lambda: [table.slice(a, b - a) for a, b in pairwise(cuts)]
 
 
 def same(ours, theirs, arguments):

@@ -26,6 +26,7 @@ from .source import HeldRows
 
 DEGENERATE = 1e-11
 ROUGHLY = 1e-2
+LARGEST = 1e290
 
 
 class Point(NamedTuple):
@@ -70,8 +71,9 @@ class Within:
     def glm(self, family: FamilyKernel, link: LinkKernel, beta: Floats, psi: Psi = ()) -> GlmPass:
         """One pass of a GLM at c."""
         whole = self.rows.glm(family, link, self.base + self.free @ beta, psi)
-        if not np.isfinite(whole.loglik):
-            return GlmPass(whole.loglik, np.zeros(self.p), np.zeros((self.p, self.p)))
+        largest = max(np.abs(whole.score).max(initial=0.0), np.abs(whole.information).max(initial=0.0))
+        if not (np.isfinite(whole.loglik) and largest < LARGEST):
+            return GlmPass(float("nan"), np.zeros(self.p), np.zeros((self.p, self.p)))
         return GlmPass(whole.loglik, self.free.T @ whole.score, self.free.T @ whole.information @ self.free)
 
     def change(self, a: Floats, b: Floats) -> float:

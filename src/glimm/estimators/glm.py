@@ -31,6 +31,7 @@ from .source import Etas, RowSource, row_source
 
 ILL_CONDITIONED = 1e-3
 CLEAR_PIVOT = 1e-12
+LARGEST = 1e150
 NOISE = 1e-29
 
 
@@ -101,8 +102,10 @@ def bread_of(etas: Etas, family: Family, psi: Floats, information: Floats, part:
     for design, eta in etas():
         w = working(family.kernel, part.link.kernel, design.y, eta, design.size, psi)[2]
         r = Rows(design.mean.matrix, part.center, part.scale, size=np.maximum(w, 0.0)).qr(r)
+    if not (len(r) == part.matrix.p and np.abs(r).max() < LARGEST):
+        return np.full_like(information, np.nan)
     pivots = np.abs(np.diag(r)) / np.maximum(np.linalg.norm(r, axis=0), np.finfo(np.float64).tiny)
-    if not (len(r) == part.matrix.p and np.isfinite(r).all() and pivots.min() > CLEAR_PIVOT):
+    if not pivots.min() > CLEAR_PIVOT:
         return np.full_like(information, np.nan)
     root = inverse(r)
     return np.asarray(root @ root.T)
