@@ -27,6 +27,7 @@ from .source import HeldRows
 DEGENERATE = 1e-11
 ROUGHLY = 1e-2
 LARGEST = 1e290
+NO_VALUE = "the likelihood and its slope are beyond the numbers there: read fit.record.solution"
 
 
 class Point(NamedTuple):
@@ -50,6 +51,12 @@ def by_likelihood(record: GlmRecord) -> bool:
     return record.family.shaped or not isinstance(record.family.kernel, int)
 
 
+def in_range(found: GlmPass) -> bool:
+    """Whether a pass has numbers that sums and products of few of them do not leave."""
+    sizes = [np.abs(part).max(initial=0.0) for part in (found.score, found.information, np.array([found.loglik]))]
+    return all(size < LARGEST for size in sizes)  # false of NaN
+
+
 @dataclass(frozen=True, slots=True)
 class Within:
     """Rows of a model with the coefficients base + F c, as scoring asks of rows."""
@@ -71,8 +78,7 @@ class Within:
     def glm(self, family: FamilyKernel, link: LinkKernel, beta: Floats, psi: Psi = ()) -> GlmPass:
         """One pass of a GLM at c."""
         whole = self.rows.glm(family, link, self.base + self.free @ beta, psi)
-        largest = max(np.abs(whole.score).max(initial=0.0), np.abs(whole.information).max(initial=0.0))
-        if not (np.isfinite(whole.loglik) and largest < LARGEST):
+        if not in_range(whole):
             return GlmPass(float("nan"), np.zeros(self.p), np.zeros((self.p, self.p)))
         return GlmPass(whole.loglik, self.free.T @ whole.score, self.free.T @ whole.information @ self.free)
 
@@ -103,13 +109,15 @@ class Restricted:
         if by_likelihood(record):
             ok, value, slope, curvature = self._joint.evaluate(np.concatenate([beta, psi]))
             if not ok:
-                raise GlimmError("the likelihood has no value there")
+                raise GlimmError(NO_VALUE)
             own, cross = curvature[p:, p:], curvature[p:, :p]
             inverse = inverse_or_nan(own)
             if len(own) and np.isfinite(inverse).all():
                 curvature = curvature[:p, :p] - cross.T @ inverse @ cross
             return Point(beta, psi, value, slope[:p], curvature[:p, :p], converged)
         found = self.rows.glm(record.family.kernel, record.design.mean.link.kernel, beta, record.family.psi())
+        if not in_range(found):
+            raise GlimmError(NO_VALUE)
         return Point(beta, psi, -2.0 * found.loglik, -2.0 * found.score, 2.0 * found.information, converged)
 
     def fit(self, base: Floats, free: Floats, near: Point) -> Point:

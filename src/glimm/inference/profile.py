@@ -33,6 +33,7 @@ FLAT = 1e-6
 FAR = 100.0
 MOST = 80
 BETTER = 1e-6
+LEAST_SLOPE = 1e-280
 
 
 class Held(NamedTuple):
@@ -76,7 +77,8 @@ def limit(hold: Hold, start: Start, side: int, target: float) -> float:
         if np.isfinite(r):
             state = found.state
         wall = wall or not np.isfinite(r)
-        newton = distance + (target - r) * 2.0 * r / (side * found.slope) if np.isfinite(r) and side * found.slope > 0.0 else np.nan
+        rises = np.isfinite(r) and side * found.slope > LEAST_SLOPE
+        newton = distance + (target - r) * 2.0 * r / (side * found.slope) if rises else np.nan
         if abs(r - target) < NEAR * target and abs(newton - distance) <= CLOSE * distance:
             return start.estimate + side * newton if found.converged else float("nan")
         if r < target:
