@@ -51,10 +51,9 @@ def by_likelihood(record: GlmRecord) -> bool:
     return record.family.shaped or not isinstance(record.family.kernel, int)
 
 
-def in_range(found: GlmPass) -> bool:
-    """Whether a pass has numbers that sums and products of few of them do not leave."""
-    sizes = [np.abs(part).max(initial=0.0) for part in (found.score, found.information, np.array([found.loglik]))]
-    return all(size < LARGEST for size in sizes)  # false of NaN
+def in_range(value: float, slope: Floats, curvature: Floats) -> bool:
+    """Whether they are numbers, and so far from the largest that sums and products of few of them are too."""
+    return bool(abs(value) < LARGEST and np.abs(slope).max(initial=0.0) < LARGEST and np.abs(curvature).max(initial=0.0) < LARGEST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +77,7 @@ class Within:
     def glm(self, family: FamilyKernel, link: LinkKernel, beta: Floats, psi: Psi = ()) -> GlmPass:
         """One pass of a GLM at c."""
         whole = self.rows.glm(family, link, self.base + self.free @ beta, psi)
-        if not in_range(whole):
+        if not in_range(whole.loglik, whole.score, whole.information):
             return GlmPass(float("nan"), np.zeros(self.p), np.zeros((self.p, self.p)))
         return GlmPass(whole.loglik, self.free.T @ whole.score, self.free.T @ whole.information @ self.free)
 
@@ -108,7 +107,7 @@ class Restricted:
         record, p = self.record, len(beta)
         if by_likelihood(record):
             ok, value, slope, curvature = self._joint.evaluate(np.concatenate([beta, psi]))
-            if not ok:
+            if not (ok and in_range(value, slope, curvature)):
                 raise GlimmError(NO_VALUE)
             own, cross = curvature[p:, p:], curvature[p:, :p]
             inverse = inverse_or_nan(own)
@@ -116,7 +115,7 @@ class Restricted:
                 curvature = curvature[:p, :p] - cross.T @ inverse @ cross
             return Point(beta, psi, value, slope[:p], curvature[:p, :p], converged)
         found = self.rows.glm(record.family.kernel, record.design.mean.link.kernel, beta, record.family.psi())
-        if not in_range(found):
+        if not in_range(found.loglik, found.score, found.information):
             raise GlimmError(NO_VALUE)
         return Point(beta, psi, -2.0 * found.loglik, -2.0 * found.score, 2.0 * found.information, converged)
 
@@ -181,7 +180,7 @@ class Restricted:
 
         def evaluate(v: Floats) -> tuple[bool, float, Floats, Floats]:
             ok, value, slope, curvature = self._joint.evaluate(fixed + wide @ v)
-            if not ok:
+            if not (ok and in_range(value, slope, curvature)):
                 return False, np.inf, np.zeros(q + k), np.eye(q + k)
             return True, value, wide.T @ slope, wide.T @ curvature @ wide
 
