@@ -18,10 +18,9 @@ from ..kernels import GlmPass, positive_definite, solve, working
 from ..kernels.matrix import Bools, Floats
 from .at_means import AtMeans
 from .recession import Separation, columns, ends, find, has_ends, overlap, row_numbers
-from .separation import at_edge, bounded, counted_at_bound, endless, limiting_over, separated, takes_penalty
+from .separation import DRIFT, at_edge, bounded, counted_at_bound, endless, limiting_over, separated, takes_penalty
 from .source import Etas, Means, RowSource
 
-DRIFT = 1e-3
 MOST_TERMS = 6
 
 
