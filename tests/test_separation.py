@@ -273,6 +273,28 @@ def test_a_level_of_zeros_of_a_gaussian_response(link):
     assert fit.fittedvalues[g == "a"].mean() == pytest.approx(y[g == "a"].mean(), rel=1e-8)
 
 
+@pytest.mark.parametrize("link", ["sqrt", "inverse", "inverse_squared", "power(0.3)"])
+@pytest.mark.parametrize("low", [0.0, -0.3])
+def test_a_level_of_a_gaussian_response_at_the_end_of_its_link(link, low):
+    """No mean of zero or below has a linear predictor: the slope of the mean is gone there, and with it the errors."""
+    g = np.repeat(["a", "b", "c"], 6)
+    y = np.where(g == "b", low * np.linspace(0.5, 1.5, 18), np.linspace(0.2, 0.6, 18))
+    with pytest.warns(glimm.GlimmWarning, match="edge of what link .*means of 0 in 6 of 18 rows.*link='identity'"):
+        fit = glimm.glm("y ~ g", {"y": y, "g": g}, family="gaussian", link=link)
+    assert fit.record.solution.code == "not_converged"
+
+
+def test_small_means_that_other_rows_determine_are_no_end():
+    x = np.append(np.linspace(0.1, 1.0, 30), 1e-5)
+    y = x**2 + 1e-9 * np.cos(40.0 * x)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit = glimm.glm("y ~ x", {"y": y, "x": x}, family="gaussian", link="sqrt")
+    assert fit.converged
+    assert fit.fittedvalues.min() < 1e-7 * fit.fittedvalues.mean()
+    np.testing.assert_allclose(fit.params, [0.0, 1.0], atol=1e-7)
+
+
 @pytest.mark.parametrize("link", ["log", "logc"])
 def test_log_links_of_probabilities(link):
     """Only one end of the range is infinitely far away."""

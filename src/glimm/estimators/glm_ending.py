@@ -13,12 +13,24 @@ from typing import Any
 import numpy as np
 
 from ..design.records import Design
+from ..design.totals import block_sum
 from ..family import Family
 from ..kernels import GlmPass, positive_definite, solve, working
 from ..kernels.matrix import Bools, Floats
 from .at_means import AtMeans
 from .recession import Separation, columns, ends, find, has_ends, overlap, row_numbers
-from .separation import DRIFT, at_edge, bounded, counted_at_bound, endless, limiting_over, separated, takes_penalty
+from .separation import (
+    DRIFT,
+    FITTED_EXTREME,
+    at_edge,
+    bounded,
+    counted_at_bound,
+    endless,
+    limiting_over,
+    remaining,
+    separated,
+    takes_penalty,
+)
 from .source import Etas, Means, RowSource
 
 MOST_TERMS = 6
@@ -65,7 +77,7 @@ def separates(end: End) -> tuple[tuple[str, dict[str, Any]] | None, str]:
     if found is not None:
         return (separation_sentence(found, design, family), evidence_of(found)), ""
     if not end.sums.near_bound(family):
-        return None, ""
+        return None, at_edge(family, link, lost_at_zero(end), design.n)
     if bounded(family, link):
         return None, at_edge(family, link, counted_at_bound(family, end.means), design.n)
     drifting = 0 if settled else endless(end.means, design.totals.mean, family, end.slope.information, end.slope.score)
@@ -88,6 +100,18 @@ def judged(end: End) -> tuple[bool, Separation | None]:
         return True, None
     found = find(end.sided, part)
     return found != "undecided", found if isinstance(found, Separation) else None
+
+
+def lost_at_zero(end: End) -> int:
+    """Rows with means of 0 where the link of a response of any sign ends there; 0 if the others determine every coefficient."""
+    if end.family.support != "real" or not bounded(end.family, end.design.mean.link) or not end.sums.near_zero():
+        return 0
+    total = 0.0
+    for _, mu in end.means():
+        total = block_sum(np.abs(mu), total)
+    least = FITTED_EXTREME * total / end.design.n
+    names = remaining(lambda: ((part, np.abs(mu) > least, np.ones(len(mu))) for part, mu in end.means()), end.design.mean)[1]
+    return sum(int(np.sum(np.abs(mu) <= least)) for _, mu in end.means()) if names else 0
 
 
 def drifts(end: End) -> bool:
