@@ -12,6 +12,10 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 PUBLIC = (HERE.parent / "tests" / "reference" / "data", HERE / "public")
 TEN = tuple(f"x{j}" for j in range(1, 11))
+SIXTY = tuple(f"x{j}" for j in range(1, 61))
+RATED = (*(f"x{j}" for j in range(1, 17)), *(f"n{j}" for j in range(1, 5)), *(f"d{j}" for j in range(1, 5)))
+LEVELS = {"use": 10, "fuel": 12, "region": 22, "age": 30, "make": 50, "area": 100}
+FACTORS = tuple(LEVELS)
 
 
 def expit(eta: Any) -> Any:
@@ -40,6 +44,45 @@ def logistic(n: int) -> Any:
 def logistic_fewer(n: int) -> Any:
     """The same of another number of rows, beside it."""
     return logistic(n)
+
+
+def logistic_wide(n: int) -> Any:
+    """Independent rows: sixty standard normal columns."""
+    import numpy as np
+    import pandas as pd
+
+    r = np.random.default_rng(102)
+    x = r.standard_normal((n, 60))
+    y = r.random(n) < expit(-0.5 + x @ np.linspace(-0.25, 0.25, 60))
+    return pd.DataFrame({"y": y.astype(np.int64), **{name: x[:, j] for j, name in enumerate(SIXTY)}})
+
+
+def insurance(n: int) -> Any:
+    """Policies: claims (a count), severity (of a claim) and cost (0 without claims) by 16 measurements x, 4 small whole numbers n,
+    4 rare marks d (a twentieth of the rows) and 6 factors of 10 to 100 levels of unequal frequency; log_exposure is known.
+    """
+    import numpy as np
+    import pandas as pd
+
+    r = np.random.default_rng(103)
+    exposure = r.uniform(0.2, 1.0, n)
+    columns: dict[str, Any] = {f"x{j}": r.standard_normal(n) for j in range(1, 17)}
+    columns |= {f"n{j}": r.integers(0, 4 + 3 * j, n) for j in range(1, 5)}
+    columns |= {f"d{j}": (r.random(n) < 0.05).astype(np.int64) for j in range(1, 5)}
+    eta = -1.2 + np.log(exposure)
+    for j, name in enumerate(columns):
+        eta += (0.12 * np.cos(j)) * (columns[name] / (4.0 if name.startswith("n") else 1.0))
+    for name, k in LEVELS.items():
+        common = 1.0 / np.arange(2.0, k + 2.0)
+        codes = r.choice(k, n, p=common / common.sum())
+        codes[:k] = np.arange(k)
+        eta += (0.3 * r.standard_normal(k))[codes]
+        columns[name] = pd.Categorical.from_codes(codes, [f"{name}{level:02d}" for level in range(k)])
+    claims = r.poisson(np.exp(eta))
+    severity = np.exp(0.5 * eta) * r.gamma(2.0, 0.5, n)
+    cost = np.where(claims > 0, r.gamma(2.0 * np.maximum(claims, 1)) * np.exp(0.25 * eta), 0.0)
+    money = {"severity": np.maximum(severity, 1e-6), "cost": cost}
+    return pd.DataFrame({"claims": claims, **money, "log_exposure": np.log(exposure), **columns})
 
 
 def linear_groups(n: int) -> Any:
@@ -250,6 +293,8 @@ MAKERS: dict[str, Callable[[int], Any]] = {
         *(
             logistic,
             logistic_fewer,
+            logistic_wide,
+            insurance,
             logistic_serial_more,
             linear_groups,
             linear_slopes,

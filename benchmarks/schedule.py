@@ -143,7 +143,7 @@ def judge(task: Task, rows: list[Row], short: bool) -> None:
     order = [row for peer in (*task.trusted, "glimm") for row in answered if name(row.peer) == peer]
     reference = order[0] if order else None
     known = None if short and task.size else task.loglik
-    target = known if known is not None else reference.loglik if reference else None
+    target = known if known is not None else reference.loglik if reference and not task.by_coefficients else None
     for row in answered:
         row.coef_off = distance(reference, row)
         if row.loglik is not None and target is not None:
@@ -151,7 +151,7 @@ def judge(task: Task, rows: list[Row], short: bool) -> None:
             row.verdict = "ok" if abs(row.off) <= LOGLIK_TOLERANCE else "higher" if row.off > 0 else "WRONG"
         elif row.coef_off is not None and task.bootstrap:
             row.verdict = "ok" if same_distribution(task.bootstrap, reference, row) else "differs"
-        elif row.coef_off is not None and (task.kind == "gee" or task.ask):
+        elif row.coef_off is not None and task.by_coefficients:
             row.verdict = "ok" if row.coef_off <= COEF_TOLERANCE else "differs"
     timed = [row for row in rows if row.cpu]
     glimm = next((row for row in timed if row.peer == "glimm"), None)

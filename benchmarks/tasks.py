@@ -11,7 +11,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from .rows import MAKERS, TEN
+from .rows import FACTORS, MAKERS, RATED, SIXTY, TEN
 
 DATA = Path(__file__).resolve().parent / "data"
 
@@ -20,6 +20,7 @@ DATA = Path(__file__).resolve().parent / "data"
 class Task:
     """One model on one set of rows.
 
+    offset : a column that is added to the linear predictor with coefficient 1
     random : pairs (effects, group), each what varies over the levels of a group, correlated ("1": an intercept; "a:b": pairs of levels)
     clusters : the column of a GEE
     ask : "effect x" (everybody at x = 1 against x = 0) or "slope x": the call asks this of the model fitted before the clock started
@@ -37,6 +38,7 @@ class Task:
     response: str
     fixed: str
     family: str = "binomial"
+    offset: str = ""
     random: tuple[tuple[str, str], ...] = ()
     clusters: str = ""
     refit: bool = False
@@ -46,7 +48,7 @@ class Task:
     points: int | str = 1
     corr: str = ""
     numeric: tuple[str, ...] = ()
-    factor: str = ""
+    factors: tuple[str, ...] = ()
     size: int = 0
     short: int = 0
     calls: int = 1
@@ -60,6 +62,11 @@ class Task:
         """The formula with its random part, as glimm, glmm, mixedlm and the R packages read it."""
         bars = "".join(f" + ({effects} | {group})" for effects, group in self.random)
         return f"{self.response} ~ {self.fixed}{bars}"
+
+    @property
+    def by_coefficients(self) -> bool:
+        """Whether answers are compared by coefficients: packages mean different log-likelihoods where a dispersion is estimated."""
+        return self.kind == "gee" or bool(self.ask) or self.family in ("gamma", "tweedie(1.5)")
 
     @property
     def single(self) -> tuple[str, str] | None:
@@ -76,12 +83,21 @@ VERBAGG = ("Anger", "Gender", "btype", "situ")
 TWO_WAY = " + ".join((*VERBAGG, *(":".join(pair) for pair in combinations(VERBAGG, 2))))
 TWO_FACTORS = ("glimm", "glmm", "gpboost", "glmmTMB")
 NESTED = ("glimm", "glmm", "mixedlm", "lme4")
+RATING = ("glimm", "glum")
 
 # Simulated rows have a size. Log-likelihoods are values that lme4 and glmmTMB agree on, or that glmmTMB gives where lme4 stops short.
 # fmt: off
 TASKS = (
     Task("G1", "logistic GLM, 1e6 rows, 10 numeric + 50 levels", "glm", "logistic", "y", " + ".join((*TEN, "f")),
-         numeric=TEN, factor="f", size=1_000_000, short=2_000),
+         numeric=TEN, factors=("f",), size=1_000_000, short=2_000),
+    Task("G2", "logistic GLM, 1e6 rows, 60 numeric", "glm", "logistic_wide", "y", " + ".join(SIXTY), numeric=SIXTY, size=1_000_000,
+         short=4_000),
+    Task("I1", "claims, Poisson GLM, 6e5 rows, 24 numeric and 6 factors", "glm", "insurance", "claims", " + ".join((*RATED, *FACTORS)),
+         "poisson", "log_exposure", numeric=RATED, factors=FACTORS, size=600_000, short=4_000, peers=RATING),
+    Task("I2", "severity, gamma GLM, the same rows", "glm", "insurance", "severity", " + ".join((*RATED, *FACTORS)),
+         "gamma", "log_exposure", numeric=RATED, factors=FACTORS, size=600_000, short=4_000, peers=RATING),
+    Task("I3", "cost, Tweedie GLM of power 1.5, the same rows", "glm", "insurance", "cost", " + ".join((*RATED, *FACTORS)),
+         "tweedie(1.5)", "log_exposure", numeric=RATED, factors=FACTORS, size=600_000, short=4_000, peers=RATING),
     Task("L1", "LMM, 1e6 rows, 1e5 groups, ML", "lmm", "linear_groups", "y", "x1 + x2", "gaussian", intercepts("g"),
          size=1_000_000, short=2_000, trusted=("lme4", "glmmTMB")),
     Task("L2", "LMM, Dyestuff (30 rows), REML", "lmm", "dyestuff", "Yield", "1", "gaussian", intercepts("Batch"),

@@ -14,6 +14,7 @@ namespace glimm {
 namespace nb = nanobind;
 
 using Doubles = nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Singles = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Square = nb::ndarray<const double, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using Integers = nb::ndarray<const std::int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Codes = nb::ndarray<const std::int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
@@ -53,11 +54,16 @@ struct HeldRows {
     for (nb::handle item : blocks) {
       auto block = nb::cast<nb::tuple>(item);
       const auto positions = nb::cast<Integers>(block[0]);
-      const double* values = hold<Doubles, double>(nb::borrow(block[1]));
+      const bool narrow = nb::isinstance<Singles>(block[1]);
+      const float* single = narrow ? hold<Singles, float>(nb::borrow(block[1])) : nullptr;
+      const double* values = narrow ? nullptr : hold<Doubles, double>(nb::borrow(block[1]));
       const std::int32_t* codes = hold<Codes, std::int32_t>(nb::borrow(block[2]));
+      const std::int32_t* at_rows = hold<Codes, std::int32_t>(nb::borrow(block[3]));
       if (!codes) {
         const int at = static_cast<int>(positions.data()[0]);
-        rows.numeric.push_back({at, values, center.data()[at], 1.0 / scale.data()[at]});
+        const double inverse_scale = 1.0 / scale.data()[at];
+        if (at_rows) rows.sparse.push_back({at, at_rows, values, static_cast<Index>(nb::cast<Codes>(block[3]).shape(0)), inverse_scale});
+        else rows.numeric.push_back({at, values, single, center.data()[at], inverse_scale});
         continue;
       }
       Indicator indicator;

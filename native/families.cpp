@@ -100,7 +100,12 @@ template <class L> void mean_and_slope(double power, Index n, const double* GLIM
   }
 }
 
+template <class L> void mean_alone(double power, Index n, const double* GLIMM_RESTRICT eta, double* GLIMM_RESTRICT mu) {
+  for (Index i = 0; i < n; ++i) mu[i] = L::mean(eta[i], power).mu;
+}
+
 template <class L> void mean_loop(double power, Index n, const double* eta, double* mu, double* m1, double* m2, double* m3) {
+  if (!m1 && !m2 && !m3) return mean_alone<L>(power, n, eta, mu);
   if (m1 && !m2 && !m3) return mean_and_slope<L>(power, n, eta, mu, m1);
   for (Index i = 0; i < n; ++i) {
     const Mean m = L::mean(eta[i], power);

@@ -1,12 +1,51 @@
 // GLM: score X'd1 and expected information X'WX in one pass over blocks of rows, and the row-wise extras of a linear predictor.
 #include "glm.hpp"
 
+#include <map>
+
+#include "columns.hpp"
 #include "threads.hpp"
 
 namespace glimm {
 namespace {
 
 constexpr Index kChunk = 512;
+constexpr Index kPassRows = 256;
+
+// Sums over blocks, added in the order of blocks as they come, so that few are held.
+class InOrder {
+ public:
+  explicit InOrder(size_t size) : total_(size, 0.0) {}
+  Vec take() {  // zeros
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (free_.empty()) return Vec(total_.size(), 0.0);
+    Vec part = std::move(free_.back());
+    free_.pop_back();
+    std::fill(part.begin(), part.end(), 0.0);
+    return part;
+  }
+  void give(Index block, Vec part) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    waiting_.emplace(block, std::move(part));
+    for (auto next = waiting_.begin(); next != waiting_.end() && next->first == next_; next = waiting_.erase(next), ++next_) {
+      for (size_t i = 0; i < total_.size(); ++i) total_[i] += next->second[i];
+      free_.push_back(std::move(next->second));
+    }
+  }
+  Vec total() { return std::move(total_); }
+
+ private:
+  Vec total_;
+  std::map<Index, Vec> waiting_;
+  std::vector<Vec> free_;
+  Index next_ = 0;
+  std::mutex mutex_;
+};
+
+// Runs work(block, begin, end) over blocks of rows.
+template <class Work> void over_blocks(Index n, Index block_rows, int threads, Work work) {
+  parallel_blocks((n + block_rows - 1) / block_rows, threads, [&](Index b) { work(b, b * block_rows, std::min(n, (b + 1) * block_rows)); });
+}
 
 // Runs work(block, r0, m) over the chunks of every block.
 template <class Work> void over_chunks(Index n, Index block_rows, int threads, Work work) {
@@ -36,64 +75,67 @@ struct Twice {
 
 }  // namespace
 
-GlmPass glm_pass(const Rows& rows, const Stage& stage, const double* beta, int threads) {
-  const int p = rows.p;
-  const size_t pp = static_cast<size_t>(p) * p;
-  const CrossProduct cross(rows);
-  const Index per_block = cross.block_rows(kBlockRows), blocks = (rows.n + per_block - 1) / per_block;
-  std::vector<GlmPass> part(blocks);
-  parallel_blocks(blocks, threads, [&](Index b) {
-    GlmPass& out = part[b];
-    out.score.assign(p, 0.0);
-    out.information.assign(pp, 0.0);
-    Vec eta(kChunk), y(kChunk), size(kChunk), l(kChunk), d1(kChunk), w(kChunk), x;
-    const Index end = std::min(rows.n, (b + 1) * per_block);
-    for (Index r = b * per_block; r < end; r += kChunk) {
+GlmPass glm_pass(const Rows& rows, const Stage& stage, const double* beta, const Asked& asked, int threads) {
+  const size_t p = static_cast<size_t>(rows.p);
+  const Columns columns(rows);
+  const size_t square = asked.information ? static_cast<size_t>(columns.side()) * columns.side() : 0;
+  const Index chunk = stage.own ? kMostChunk : kPassRows;  // Python is called seldom
+  InOrder sums(1 + p + square);
+  over_blocks(rows.n, columns.block_rows(kBlockRows), threads, [&](Index b, Index begin, Index end) {
+    Vec part = sums.take();
+    double *score = part.data() + 1, *h = score + p;
+    Columns::Space space;
+    Vec eta(chunk), gathered(rows.order ? 2 * chunk : 0), l(chunk), d1(chunk), w(chunk);
+    for (Index r = begin; r < end; r += chunk) {
+      if (r / chunk % asked.every != asked.every / 2) continue;
       check_interrupt();
-      const Index m = std::min(kChunk, end - r);
-      rows.linear(r, m, beta, eta.data());
-      rows.gather(rows.y, r, m, y.data());
-      if (rows.size) rows.gather(rows.size, r, m, size.data());
-      stage_working(stage, m, y.data(), rows.size ? size.data() : nullptr, eta.data(), l.data(), d1.data(), w.data());
-      for (Index i = 0; i < m; ++i) out.loglik += l[i];
-      rows.transpose_times(r, m, d1.data(), out.score.data());
-      cross.add(r, m, w.data(), out.information.data(), x);
+      const Index m = std::min(chunk, end - r);
+      columns.open(r, m, space);
+      double* at = asked.eta ? asked.eta + r : eta.data();
+      rows.linear(r, m, beta, at);  // the bits of linear_predictor
+      const double *y = rows.y + r, *size = rows.size ? rows.size + r : nullptr;
+      if (rows.order) {
+        rows.gather(rows.y, r, m, gathered.data());
+        y = gathered.data();
+        if (rows.size) rows.gather(rows.size, r, m, gathered.data() + chunk);
+        size = rows.size ? gathered.data() + chunk : nullptr;
+      }
+      stage_working(stage, m, y, size, at, l.data(), d1.data(), w.data());
+      for (Index i = 0; i < m; ++i) part[0] += l[i];
+      columns.transpose_times(space, d1.data(), score);
+      if (square) columns.cross(space, w.data(), h);
     }
+    sums.give(b, std::move(part));
   });
-  GlmPass total;
-  total.score.assign(p, 0.0);
-  total.information.assign(pp, 0.0);
-  Vec h(pp, 0.0);
-  for (const auto& b : part) {
-    total.loglik += b.loglik;
-    for (int c = 0; c < p; ++c) total.score[c] += b.score[c];
-    for (size_t c = 0; c < pp; ++c) h[c] += b.information[c];
+  const Vec total = sums.total();
+  GlmPass out;
+  out.loglik = total[0];
+  out.score.assign(total.data() + 1, total.data() + 1 + p);
+  if (square) {
+    out.information.assign(p * p, 0.0);
+    columns.finish(total.data() + 1 + p, out.information.data());
   }
-  cross.finish(h.data(), total.information.data());
-  return total;
+  return out;
 }
 
-void gram(const Rows& rows, double* out, int threads) {
-  const size_t pp = static_cast<size_t>(rows.p) * rows.p;
-  const CrossProduct cross(rows);
-  const Index per_block = cross.block_rows(kBlockRows), blocks = (rows.n + per_block - 1) / per_block;
-  std::vector<Vec> part(blocks);
-  parallel_blocks(blocks, threads, [&](Index b) {
-    part[b].assign(pp, 0.0);
-    Vec x;
-    const Index end = std::min(rows.n, (b + 1) * per_block);
-    Vec w(kChunk);
-    for (Index r = b * per_block; r < end; r += kChunk) {
+void gram(const Rows& rows, Index every, double* out, int threads) {
+  const Columns columns(rows);
+  InOrder sums(static_cast<size_t>(columns.side()) * columns.side());
+  over_blocks(rows.n, columns.block_rows(kBlockRows), threads, [&](Index b, Index begin, Index end) {
+    Vec part = sums.take();
+    Columns::Space space;
+    Vec w(rows.size && rows.order ? kPassRows : 0);
+    for (Index r = begin; r < end; r += kPassRows) {
+      if (r / kPassRows % every != every / 2) continue;
       check_interrupt();
-      const Index m = std::min(kChunk, end - r);
-      if (rows.size) rows.gather(rows.size, r, m, w.data());
-      cross.add(r, m, rows.size ? w.data() : nullptr, part[b].data(), x);
+      const Index m = std::min(kPassRows, end - r);
+      columns.open(r, m, space);
+      if (!w.empty()) rows.gather(rows.size, r, m, w.data());
+      columns.cross(space, !w.empty() ? w.data() : rows.size ? rows.size + r : nullptr, part.data());
     }
+    sums.give(b, std::move(part));
   });
-  Vec h(pp, 0.0);
-  for (const auto& b : part)
-    for (size_t c = 0; c < pp; ++c) h[c] += b[c];
-  cross.finish(h.data(), out);
+  columns.finish(sums.total().data(), out);
 }
 
 void linear_predictor(const Rows& rows, const double* beta, double* eta, int threads) {
@@ -138,6 +180,7 @@ void refined_residual_score(const Rows& rows, const double* high, const double* 
   Vec x(rows.p);
   Rows raw = rows;
   for (auto& c : raw.numeric) { c.center = 0.0; c.inverse_scale = 1.0; }
+  for (auto& c : raw.sparse) c.inverse_scale = 1.0;
   for (auto& b : raw.indicators) std::fill(b.inverse_scale.begin(), b.inverse_scale.end(), 1.0);
   for (Index i = 0; i < rows.n; ++i) {
     if (i % kChunk == 0) check_interrupt();

@@ -10,7 +10,14 @@ struct GlmPass {
   Vec score, information;
 };
 
-GlmPass glm_pass(const Rows&, const Stage&, const double* beta, int threads);
+// information: with X'WX, else empty; every: only one chunk of kPassRows rows in so many; eta: (n) filled in unless null
+struct Asked {
+  bool information = true;
+  Index every = 1;
+  double* eta = nullptr;
+};
+
+GlmPass glm_pass(const Rows&, const Stage&, const double* beta, const Asked&, int threads);
 
 // eta = offset + X beta for all rows, in the order of rows.
 void linear_predictor(const Rows&, const double* beta, double* eta, int threads);
@@ -28,7 +35,7 @@ void refined_residual_score(const Rows&, const double* beta_high, const double* 
 // R of the QR factorisation of W^1/2 X (p x p, upper, row-major), by blocks; W = size. r holds the R of the rows before, or zeros.
 void blocked_qr(const Rows&, double* r);
 
-// X'WX of the working columns, W = size.
-void gram(const Rows&, double* out, int threads);
+// X'WX of the working columns, W = size; every as above.
+void gram(const Rows&, Index every, double* out, int threads);
 
 }  // namespace glimm

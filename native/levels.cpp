@@ -3,7 +3,7 @@
 // Ordinal: a threshold is an indicator, d eta_c / d t_c = -1, so that a row adds to X'WX, to two thresholds and to their two rows of T'X.
 #include "levels.hpp"
 
-#include "glm.hpp"
+#include "columns.hpp"
 #include "intervals.hpp"
 #include "threads.hpp"
 
@@ -56,7 +56,7 @@ struct Sums {
   Vec thresholds, diagonal, beside;  // score of t; T'WT, its diagonal and the entries beside it
   Vec score, gram, cross;            // X'd, X'WX, T'X by threshold
   Sums() = default;
-  Sums(int m, int p) : thresholds(m), diagonal(m), beside(m), score(p), gram(static_cast<size_t>(p) * p), cross(static_cast<size_t>(m) * p) {}
+  Sums(int m, int p, int side) : thresholds(m), diagonal(m), beside(m), score(p), gram(static_cast<size_t>(side) * side), cross(static_cast<size_t>(m) * p) {}
   void add(const Sums& o) {
     loglik += o.loglik;
     const auto sum = [](Vec& a, const Vec& b) { for (size_t k = 0; k < a.size(); ++k) a[k] += b[k]; };
@@ -109,13 +109,14 @@ template <class Of> void ordinal_rows(Sums& out, Chunk& at, int m, Index n, cons
 
 LevelPass ordinal_pass(const Rows& rows, const LevelStage& stage, const double* parameters, bool expected, int threads) {
   const int m = stage.m, p = rows.p, size = m + p;
-  const CrossProduct cross(rows);
+  const Columns cross(rows);
   const Index per_block = cross.block_rows(kBlockRows), blocks = (rows.n + per_block - 1) / per_block;
   std::vector<Sums> part(blocks);
   parallel_blocks(blocks, threads, [&](Index b) {
-    Sums& out = part[b] = Sums(m, p);
+    Sums& out = part[b] = Sums(m, p, cross.side());
     Chunk at(m);
-    Vec eta(kChunk), y(kChunk), weight(kChunk), x;
+    Vec eta(kChunk), y(kChunk), weight(kChunk);
+    Columns::Space x;
     const Index end = std::min(rows.n, (b + 1) * per_block);
     for (Index r = b * per_block; r < end; r += kChunk) {
       check_interrupt();
@@ -127,11 +128,12 @@ LevelPass ordinal_pass(const Rows& rows, const LevelStage& stage, const double* 
         ordinal_rows<decltype(of)>(out, at, m, n, y.data(), rows.size ? weight.data() : nullptr, eta.data(), parameters, expected);
       });
       rows.transpose_times(r, n, at.d.data(), out.score.data());
-      cross.add(r, n, at.w.data(), out.gram.data(), x);
+      cross.open(r, n, x);
+      cross.cross(x, at.w.data(), out.gram.data());
       for (int c = 0; c < m; ++c) rows.transpose_times(r, n, at.v.data() + c * kChunk, out.cross.data() + static_cast<size_t>(c) * p);
     }
   });
-  Sums all(m, p);
+  Sums all(m, p, cross.side());
   for (const auto& b : part) all.add(b);
   Vec gram(static_cast<size_t>(p) * p);
   cross.finish(all.gram.data(), gram.data());
@@ -153,15 +155,16 @@ LevelPass ordinal_pass(const Rows& rows, const LevelStage& stage, const double* 
 
 LevelPass nominal_pass(const Rows& rows, const LevelStage& stage, const double* parameters, int threads) {
   const int m = stage.m, p = rows.p, size = m * p;
-  const size_t pp = static_cast<size_t>(p) * p, pairs = static_cast<size_t>(m) * (m + 1) / 2;
-  const CrossProduct cross(rows);
+  const Columns cross(rows);
+  const size_t pp = static_cast<size_t>(p) * p, own = static_cast<size_t>(cross.side()) * cross.side(), pairs = static_cast<size_t>(m) * (m + 1) / 2;
   const Index per_block = cross.block_rows(kBlockRows) * std::max(1, m / 4), blocks = (rows.n + per_block - 1) / per_block;
   std::vector<LevelPass> part(blocks);  // information: the pairs of levels, one after the other
   parallel_blocks(blocks, threads, [&](Index b) {
     LevelPass& out = part[b];
     out.score.assign(size, 0.0);
-    out.information.assign(pairs * pp, 0.0);
-    Vec eta(m * kChunk), d(m * kChunk), w(pairs * kChunk), y(kChunk), weight(kChunk), x;
+    out.information.assign(pairs * own, 0.0);
+    Vec eta(m * kChunk), d(m * kChunk), w(pairs * kChunk), y(kChunk), weight(kChunk);
+    Columns::Space x;
     Shares at(m);
     const Index end = std::min(rows.n, (b + 1) * per_block);
     for (Index r = b * per_block; r < end; r += kChunk) {
@@ -180,16 +183,17 @@ LevelPass nominal_pass(const Rows& rows, const LevelStage& stage, const double* 
           for (int e = 0; e <= c; ++e) w[place(c, e) * kChunk + i] = s * at.curvature(c, e);
         }
       }
+      cross.open(r, n, x);
       for (int c = 0; c < m; ++c) {
         rows.transpose_times(r, n, d.data() + c * kChunk, out.score.data() + static_cast<size_t>(c) * p);
-        for (int e = 0; e <= c; ++e) cross.add(r, n, w.data() + place(c, e) * kChunk, out.information.data() + place(c, e) * pp, x);
+        for (int e = 0; e <= c; ++e) cross.cross(x, w.data() + place(c, e) * kChunk, out.information.data() + place(c, e) * own);
       }
     }
   });
   LevelPass total;
   total.score.assign(size, 0.0);
   total.information.assign(static_cast<size_t>(size) * size, 0.0);
-  Vec h(pairs * pp, 0.0), block(pp);
+  Vec h(pairs * own, 0.0), block(pp);
   for (const auto& b : part) {
     total.loglik += b.loglik;
     for (int c = 0; c < size; ++c) total.score[c] += b.score[c];
@@ -197,7 +201,7 @@ LevelPass nominal_pass(const Rows& rows, const LevelStage& stage, const double* 
   }
   for (int c = 0; c < m; ++c)
     for (int e = 0; e <= c; ++e) {
-      cross.finish(h.data() + place(c, e) * pp, block.data());
+      cross.finish(h.data() + place(c, e) * own, block.data());
       for (int i = 0; i < p; ++i)
         for (int j = 0; j < p; ++j)
           total.information[(static_cast<size_t>(c) * p + i) * size + e * p + j] =

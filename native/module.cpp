@@ -4,7 +4,9 @@
 #include <nanobind/stl/vector.h>
 
 #include "blocked.hpp"
+#include "column_sums.hpp"
 #include "cpu.hpp"
+#include "dispersion.hpp"
 #include "doors.hpp"
 #include "glm.hpp"
 #include "laplace.hpp"
@@ -21,6 +23,19 @@
 using namespace glimm;
 
 namespace {
+
+template <class T> void column_doors(nb::module_& m) {
+  using Column = nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+  m.def("column_sums", [](Column x, double before) {
+    double largest = 0.0, total = before;
+    over_column(x.data(), static_cast<Index>(x.shape(0)), [&](const double* v, Index n) { total += block_sum(v, n, &largest); });
+    return nb::make_tuple(largest, total);
+  });
+  m.def("column_squares", [](Column x, double center, double unit, double before) {
+    over_column(x.data(), static_cast<Index>(x.shape(0)), [&](const double* v, Index n) { before += block_squares(v, n, center, unit); });
+    return before;
+  });
+}
 
 struct HeldLevels {
   Levels levels;
@@ -158,6 +173,36 @@ NB_MODULE(GLIMM_MODULE, m) {
     link_mean(held.stage.link, held.stage.power, static_cast<Index>(n), eta.data(), mu.data(), m1.data(), m2.data(), m3.data());
     return nb::make_tuple(array(std::move(mu)), array(std::move(m1)), array(std::move(m2)), array(std::move(m3)));
   });
+  m.def("inverse_link", [](nb::object link, Doubles eta) {
+    const HeldStage held(nb::int_(0), link, nullptr, 0);
+    Vec mu(eta.shape(0));
+    link_mean(held.stage.link, held.stage.power, static_cast<Index>(mu.size()), eta.data(), mu.data(), nullptr, nullptr, nullptr);
+    return array(std::move(mu));
+  });
+  m.def("dispersion_terms", [](nb::object family, Doubles psi, Doubles y, MaybeDoubles weights, double value, double slope, double curvature, int threads) {
+    const HeldStage held(family, nb::int_(0), psi);
+    DispersionTerms t{value, slope, curvature};
+    {
+      const Unlocked unlocked;
+      t = dispersion_terms(held, static_cast<Index>(y.shape(0)), y.data(), pointer(weights), t, threads);
+    }
+    return nb::make_tuple(t.value, t.slope, t.curvature);
+  }, nb::arg("family"), nb::arg("psi"), nb::arg("y"), nb::arg("weights").none(), nb::arg("value"), nb::arg("slope"),
+     nb::arg("curvature"), nb::arg("threads"));
+  column_doors<double>(m);
+  column_doors<float>(m);
+  m.def("solve_positive", [](Square l, Doubles b) {
+    const int n = static_cast<int>(l.shape(0)), ld = static_cast<int>(l.shape(1));
+    Vec x(b.data(), b.data() + n);
+    solve_lower(l.data(), n, ld, x.data());
+    solve_lower_t(l.data(), n, ld, x.data());
+    return array(std::move(x));
+  });
+  m.def("positive_solve", [](Square a, Doubles b, double smallest) {
+    Vec x(b.data(), b.data() + b.shape(0));
+    const bool ok = positive_solve(a.data(), static_cast<int>(a.shape(0)), static_cast<int>(a.shape(1)), smallest, x.data());
+    return nb::make_tuple(ok, array(std::move(x)));
+  });
   m.def("link", [](nb::object link, Doubles mu) {
     const HeldStage held(nb::int_(0), link, nullptr, 0);
     Vec eta(mu.shape(0));
@@ -191,15 +236,22 @@ NB_MODULE(GLIMM_MODULE, m) {
       .def(nb::init<Index, int, nb::list, Doubles, Doubles, nb::object, nb::object, nb::object, nb::object>(), nb::arg("n"), nb::arg("p"),
            nb::arg("blocks"), nb::arg("center"), nb::arg("scale"), nb::arg("y").none(), nb::arg("size").none(), nb::arg("offset").none(),
            nb::arg("order").none())
-      .def("glm_pass", [](const HeldRows& r, nb::object family, nb::object link, Doubles beta, Doubles psi, int threads) {
+      .def("glm_pass", [](const HeldRows& r, nb::object family, nb::object link, Doubles beta, Doubles psi, bool information, Index every, bool eta,
+                          int threads) {
         const HeldStage stage(family, link, psi);
+        Asked asked;
+        asked.information = information;
+        asked.every = every;
+        Vec predictor(eta ? r.rows.n : 0);
+        if (eta) asked.eta = predictor.data();
         GlmPass out;
         {
           const Unlocked unlocked;
-          out = glm_pass(r.rows, stage, beta.data(), threads);
+          out = glm_pass(r.rows, stage, beta.data(), asked, threads);
         }
-        const size_t p = static_cast<size_t>(r.rows.p);
-        return nb::make_tuple(out.loglik, array(std::move(out.score)), array(std::move(out.information), {p, p}));
+        const size_t p = information ? static_cast<size_t>(r.rows.p) : 0;
+        return nb::make_tuple(out.loglik, array(std::move(out.score)), array(std::move(out.information), {p, p}),
+                              eta ? nb::cast(array(std::move(predictor))) : nb::none());
       })
       .def("linear_predictor", [](const HeldRows& r, Doubles beta, int threads) {
         Vec eta(r.rows.n);
@@ -246,12 +298,12 @@ NB_MODULE(GLIMM_MODULE, m) {
         }
         return array(std::move(out), {p, p});
       }, nb::arg("before").none() = nb::none())
-      .def("gram", [](const HeldRows& r, int threads) {
+      .def("gram", [](const HeldRows& r, Index every, int threads) {
         const size_t p = static_cast<size_t>(r.rows.p);
         Vec out(p * p);
         {
           const Unlocked unlocked;
-          gram(r.rows, out.data(), threads);
+          gram(r.rows, every, out.data(), threads);
         }
         return array(std::move(out), {p, p});
       });

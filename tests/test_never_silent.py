@@ -122,6 +122,7 @@ ALLOWED = {
     ("estimators/mixed_engines.py", "differences", "except np.linalg.LinAlgError"): "no curvature: NaN, which the solution says",
     ("estimators/refit.py", "new_response", "except (TypeError, ValueError)"): SAYS,
     ("estimators/refit.py", "new_response", "errstate"): NUMBERS,
+    ("design/totals.py", "block_sum", "errstate"): "an infinite or missing sum is what the caller looks at",
     ("inference/likelihood_ratio.py", "_parts_nested", "except GlimmError"): "raised again with the part it is of",
     ("estimators/at_means.py", "at_means", "errstate"): "an infinite sum of means is a reason to look at each of them",
     ("estimators/irls.py", "row_unit", "errstate"): "a unit beyond the numbers is the largest or smallest one",

@@ -12,7 +12,7 @@ from . import Answer, Call, NotOffered
 def prepare(task: Any, rows: Any) -> Call:
     def whole() -> Any:
         if task.kind == "glm":
-            return glimm.glm(task.formula, rows, family=task.family)
+            return glimm.glm(task.formula, rows, family=task.family, link="log" if task.offset else None, offset=task.offset or None)
         if task.kind == "gee":
             return glimm.gee(task.formula, rows, groups=task.clusters, corr=task.corr, family=task.family)
         if task.kind == "lmm":
@@ -28,7 +28,7 @@ def prepare(task: Any, rows: Any) -> Call:
 
     def fit() -> Any:
         model = whole() if first is None else first.refit(y)
-        return model, model.params, model.bse, None if task.kind == "gee" else model.llf
+        return model, model.params, model.bse, None if task.by_coefficients else model.llf
 
     def read(answer: Any) -> Answer:
         model, params, bse, llf = answer

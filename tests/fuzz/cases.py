@@ -15,7 +15,7 @@ FAMILIES = (
     "gaussian", "gaussian", "binomial", "binomial", "poisson", "poisson", "gamma", "inverse_gaussian", "negative_binomial",
     "negative_binomial1", "beta", "tweedie", "tweedie(1.5)", "negative_binomial(2)",
 )  # fmt: skip
-LATER = ("quasibinomial", "quasipoisson")
+OTHERS = ("quasibinomial", "quasipoisson", "quasi(1.5)", "ordinal", "multinomial")
 LINKS = (
     "identity", "log", "logit", "probit", "cloglog", "loglog", "cauchit", "logc", "inverse", "inverse_squared", "sqrt", "power(0.3)",
     "odds_power(2)",
@@ -34,7 +34,7 @@ COLUMNS = (
 )  # fmt: skip
 TERMS = ("1", "{a}", "{a}", "{a} + {b}", "{a} + {b}", "{a} * {b}", "{a} + {b} + {c}")
 VCOV = {
-    "glm": ("model",) * 4 + ("HC0", "HC1", "HC2", "HC3", "g", "gh", "small"),
+    "glm": ("model",) * 4 + ("HC0", "HC1", "HC2", "HC3", "jackknife", "g", "gh", "small", "CR1", "mancl_derouen"),
     "glmm": ("model",) * 5 + ("g", "h"),
     "gee": ("robust", "robust", "model", "mancl_derouen", "fay_graubard", "jackknife"),
 }
@@ -59,9 +59,15 @@ TWISTS = {
     "trials": ("zero",),
     "n": (1, 2, 3, 4, 5, 6),
     "reml": (True, False),
-    "family": (*LATER, "gaussian", "gaussian", "gaussian", "binomial", "binomial", "poisson"),
+    "kind": ("frequency", "sampling"),
+    "scale": ("pearson", "deviance", "ml", 2.0),
+    "penalty": ("firth", "jeffreys"),
+    "zero": ("~ 1", "~ a"),
+    "dispersion": ("~ a", "~ b"),
+    "family": (*OTHERS, "gaussian", "gaussian", "gaussian", "binomial", "binomial", "poisson"),
 }
 """What may be odd in a call: a few of these at a time, so that most calls come to a fit."""
+GLM_ONLY = ("kind", "scale", "penalty", "zero", "dispersion")
 
 
 @st.composite
@@ -92,6 +98,7 @@ def recipes(draw, doors=("glm", "glmm", "gee")):
         "frame": "pandas",
         "vcov": one_of(VCOV[door]),
         "max_iter": None,
+        **dict.fromkeys(GLM_ONLY),
         "bars": one_of(BARS),
         "points": one_of(("auto", "auto", 1, 1, 3, 7)),
         "reml": None,
@@ -173,7 +180,9 @@ def right_response(family, rng, eta, r):
         y = mu * rng.gamma(3.0, 1 / 3.0, n)
     elif name == "beta":
         y = np.clip(rng.beta(4 * p + 0.1, 4 * (1 - p) + 0.1), 1e-6, 1 - 1e-6)
-    elif name == "tweedie":
+    elif name in ("ordinal", "multinomial"):
+        y = np.array(["low", "middle", "high"], dtype=object)[np.digitize(eta + rng.logistic(size=n), (-1.0, 1.0))]
+    elif name in ("tweedie", "quasi"):
         y = mu * rng.poisson(1.2, n) * rng.gamma(2.0, 0.5, n)
     else:
         y = eta + rng.normal(size=n)
@@ -195,7 +204,7 @@ def make(r):
     y, trials = right_response(r["family"], rng, eta, r)
     if "zero_dummy" in r["columns"]:
         marked = np.asarray(columns["abc"[r["columns"].index("zero_dummy")]], dtype=float) == 1.0
-        y = np.where(marked, 0, y)
+        y = np.where(marked, 0 if y.dtype.kind in "if" else "low", y)
     y = other_response(r["response"], rng, y, trials, centred(columns["a"]), y01)
     if r["trials"] == "zero" and trials is not None:
         trials = np.where(np.arange(n) == n // 2, 0, trials)
@@ -211,9 +220,15 @@ def make(r):
             values = make_one(r[role], rng, n)
             data[role[0].upper()] = values
             arguments[role] = values if r[role] == "array" else role[0].upper()
+    if r["door"] == "glm":
+        arguments |= {name: r[name] for name in ("scale", "penalty", "zero", "dispersion") if r.get(name) is not None}
+        if r.get("kind"):
+            given = arguments.get("weights", rng.integers(1, 5, n))
+            arguments["weights"] = getattr(glimm, r["kind"])(given)
     if r["max_iter"]:
         arguments["control"] = glimm.Control(max_iter=r["max_iter"])
     cluster = {"g": {"cluster": "g"}, "h": {"cluster": "h"}, "gh": {"cluster": ["g", "h"]}, "small": {"cluster": "g", "small": True}}
+    cluster |= {small: {"cluster": "g", "small": small} for small in ("CR1", "mancl_derouen") if r["door"] == "glm"}
     arguments["vcov"] = cluster.get(r["vcov"], r["vcov"])
     if r["door"] == "glmm":
         formula += " + " + r["bars"].format(a="a", b="b")

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import GlimmError
-from ..kernels.matrix import Codes, Ints
+from ..kernels.matrix import Codes, Ints, SparseColumn
 from .records import Variable
 
 if TYPE_CHECKING:
@@ -36,9 +36,10 @@ def as_factor(variable: Variable) -> Variable:
 
 def take(variable: Variable, rows: Ints) -> Variable:
     """The variable in the given rows, keeping all levels."""
+    stored: Any = variable.stored
     return replace(
         variable,
-        values=None if variable.values is None else variable.values[rows],
+        values=None if stored is None else (stored.wide() if isinstance(stored, SparseColumn) else stored)[rows],
         codes=None if variable.codes is None else variable.codes[rows],
         missing=None if variable.missing is None else variable.missing[rows],
     )

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..errors import GlimmError
-from ..kernels.matrix import Codes, Floats, Ints
+from ..kernels.matrix import Codes, Floats, Ints, SparseColumn, Stored
 from .arithmetic import evaluate, is_arithmetic
 from .columns import as_factor, recode, take, used_codes
 from .expressions import Columns, Expression, learn, learn_full
@@ -28,7 +28,7 @@ class Piece:
 
     names: tuple[str, ...]
     codes: Codes | None = None
-    values: tuple[Floats, ...] = ()
+    values: tuple[Stored, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,15 +135,19 @@ def known_codes(variable: Variable, levels: tuple[Any, ...], rows: Ints | None) 
     return codes
 
 
-def numbers(variable: Variable, rows: Ints | None) -> Floats:
-    """A numeric or boolean column as float64, without a copy where possible."""
+def numbers(variable: Variable, rows: Ints | None) -> Stored:
+    """A numeric or boolean column as it is kept, without a copy where possible; rows ascend."""
     if variable.kind == "factor":
         if not variable.boolean:
             raise GlimmError(f"column {variable.name!r} was a number in the fit and holds {variable.levels[0]!r} now: give numbers")
         assert variable.codes is not None
         return (variable.codes if rows is None else variable.codes[rows]).astype(np.float64)
-    assert variable.values is not None
-    return np.ascontiguousarray(variable.values if rows is None else variable.values[rows])
+    stored = variable.stored
+    assert stored is not None
+    if isinstance(stored, SparseColumn):
+        return stored if rows is None else stored.take(rows)
+    out: Stored = np.ascontiguousarray(stored if rows is None else stored[rows])  # type: ignore[assignment]
+    return out
 
 
 def _is_contrast(text: str, column: str) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import GlimmError
-from ..kernels.matrix import Block, Codes, Floats, Ints, Matrix
+from ..kernels.matrix import Block, Codes, Ints, Matrix, Stored, block_of, wide
 from .columns import as_factor
 from .expressions import check_functions
 from .factors import FactorSpec, Piece, encode_factor, learn_factor
@@ -172,18 +172,18 @@ def _add(product: Scoped, pieces: Mapping[tuple[str, bool], Piece], names: list[
     codes, cells = _cross(
         [(part.codes, size, stride) for part, size, stride in zip(parts, sizes, strides, strict=True) if part.codes is not None]
     )
-    choices: list[tuple[int, Floats | None]] = [(0, None)]
+    choices: list[tuple[int, Stored | None]] = [(0, None)]
     for part, stride in zip(parts, strides, strict=True):
         if part.codes is None:
             choices = [
-                (offset + int(stride) * j, column if values is None else values * column)
+                (offset + int(stride) * j, column if values is None else wide(values) * wide(column))
                 for j, column in enumerate(part.values)
                 for offset, values in choices
             ]
     for offset, values in choices:
         if product.scale != 1.0:
-            values = product.scale * values if values is not None else np.full(len(codes) if codes is not None else 0, product.scale)
-        blocks.append(Block(start + offset + cells, values=values, codes=codes))
+            values = product.scale * wide(values) if values is not None else np.full(len(codes) if codes is not None else 0, product.scale)
+        blocks.append(block_of(start + offset + cells, values, codes))
     return total
 
 

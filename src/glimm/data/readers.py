@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import GlimmError
-from ..kernels.matrix import Codes, Floats
+from ..kernels.matrix import Codes, SparseColumn
 from .columns import Array, Mask, as_factor, missing_of, number_factor, sorted_factor
-from .records import Variable
+from .records import StoredVariable, Variable
 
 _DATES = {"Date", "Datetime", "Duration", "Time"}
 _NESTED = {"List": "lists", "Array": "arrays", "Struct": "structs", "Binary": "bytes"}
@@ -76,6 +76,8 @@ def _read_pandas(name: str, column: Any, group: bool) -> Variable:
         if isinstance(dtype, pd.StringDtype):
             values: Any = column.array
             return sorted_factor(name, *pd.factorize(values))
+        if isinstance(dtype, pd.SparseDtype):
+            return _read_sparse(name, column.array, group)
     return _read_series(name, _series(column if isinstance(column, pd.Series) else pd.Series(column)), group)
 
 
@@ -235,12 +237,13 @@ def _whole(name: str, values: Array, missing: Mask | None, group: bool) -> Varia
 
 
 def _real(name: str, values: Array, missing: Mask | None) -> Variable:
-    out: Floats = values.astype(np.float64, copy=False)
+    out: Array = values if values.dtype == np.float32 else values.astype(np.float64, copy=False)
+    kept = StoredVariable if values.dtype == np.float32 else Variable
     if missing is not None and missing.any():
         out = np.where(missing, np.nan, out)
     finite = np.isfinite(out)
     if finite.all():
-        return Variable(name, "numeric", values=out)
+        return kept(name, "numeric", values=out)
     infinite = np.isinf(out)
     if infinite.any():
         row = int(np.argmax(infinite))
@@ -248,7 +251,20 @@ def _real(name: str, values: Array, missing: Mask | None) -> Variable:
             f"column {name!r} is infinite ({out[row]}) in row {row} (counting from 0): "
             "correct the value, or set it to missing (NaN) to leave the row out"
         )
-    return Variable(name, "numeric", values=out, missing=~finite)
+    return kept(name, "numeric", values=out, missing=~finite)
+
+
+def _read_sparse(name: str, array: Any, group: bool) -> Variable:
+    """A sparse column of pandas: numbers whose other rows are 0 stay as they are, anything else is filled up."""
+    dtype = array.dtype.subtype
+    if group or dtype.kind not in "iuf" or array.fill_value != 0:
+        return _read_array(name, np.asarray(array), group)
+    entries = array.sp_values.astype(np.float64)
+    if not np.isfinite(entries).all():
+        return _real(name, np.asarray(array, dtype=np.float64), None)
+    rows = array.sp_index.to_int_index().indices.astype(np.int32, copy=False)
+    column: Any = SparseColumn(len(array), rows, entries)
+    return StoredVariable(name, "numeric", values=column, integer=dtype.kind in "iu")
 
 
 def _read_strings(name: str, series: Any) -> Variable:

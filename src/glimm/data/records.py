@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels.matrix import Codes, Floats
+from ..kernels.matrix import Codes, Floats, Stored, wide
 
 ARRAY = "(array)"
 """In `Encoding.offset` and `Encoding.exposure`: it was given as an array, so new data must bring their own."""
@@ -37,6 +37,26 @@ class Variable:
     ordered_levels: bool = False
     ordinal: bool = False
     integer: bool = False
+
+    @property
+    def stored(self) -> Stored | None:
+        """What is kept of `values`."""
+        return self.values
+
+
+@dataclass(frozen=True, slots=True)
+class StoredVariable(Variable):
+    """A numeric column that is not kept as float64, which `values` gives anew each time it is asked for."""
+
+    def __getattribute__(self, name: str) -> Any:
+        out = object.__getattribute__(self, name)
+        return wide(out) if name == "values" else out
+
+    @property
+    def stored(self) -> Stored:
+        """What is kept."""
+        out: Stored = object.__getattribute__(self, "values")
+        return out
 
 
 @dataclass(frozen=True, slots=True)

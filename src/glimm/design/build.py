@@ -17,7 +17,7 @@ from ..data.matrices import Fixed, build
 from ..data.records import ARRAY, Encoding, Formula, Variable
 from ..data.text import plain_name
 from ..errors import GlimmError
-from ..kernels.matrix import Floats, Ints
+from ..kernels.matrix import Floats, Ints, wide
 from . import rank
 from .clusters import make_clusters, read_time
 from .effects import random_terms
@@ -219,7 +219,7 @@ def _formula_offset(text: str, variables: Mapping[str, Variable], rows: Ints | N
     values = pieces[spec.text, False].values
     if len(values) != 1:
         raise GlimmError(f"offset({text}) gives {len(values)} columns: it must give one number per row")
-    return values[0], spec
+    return wide(values[0]), spec
 
 
 def _values(variable: Variable, rows: Ints | None) -> Floats:

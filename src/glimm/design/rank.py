@@ -11,13 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..kernels import Rows
-from ..kernels.matrix import Bools, Floats, Ints, Matrix
-from .totals import block_sum, blocks
+from ..kernels import Rows, blocked_cholesky, column_squares, column_sums
+from ..kernels.matrix import Bools, Floats, Ints, Matrix, SparseColumn
+from .totals import blocks
 
 TOLERANCE = 1e-9
 HUGE = 1e150
 CLEAR_PIVOT = 1e-8
+SAMPLE = 50_000
 CONSTANT = 1e-12
 
 
@@ -45,10 +46,15 @@ def decide_over(pieces: Pieces, p: int, intercept: int | None) -> Rank:
     center, scale, empty = centers(pieces, p, intercept)
     candidates = np.flatnonzero(~empty)
     g = np.zeros((p, p))
+    surely = False
     for piece in pieces():
-        g += Rows(piece, center, scale).gram()
+        rows = Rows(piece, center, scale)
+        surely = _sample_is_full(rows, candidates)
+        if surely:
+            break
+        g += rows.gram()
     g = g[np.ix_(candidates, candidates)]
-    if _clearly_full(g):
+    if surely or _clearly_full(g):
         keep = candidates
         coefficients: dict[int, Floats] = {}
         if not empty.any():
@@ -70,33 +76,40 @@ def decide_over(pieces: Pieces, p: int, intercept: int | None) -> Rank:
 
 
 def centers(pieces: Pieces, p: int, intercept: int | None) -> tuple[Floats, Floats, Bools]:
-    """(center, scale, empty), each (p,): means of numeric columns (with an intercept), root mean squares, columns with nothing left."""
-    size, total, rows = np.zeros(p), np.zeros(p), np.zeros(p)
+    """(center, scale, empty), each (p,): means of numeric columns but sparse ones (with an intercept), root mean squares, which are 0."""
+    size, total, rows, moved = np.zeros(p), np.zeros(p), np.zeros(p), np.full(p, intercept is not None)
     for piece in pieces():
         for block in piece.blocks:
-            if block.values is None:
+            stored = block.stored
+            if stored is None:
                 continue
             j = int(block.positions[0])
-            if block.codes is None:
-                size[j] = max(size[j], float(np.abs(block.values).max(initial=0.0)))
-                total[j] = block_sum(block.values, total[j])
-                rows[j] += len(block.values)
+            if isinstance(stored, SparseColumn):
+                size[j] = max(size[j], column_sums(stored.entries)[0])
+                rows[j] += stored.n
+                moved[j] = False
+            elif block.codes is None:
+                largest, total[j] = column_sums(stored, total[j])
+                size[j] = max(size[j], largest)
+                rows[j] += len(stored)
             else:
                 rows[j] += int(np.count_nonzero(block.codes >= 0))
-    center = np.divide(total, rows, out=np.zeros(p), where=rows > 0) if intercept is not None else np.zeros(p)
+    center = np.divide(total, rows, out=np.zeros(p), where=(rows > 0) & moved)
     unit = np.where(size < HUGE, 1.0, size)
     squares, numeric = np.zeros(p), {}
     for piece in pieces():
         for block in piece.blocks:
-            if block.values is None:
+            stored = block.stored
+            if stored is None:
                 continue
             j = int(block.positions[0])
-            if block.codes is None:
-                for at in blocks(len(block.values)):
-                    squares[j] += float(np.sum(((block.values[at] - center[j]) / unit[j]) ** 2))
+            if isinstance(stored, SparseColumn):
+                squares[j] = column_squares(stored.entries, 0.0, unit[j], squares[j])
+            elif block.codes is None:
+                squares[j] = column_squares(stored, center[j], unit[j], squares[j])
             else:
-                for at in blocks(len(block.values)):
-                    squares[j] += float(np.sum(block.values[at][block.codes[at] >= 0] ** 2))
+                for at in blocks(len(stored)):
+                    squares[j] += float(np.sum(stored[at][block.codes[at] >= 0] ** 2))
             numeric[j] = block.positions, block.codes is None
     scale, empty = np.ones(p), np.zeros(p, dtype=bool)
     for j, (positions, plain) in numeric.items():
@@ -104,6 +117,18 @@ def centers(pieces: Pieces, p: int, intercept: int | None) -> tuple[Floats, Floa
         empty[positions] = rms <= CONSTANT * size[j] if plain else rms == 0.0
         scale[positions] = rms if rms > 0.0 else 1.0
     return center, scale, empty
+
+
+def _sample_is_full(rows: Rows, candidates: Ints) -> bool:
+    """Whether a sample of the rows shows that `_clearly_full` holds for all of them.
+
+    |x_j - projection|^2 is no smaller over all rows than over some of them, and |x_j|^2 is at most the number of rows.
+    """
+    every = rows.n // (SAMPLE * max(1, rows.p // 256))
+    if every < 2:
+        return False
+    ok, factor = blocked_cholesky(rows.gram(every)[np.ix_(candidates, candidates)])
+    return ok and bool((factor.diagonal() ** 2).min(initial=np.inf) > 10.0 * CLEAR_PIVOT * rows.n)
 
 
 def _clearly_full(gram: Floats) -> bool:

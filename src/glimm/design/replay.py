@@ -18,7 +18,7 @@ from ..data.matrices import FixedSpec, complete_rows, replay
 from ..data.readers import read_column
 from ..data.records import ARRAY, Bar, Encoding, Variable
 from ..errors import GlimmError
-from ..kernels.matrix import Bools, Codes, Floats, Matrix
+from ..kernels.matrix import Bools, Codes, Floats, Matrix, wide
 from .build import log_exposure
 from .records import Design, NewRows, RandomTerm
 from .response import count_trials, trials_variables
@@ -233,7 +233,7 @@ def _offset(spec: Encoding, variables: dict[str, Variable], n: int) -> tuple[Flo
     for part in spec.offsets:
         pieces: Pieces = {}
         encode_factor(part, False, variables, rows, pieces)
-        total[rows] += pieces[part.text, False].values[0]
+        total[rows] += wide(pieces[part.text, False].values[0])
     return total, known
 
 

@@ -26,8 +26,9 @@ def block_sum(values: Floats, before: float = 0.0) -> float:
     20000.0
     """
     total = before
-    for block in blocks(len(values)):
-        total += float(values[block].sum())
+    with np.errstate(over="ignore", invalid="ignore"):
+        for block in blocks(len(values)):
+            total += float(values[block].sum())
     return total
 
 

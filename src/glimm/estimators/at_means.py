@@ -11,7 +11,7 @@ import numpy as np
 
 from ..design.totals import block_sum
 from ..family import Family
-from ..kernels import mean
+from ..kernels import inverse_link
 from ..kernels.matrix import Floats
 from .joint import block_constant
 from .residuals import pearson_residuals, row_deviances
@@ -51,7 +51,7 @@ def at_means(etas: Etas, family: Family, psi: Floats, pearson: bool, constants: 
     """
     out = AtMeans()
     for design, eta in etas():
-        mu = mean(design.mean.link.kernel, eta)[0]
+        mu = inverse_link(design.mean.link.kernel, eta)
         with np.errstate(over="ignore"):
             total = block_sum(mu, out.total)
         out = AtMeans(

@@ -70,6 +70,8 @@ class Within:
     def glm(self, family: FamilyKernel, link: LinkKernel, beta: Floats, psi: Psi = ()) -> GlmPass:
         """One pass of a GLM at c."""
         whole = self.rows.glm(family, link, self.base + self.free @ beta, psi)
+        if not np.isfinite(whole.loglik):
+            return GlmPass(whole.loglik, np.zeros(self.p), np.zeros((self.p, self.p)))
         return GlmPass(whole.loglik, self.free.T @ whole.score, self.free.T @ whole.information @ self.free)
 
     def change(self, a: Floats, b: Floats) -> float:

@@ -25,6 +25,7 @@ from .control import Control
 from .glm_ending import End, separates
 from .irls import Scoring, row_unit, score_iterations, start
 from .joint import blurred, fit_joint, without_end
+from .many_rows import score_many
 from .scale import constants_at, likelihood, scale_of, total_deviance
 from .source import Etas, RowSource, row_source
 
@@ -42,11 +43,11 @@ def fit_glm(design: Design, family: Family, control: Control, rule: Scale = DEFA
     source = row_source(design, control.n_threads)
     if family.shaped or not isinstance(family.kernel, int):
         return _shaped(source, family, control, rule)
-    part, rows, at_unit = design.mean, source.natural, family.psi()
-    first = start(design, family, part.link, control, rows, at_unit, source.parts)
-    scoring = score_iterations(rows, family, part.link, first, control, None, at_unit, row_unit(design, family))
+    part, at_unit = design.mean, family.psi()
+    scoring = _scored(source, family, control, at_unit)
     a = to_named(part)
-    beta, etas, information = a @ scoring.beta, source.etas(scoring.beta), scoring.last.information
+    beta, information, known = a @ scoring.beta, scoring.last.information, scoring.last.eta
+    etas = source.etas(scoring.beta) if known is None else lambda: ((design, known),)
     again = Linear(scoring.beta)
     if family.name == "gaussian" and part.link.name == "identity" and _ill_conditioned(information):
         beta, bread = _refine(source, a, scoring.beta)
@@ -74,6 +75,17 @@ def fit_glm(design: Design, family: Family, control: Control, rule: Scale = DEFA
         again=again,
         scale_rule=rule,
     )
+
+
+def _scored(source: RowSource, family: Family, control: Control, psi: Floats) -> Scoring:
+    """The coefficients of maximum likelihood."""
+    design, rows = source.design, source.natural
+    link, unit = design.mean.link, row_unit(design, family)
+    found = score_many(design, family, control, rows, psi, unit) if isinstance(rows, Rows) else None
+    if found is not None:
+        return found
+    first = start(design, family, link, control, rows, psi, source.parts)
+    return score_iterations(rows, family, link, first, control, None, psi, unit)
 
 
 def _held(etas: Etas, design: Design) -> Floats:

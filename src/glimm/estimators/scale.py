@@ -16,6 +16,7 @@ from ..kernels.matrix import Floats
 from ..records import Scale
 from .at_means import AtMeans
 from .control import Control
+from .dispersion import dispersion_alone
 from .irls import variance_power
 from .joint import dispersion
 from .source import RowSource
@@ -95,6 +96,9 @@ def likelihood(
         phi = deviance / design.nobs
         return _gaussian(design, found, phi), nothing, NOTHING, phi
     if _relative(design, family, deviance) > EXACT * design.nobs:
+        known = None if design.multiplied else dispersion_alone(source, family, unit, deviance / design.nobs, control.n_threads)
+        if known is not None:
+            return known.llf, known.psi, known.covariance, family.scale(known.psi)
         searched = dispersion(source, family, beta, deviance / design.nobs, control)
         p = source.natural.p
         psi = searched.x[p:]

@@ -325,7 +325,16 @@ def _by_row(record: GlmRecord, kind: str) -> Found:
     label = {"jackknife": "robust (one-step jackknife)", "model": f"robust ({LINEARISED} of sampling weights)"}
     if kind == "model":
         factor = n / (n - 1.0) if n > 1 else np.nan
-    return Found(np.asarray(factor * record.bread @ meat @ record.bread), label.get(kind, f"heteroscedasticity-robust ({kind})"), usual)
+    return Found(factor * _around(record.bread, meat), label.get(kind, f"heteroscedasticity-robust ({kind})"), usual)
+
+
+def _around(bread: Floats, meat: Floats) -> Floats:
+    """M B M as a square, which no rounding makes negative."""
+    if not (np.isfinite(meat).all() and np.isfinite(bread).all()):
+        return np.full_like(bread, np.nan)
+    values, vectors = np.linalg.eigh(meat)
+    root = bread @ (vectors * np.sqrt(np.maximum(values, 0.0)))
+    return np.asarray(root @ root.T)
 
 
 def _rows_left(n: int, p: int, factor: str, remedy: str) -> None:

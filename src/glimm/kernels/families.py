@@ -98,6 +98,26 @@ def mean(link: LinkKernel, eta: Floats) -> tuple[Floats, Floats, Floats, Floats]
     return out
 
 
+def inverse_link(link: LinkKernel, eta: Floats) -> Floats:
+    """(n,) mu alone."""
+    out: Floats = native().inverse_link(link, floats(eta))
+    return out
+
+
+Terms = tuple[float, float, float]
+
+
+def dispersion_terms(
+    family: FamilyKernel, y: Floats, weights: Floats | None, psi: Psi, before: Terms = (0.0, 0.0, 0.0), threads: int = 1
+) -> Terms:
+    """The terms of the log-likelihood that are free of eta, and their first two derivatives in log phi; phi stands in psi.
+
+    before : those of the rows before, which end with a block
+    """
+    out: Terms = native().dispersion_terms(family, own(psi), floats(y), maybe_shaped(weights, len(y)), *before, threads)
+    return out
+
+
 def link(link: LinkKernel, mu: Floats) -> Floats:
     """(n,) eta = g(mu)."""
     out: Floats = native().link(link, floats(mu))

@@ -7,15 +7,51 @@ times a numeric column). Kernels read rows of (X - center) / scale straight from
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
 Ints = NDArray[np.int64]
 Codes = NDArray[np.int32]
 Bools = NDArray[np.bool_]
 Index = NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True)
+class SparseColumn:
+    """A numeric column of zeros but for a few rows.
+
+    n : rows; rows : (m,) int32, those that are not zero, ascending; entries : (m,) what they hold
+    """
+
+    n: int
+    rows: Codes
+    entries: Floats
+
+    def wide(self) -> Floats:
+        """(n,) with its zeros."""
+        out = np.zeros(self.n)
+        out[self.rows] = self.entries
+        return out
+
+    def take(self, rows: Ints) -> SparseColumn:
+        """The column in these rows, which ascend."""
+        at = np.searchsorted(rows, self.rows)
+        there = at < len(rows)
+        there[there] = rows[at[there]] == self.rows[there]
+        return SparseColumn(len(rows), at[there].astype(np.int32), self.entries[there])
+
+
+Stored = Floats | Singles | SparseColumn
+"""A numeric column as it is kept: in the caller's precision, or by its entries."""
+
+
+def wide(values: Stored) -> Floats:
+    """(n,) float64; no copy if it is so already."""
+    return values.wide() if isinstance(values, SparseColumn) else np.asarray(values, dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +70,36 @@ class Block:
     positions: Ints
     values: Floats | None = None
     codes: Codes | None = None
+
+    @property
+    def stored(self) -> Stored | None:
+        """What is kept of `values`."""
+        return self.values
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBlock(Block):
+    """A numeric column that is not kept as float64, which `values` gives anew each time it is asked for."""
+
+    def __getattribute__(self, name: str) -> Any:
+        out = object.__getattribute__(self, name)
+        return wide(out) if name == "values" else out
+
+    @property
+    def stored(self) -> Stored:
+        """What is kept."""
+        out: Stored = object.__getattribute__(self, "values")
+        return out
+
+
+def block_of(positions: Ints, values: Stored | None, codes: Codes | None = None) -> Block:
+    """A block that keeps a numeric column as it is."""
+    if codes is not None:
+        return Block(positions, None if values is None else wide(values), codes)
+    if values is None or (isinstance(values, np.ndarray) and values.dtype == np.float64):
+        return Block(positions, None if values is None else wide(values))
+    kept: Any = values
+    return StoredBlock(positions, kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +142,7 @@ class Matrix:
             positions = new_position[block.positions]
             kept = np.flatnonzero(positions >= 0)
             if len(kept) == len(positions):
-                blocks.append(Block(positions, block.values, block.codes))
+                blocks.append(block_of(positions, block.stored, block.codes))
             elif len(kept):
                 assert block.codes is not None
                 recode = np.full(len(positions) + 1, -1, dtype=np.int32)

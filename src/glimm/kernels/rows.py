@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .families import FamilyKernel, LinkKernel, Psi, floats, maybe, own, shaped
-from .matrix import Floats, Ints, Matrix
+from .matrix import Block, Codes, Floats, Ints, Matrix, Singles, SparseColumn
 from .native import native
 
 
@@ -22,11 +22,28 @@ def up_to(starts: Ints, n: int) -> Ints:
 
 
 class GlmPass(NamedTuple):
-    """loglik without the terms free of eta; score (p,); information (p, p), expected."""
+    """loglik without the terms free of eta; score (p,); information (p, p), expected; eta (n,) where it was asked for."""
 
     loglik: float
     score: Floats
     information: Floats
+    eta: Floats | None = None
+
+
+Handed = tuple[Ints, Floats | Singles | None, Codes | None, Codes | None]
+
+
+def _handed(block: Block, ordered: bool, n: int) -> Handed:
+    """Positions, values, codes and rows of the entries, as the kernels take them; ordered : rows are visited in another order."""
+    positions, stored = np.ascontiguousarray(block.positions, dtype=np.int64), block.stored
+    if isinstance(stored, SparseColumn):
+        assert stored.n == n
+        return (positions, stored.wide(), None, None) if ordered else (positions, stored.entries, None, stored.rows)
+    assert all(a is None or len(a) == n for a in (stored, block.codes))
+    if stored is not None and stored.dtype == np.float32:
+        single: Singles = np.ascontiguousarray(stored, dtype=np.float32)
+        return positions, single, None, None
+    return positions, maybe(stored), block.codes, None
 
 
 class Rows:
@@ -48,17 +65,28 @@ class Rows:
         order: Ints | None = None,
         threads: int = 1,
     ) -> None:
-        blocks = [(np.ascontiguousarray(b.positions, dtype=np.int64), maybe(b.values), b.codes) for b in matrix.blocks]
-        arrays = [y, size, offset, *(b.values for b in matrix.blocks), *(b.codes for b in matrix.blocks)]
-        assert all(a is None or len(a) == matrix.n for a in arrays)
+        blocks = [_handed(block, order is not None, matrix.n) for block in matrix.blocks]
+        assert all(a is None or len(a) == matrix.n for a in (y, size, offset))
         self.n, self.p, self.threads = matrix.n if order is None else len(order), matrix.p, threads
         self.handle: Any = native().Rows(
             self.n, matrix.p, blocks, floats(center), floats(scale), maybe(y), maybe(size), maybe(offset), order
         )
 
-    def glm(self, family: FamilyKernel, link: LinkKernel, beta: Floats, psi: Psi = ()) -> GlmPass:
-        """One pass of a GLM at beta (p,) and the family's own parameters psi."""
-        return GlmPass(*self.handle.glm_pass(family, link, shaped(beta, self.p), own(psi), self.threads))
+    def glm(
+        self,
+        family: FamilyKernel,
+        link: LinkKernel,
+        beta: Floats,
+        psi: Psi = (),
+        information: bool = True,
+        every: int = 1,
+        eta: bool = False,
+    ) -> GlmPass:
+        """One pass of a GLM at beta (p,) and the family's own parameters psi.
+
+        information : with the information, else that is (0, 0); every : over one chunk of rows in so many; eta : with the linear predictor
+        """
+        return GlmPass(*self.handle.glm_pass(family, link, shaped(beta, self.p), own(psi), information, every, eta, self.threads))
 
     def eta(self, beta: Floats) -> Floats:
         """(n,) offset + X beta, in the order of rows."""
@@ -95,7 +123,18 @@ class Rows:
         out: Floats = self.handle.qr(None if before is None else shaped(before, self.p, self.p))
         return out
 
-    def gram(self) -> Floats:
-        """(p, p) X'WX, W = size."""
-        out: Floats = self.handle.gram(self.threads)
+    def gram(self, every: int = 1) -> Floats:
+        """(p, p) X'WX, W = size; every : over one chunk of rows in so many."""
+        out: Floats = self.handle.gram(every, self.threads)
         return out
+
+
+def column_sums(values: Floats | Singles, before: float = 0.0) -> tuple[float, float]:
+    """(largest absolute value, sum) of a column, the sum by blocks of rows and added to what came before."""
+    out: tuple[float, float] = native().column_sums(np.ascontiguousarray(values), before)
+    return out
+
+
+def column_squares(values: Floats | Singles, center: float, unit: float, before: float = 0.0) -> float:
+    """Sum of ((x - center) / unit)^2, in the same way."""
+    return float(native().column_squares(np.ascontiguousarray(values), center, unit, before))
