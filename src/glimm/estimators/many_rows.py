@@ -21,7 +21,7 @@ SAMPLE, BY_COLUMN, FEWEST = 50_000, 100, 3
 """Rows of the sample, at least so many for each column; rows to be worth one, in samples."""
 RIDGE = 0.1
 HOLDS = 1e-2
-NEAR, ENOUGH = 1e-12, 1e-10
+NEAR, ENOUGH = 1e-17, 1e-14
 MOST = 20
 LINKS = dict.fromkeys(("binomial", "quasibinomial"), ("logit", "probit", "cloglog", "loglog")) | dict.fromkeys(
     ("poisson", "quasipoisson", "gamma", "tweedie", "negative_binomial"), ("log",)
