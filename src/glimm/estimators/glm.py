@@ -31,6 +31,10 @@ from .source import Etas, RowSource, row_source
 
 ILL_CONDITIONED = 1e-3
 CLEAR_PIVOT = 1e-12
+FLAT = (
+    "the search ended where the likelihood is flat to working precision, so that the data do not tell these coefficients apart: "
+    "there are no standard errors; use fewer terms or another link"
+)
 LARGEST = 1e150
 NOISE = 1e-29
 
@@ -132,17 +136,18 @@ def _shaped(source: RowSource, family: Family, control: Control, rule: Scale) ->
     deviance = total_deviance(design, sums)
     slope = GlmPass(last.loglik, -0.5 * found.gradient[:p], 0.5 * found.hessian[:p, :p])
     end = End(source, family, etas, means, sums, family.at_unit(free), last, slope, found.converged)
+    bread = inverse_or_nan(last.information) if family.orthogonal else joint[:p, :p]
     return GlmRecord(
         design=design,
         family=family,
         vector=np.concatenate([to_named(part) @ beta, free]),
         blocks=blocks_of(p, free),
-        bread=inverse_or_nan(last.information) if family.orthogonal else joint[:p, :p],
+        bread=bread,
         eta=_held(etas, design),
         llf=-0.5 * found.value,
         deviance=deviance,
         scale=scale_of(design, family, rule, sums, deviance, family.scale(free)),
-        solution=_joint_solution(found, family, free, end),
+        solution=_joint_solution(found, family, free, end, bool(np.isfinite(bread).all())),
         version=VERSION,
         psi_cov=joint[p:, p:],
         again=Linear(beta),
@@ -150,7 +155,8 @@ def _shaped(source: RowSource, family: Family, control: Control, rule: Scale) ->
     )
 
 
-def _joint_solution(found: Optimum, family: Family, free: Floats, end: End) -> Solution:
+def _joint_solution(found: Optimum, family: Family, free: Floats, end: End, told: bool) -> Solution:
+    """told : whether the information has an inverse."""
     code: SolutionCode = "converged" if found.converged else "not_converged"
     message = f"{'converged' if found.converged else 'no convergence'} in {found.evaluations} evaluations"
     if said := without_end(family, free):
@@ -163,6 +169,8 @@ def _joint_solution(found: Optimum, family: Family, free: Floats, end: End) -> S
     if apart:
         code, message = "separated", apart[0]
         evidence |= apart[1]
+    elif not told and code != "not_converged":
+        code, message = "not_converged", f"{FLAT} ({message})"
     return Solution(code, message, found.evaluations, found.decrement, end.slope.score, evidence=evidence)
 
 
