@@ -323,6 +323,8 @@ def test_compare_says_when_weights_or_offsets_differ(data):
 def test_data_that_are_a_path():
     for path in ("data.csv", Path("data.csv")):
         with pytest.raises(glimm.GlimmError, match=r"glimm\.read\(path\)"):
+            glimm.glmm("y ~ x + (1 | g)", path)
+        with pytest.raises(glimm.GlimmError, match=r"no file 'data\.csv'"):
             glimm.glm("y ~ x", path)
 
 
