@@ -172,7 +172,7 @@ def score_iterations(
 
 
 def _summed(before: Floats | None, step: Floats, decrement: float, previous: float) -> float:
-    """How many steps lie ahead where each is r times the one before: 1 + r + r^2 + ... = 1 / (1 - r); 1 where they do not follow each other.
+    """How many steps lie ahead where each is r times the one before: 1 + r + r^2 + ... = 1 / (1 - r); 1 where they are not.
 
     The expected information is that much larger than the observed one, near a bound of the linear predictor.
     Source: Aitken (1926), Proc. R. Soc. Edinburgh 46, 289-305.

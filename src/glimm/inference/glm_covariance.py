@@ -133,7 +133,7 @@ def check_robust(family: Family, asked: Asked) -> None:
         own = f" and {', '.join(family.estimated)}" if family.free else ""
         raise NotYetError(
             f"vcov={asked.kind!r} is not there for family {family.name!r}, whose coefficients{own} are estimated together: "
-            "use vcov='model', or family 'negative_binomial' or 'poisson' with it"
+            f"use vcov='model', or dispersion='~ 1', the same model, which has 'HC0' and {{'cluster': 'column'}}"
         )
     if family.shaped and (asked.kind == "full_jackknife" or asked.small == "full_jackknife"):
         raise NotYetError(
