@@ -43,6 +43,28 @@ inline void solve_lower_t(const double* l, int n, int ld, double* x) {  // x <- 
   }
 }
 
+// x <- A^-1 x by the Cholesky factor of A scaled to a unit diagonal; false where A is not finite, or a pivot is not above `smallest`.
+inline bool positive_solve(const double* a, int n, int ld, double smallest, double* x) {
+  Vec l(static_cast<size_t>(n) * n), scale(n);
+  for (int i = 0; i < n; ++i) {
+    const double d = a[static_cast<size_t>(i) * ld + i];
+    if (!(d > 0.0 && std::isfinite(d))) return false;
+    scale[i] = 1.0 / std::sqrt(d);
+  }
+  for (int i = 0; i < n; ++i)
+    for (int j = 0; j <= i; ++j) l[static_cast<size_t>(i) * n + j] = i == j ? 1.0 : a[static_cast<size_t>(i) * ld + j] * scale[i] * scale[j];
+  if (!cholesky(l.data(), n, n)) return false;
+  for (int i = 0; i < n; ++i) {
+    const double pivot = l[static_cast<size_t>(i) * n + i];
+    if (!(pivot * pivot > smallest)) return false;
+    x[i] *= scale[i];
+  }
+  solve_lower(l.data(), n, n, x);
+  solve_lower_t(l.data(), n, n, x);
+  for (int i = 0; i < n; ++i) x[i] *= scale[i];
+  return true;
+}
+
 // inverse of A = L L' (full, row-major n x n)
 inline Vec inverse_from_cholesky(const double* l, int n, int ld) {
   Vec out(static_cast<size_t>(n) * n, 0.0), x(n);

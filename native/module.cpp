@@ -198,6 +198,11 @@ NB_MODULE(GLIMM_MODULE, m) {
     solve_lower_t(l.data(), n, ld, x.data());
     return array(std::move(x));
   });
+  m.def("positive_solve", [](Square a, Doubles b, double smallest) {
+    Vec x(b.data(), b.data() + b.shape(0));
+    const bool ok = positive_solve(a.data(), static_cast<int>(a.shape(0)), static_cast<int>(a.shape(1)), smallest, x.data());
+    return nb::make_tuple(ok, array(std::move(x)));
+  });
   m.def("link", [](nb::object link, Doubles mu) {
     const HeldStage held(nb::int_(0), link, nullptr, 0);
     Vec eta(mu.shape(0));

@@ -12,7 +12,7 @@ from ..design.records import Design
 from ..errors import GlimmError
 from ..family import Family, Link
 from ..family.records import POSITIVE
-from ..kernels import GlmPass, Rows, positive_definite, solve
+from ..kernels import GlmPass, Rows, positive_solve, solve
 from ..kernels import link as link_eta
 from ..kernels.families import Psi
 from ..kernels.matrix import Floats
@@ -142,10 +142,8 @@ def score_iterations(
     passes, previous, last_round = 1, np.inf, False
     before: Floats | None = None
     for _ in range(control.max_iter):
-        if not positive_definite(now.information):
-            return Scoring(beta, now, previous, passes, False)
-        step = solve(now.information, now.score)
-        if not np.abs(step).max() < ENDLESS:
+        step = positive_solve(now.information, now.score)
+        if step is None or not np.abs(step).max() < ENDLESS:
             return Scoring(beta, now, previous, passes, False)
         decrement = float(step @ now.score)
         if near is not None and decrement < near * unit:

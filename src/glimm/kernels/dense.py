@@ -52,8 +52,18 @@ def inverse_or_nan(a: Floats) -> Floats:
     return np.asarray(half.T @ half / (root[:, None] * root))
 
 
+def positive_solve(a: Floats, b: Floats) -> Floats | None:
+    """A^-1 b for a positive definite A (`positive_definite`), None for another."""
+    if len(a) >= LARGE:
+        return solve(a, b) if positive_definite(a) else None
+    ok, x = native().positive_solve(_rows(a), np.ascontiguousarray(b, dtype=np.float64), SMALLEST_PIVOT)
+    return x if ok else None
+
+
 def positive_definite(a: Floats) -> bool:
     """Whether a symmetric A, scaled to a unit diagonal, has a Cholesky factor with pivots that are more than rounding noise."""
+    if len(a) < LARGE:
+        return bool(native().positive_solve(_rows(a), np.zeros(len(a)), SMALLEST_PIVOT)[0])
     diagonal = a.diagonal()
     if not (np.isfinite(a).all() and (diagonal > 0.0).all()):
         return False

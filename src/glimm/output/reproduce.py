@@ -8,6 +8,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from inspect import signature
 from typing import Any
@@ -27,6 +28,11 @@ PACKAGES = ("numpy", "scipy", "pandas", "formulaic", "narwhals", "matplotlib")
 FRAMES = {"pandas": "a pandas data frame", "polars": "a polars data frame", "pyarrow": "a pyarrow table", "dict": "a dict of arrays"}
 
 
+@cache
+def _parameters(door: Callable[..., Any]) -> tuple[tuple[str, Any], ...]:
+    return tuple(signature(door).parameters.items())
+
+
 def keep(door: Callable[..., Any], given: Mapping[str, Any]) -> Call:
     """The call of a door in words: every argument that is not the default, as Python source.
 
@@ -34,7 +40,7 @@ def keep(door: Callable[..., Any], given: Mapping[str, Any]) -> Call:
     """
     named: dict[str, str] = {}
     columns, arrays = [], []
-    for name, parameter in signature(door).parameters.items():
+    for name, parameter in _parameters(door):
         value = None if given[name].__class__ is Control and given[name] == Control() else given[name]
         if name in ("formula", "data") or (isinstance(value, str | int | float | None) and value == parameter.default):
             continue
