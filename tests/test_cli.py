@@ -256,7 +256,8 @@ def test_advise(run, csv):
 def test_what_advise_refuses(run):
     assert run("advise", "b ~ x", "data", "--groups", "gg")[::2] == (
         1,
-        "glimm: no column 'gg' in the data, needed by groups=: did you mean 'g'? (have: g, h, x, y, b, t, n, count, w, time, word, one, same)\n",
+        "glimm: no column 'gg' in the data, needed by groups=: did you mean 'g'? "
+        "(have: g, h, x, y, b, t, n, count, w, time, word, one, same)\n",
     )
     assert run("advise", "b ~ x", "data", "--question", "averages")[0] == 2
     assert run("advise", "b ~ x", "data", "--reml")[0] == 2

@@ -16,7 +16,7 @@ from ..design.records import Clusters, Design, Part
 from ..design.stream import StreamedDesign
 from ..errors import GlimmError
 from ..family import Family
-from ..kernels import GlmPass, Optimum, Rows, inverse, inverse_or_nan, positive_definite, working
+from ..kernels import GlmPass, Optimum, Rows, inverse, inverse_or_nan, mean, positive_definite, working
 from ..kernels.matrix import Floats, Ints
 from ..records import DEFAULT, GlmRecord, Linear, Scale, Solution, SolutionCode
 from ..version import VERSION
@@ -27,6 +27,7 @@ from .irls import Scoring, row_unit, score_iterations, start
 from .joint import blurred, fit_joint, without_end
 from .many_rows import score_many
 from .scale import constants_at, likelihood, scale_of, total_deviance
+from .separation import END_OF_LINK
 from .source import Etas, RowSource, row_source
 
 ILL_CONDITIONED = 1e-3
