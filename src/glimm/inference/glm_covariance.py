@@ -312,7 +312,8 @@ def _by_row(record: GlmRecord, kind: str) -> Found:
             if np.any(h > 1.0 - 1e-10):
                 row = int(piece.rows[int(np.argmax(h))])
                 raise GlimmError(
-                    f"{kind} does not exist: row {row} (counting from 0) has leverage 1, it alone determines a coefficient; use vcov='model'"
+                    f"{kind} does not exist: row {row} (counting from 0) has leverage 1, it alone determines a coefficient: "
+                    "use vcov='model'"
                 )
             weights = weights / (1.0 - h) ** (1 if kind == "HC2" else 2)
         meat += Rows(*columns, size=weights).gram()
