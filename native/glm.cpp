@@ -142,16 +142,32 @@ void linear_predictor(const Rows& rows, const double* beta, double* eta, int thr
   over_chunks(rows.n, kBlockRows, threads, [&](Index, Index r, Index m) { rows.linear(r, m, beta, eta + r); });
 }
 
+// w x'Cx, tiles of rows side by side, C = C' by its upper triangle.
 void leverages(const Rows& rows, const double* w, const double* c, double* h, int threads) {
-  const int p = rows.p;
-  over_chunks(rows.n, kBlockRows, threads, [&](Index, Index r, Index m) {
-    Vec x(static_cast<size_t>(m) * p);
-    rows.fill(r, m, x.data());
-    for (Index i = 0; i < m; ++i) {
-      const double* xi = x.data() + i * p;
-      double t = 0.0;
-      for (int a = 0; a < p; ++a) t += xi[a] * dot(c + static_cast<size_t>(a) * p, xi, p);
-      h[r + i] = w[r + i] * t;
+  constexpr Index kTile = 16, kFew = 16 * kTile;
+  const Index p = rows.p;
+  Vec twice(static_cast<size_t>(p) * p);
+  for (Index a = 0; a < p; ++a)
+    for (Index b = a + 1; b < p; ++b) twice[a * p + b] = c[a * p + b] + c[b * p + a];
+  over_chunks(rows.n, kBlockRows, threads, [&](Index, Index begin, Index count) {
+    Vec x(static_cast<size_t>(kFew) * p), tile(static_cast<size_t>(kTile) * p);
+    for (Index r = begin; r < begin + count; r += kTile) {
+      const Index from = (r - begin) % kFew, here = std::min(kTile, begin + count - r);
+      if (from == 0) rows.fill(r, std::min(kFew, begin + count - r), x.data());
+      for (Index k = 0; k < here; ++k)
+        for (Index a = 0; a < p; ++a) tile[a * kTile + k] = x[(from + k) * p + a];
+      double sum[kTile] = {};
+      for (Index a = 0; a < p; ++a) {
+        const double *xa = tile.data() + a * kTile, *row = twice.data() + a * p;
+        double u[kTile];
+        for (Index k = 0; k < kTile; ++k) u[k] = c[a * p + a] * xa[k];
+        for (Index b = a + 1; b < p; ++b) {
+          const double* xb = tile.data() + b * kTile;
+          for (Index k = 0; k < kTile; ++k) u[k] += row[b] * xb[k];
+        }
+        for (Index k = 0; k < kTile; ++k) sum[k] += xa[k] * u[k];
+      }
+      for (Index k = 0; k < here; ++k) h[r + k] = w[r + k] * sum[k];
     }
   });
 }

@@ -451,3 +451,23 @@ def test_the_held_coefficient_stays_where_it_is(sex2):
     end = profile.constrained(1, 0.25)
     assert (profile.back @ end.point.beta)[1] == pytest.approx(0.25, abs=1e-12)
     assert end.converged
+
+
+@pytest.mark.parametrize("level", [False, True])
+def test_many_rows_take_few_passes(level):
+    """Firth's adjusted score at the estimates by dense algebra, X'(y - p + h (1/2 - p)); with a level that has no event too."""
+    rng = np.random.default_rng(31)
+    n = 20_000
+    d = pd.DataFrame(rng.normal(size=(n, 8)), columns=[f"x{j}" for j in range(8)])
+    d["g"] = rng.integers(0, 12, n)
+    d["y"] = (rng.random(n) < 1.0 / (1.0 + np.exp(1.0 - d["x0"]))).astype(int)
+    if level:
+        d.loc[d["g"] == 4, "y"] = 0
+    fit = glimm.glm(f"y ~ {' + '.join(d.columns[:8])} + C(g)", d, family="binomial", penalty="firth")
+    assert fit.converged
+    assert fit.record.solution.evaluations < 15
+    x = np.column_stack([np.ones(n), d.iloc[:, :8], *(d["g"] == k for k in range(1, 12))])
+    p = 1.0 / (1.0 + np.exp(-(x @ fit.params.to_numpy())))
+    inverse = np.linalg.inv((x.T * (p * (1.0 - p))) @ x)
+    h = p * (1.0 - p) * ((x @ inverse) * x).sum(axis=1)
+    np.testing.assert_allclose(x.T @ (d["y"] - p + h * (0.5 - p)), 0.0, atol=1e-9)

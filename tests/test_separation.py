@@ -13,7 +13,7 @@ import pytest
 from scipy.optimize import linprog
 
 import glimm
-from glimm.estimators import recession, separation
+from glimm.estimators import glm_ending, recession
 
 DATA = json.loads((Path(__file__).parent / "reference" / "penalty.json").read_text(encoding="utf-8"))["data"]
 
@@ -273,6 +273,28 @@ def test_a_level_of_zeros_of_a_gaussian_response(link):
     assert fit.fittedvalues[g == "a"].mean() == pytest.approx(y[g == "a"].mean(), rel=1e-8)
 
 
+@pytest.mark.parametrize("link", ["sqrt", "inverse", "inverse_squared", "power(0.3)"])
+@pytest.mark.parametrize("low", [0.0, -0.3])
+def test_a_level_of_a_gaussian_response_at_the_end_of_its_link(link, low):
+    """No mean of zero or below has a linear predictor: the slope of the mean is gone there, and with it the errors."""
+    g = np.repeat(["a", "b", "c"], 6)
+    y = np.where(g == "b", low * np.linspace(0.5, 1.5, 18), np.linspace(0.2, 0.6, 18))
+    with pytest.warns(glimm.GlimmWarning, match="edge of what link .*means of 0 in 6 of 18 rows.*link='identity'"):
+        fit = glimm.glm("y ~ g", {"y": y, "g": g}, family="gaussian", link=link)
+    assert fit.record.solution.code == "not_converged"
+
+
+def test_small_means_that_other_rows_determine_are_no_end():
+    x = np.append(np.linspace(0.1, 1.0, 30), 1e-5)
+    y = x**2 + 1e-9 * np.cos(40.0 * x)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit = glimm.glm("y ~ x", {"y": y, "x": x}, family="gaussian", link="sqrt")
+    assert fit.converged
+    assert fit.fittedvalues.min() < 1e-7 * fit.fittedvalues.mean()
+    np.testing.assert_allclose(fit.params, [0.0, 1.0], atol=1e-7)
+
+
 @pytest.mark.parametrize("link", ["log", "logc"])
 def test_log_links_of_probabilities(link):
     """Only one end of the range is infinitely far away."""
@@ -300,9 +322,9 @@ def test_rows_of_no_weight_do_not_count():
     fit = glimm.glm("y ~ g", {"y": y, "g": g}, family="binomial")
     assert fit.converged
     design = replace(fit.record.design, weights=np.where(np.arange(40) == 30, 0.0, 1.0))
-    found = recession.find(design, recession.ends(design, design.mean.link))
+    found = recession.find(lambda: ((design, recession.ends(design, design.mean.link)),), design.mean)
     assert found.terms == ("g[T.b]",)
-    assert np.flatnonzero(found.rows).tolist() == [row for row in range(20, 40) if row != 30]
+    assert found.rows.tolist() == [row for row in range(20, 40) if row != 30]
 
 
 def test_what_is_said_names_rows_terms_and_the_remedy():
@@ -347,8 +369,8 @@ def test_a_healthy_fit_is_not_looked_through(monkeypatch, family, rate):
     def never(*args):
         raise AssertionError("looked through")
 
-    monkeypatch.setattr(separation, "overlap", never)
-    monkeypatch.setattr(separation, "find", never)
+    monkeypatch.setattr(glm_ending, "overlap", never)
+    monkeypatch.setattr(glm_ending, "find", never)
     rng = np.random.default_rng(12)
     x = rng.normal(size=100_000)
     y = (rng.random(len(x)) < rate * np.exp(x)).astype(int)
@@ -356,7 +378,7 @@ def test_a_healthy_fit_is_not_looked_through(monkeypatch, family, rate):
 
 
 def test_scores_at_the_estimates_prove_overlap_without_a_programme(monkeypatch):
-    monkeypatch.setattr(separation, "find", lambda *args: pytest.fail("a programme was solved"))
+    monkeypatch.setattr(glm_ending, "find", lambda *args: pytest.fail("a programme was solved"))
     x = np.append(np.random.default_rng(4).normal(size=600), 16.0)
     y = (np.random.default_rng(5).random(601) < 1.0 / (1.0 + np.exp(-1.9 * x))).astype(int)
     fit = glimm.glm("y ~ x", {"y": y, "x": x}, family="binomial")

@@ -37,6 +37,10 @@ class AtMeans:
             return not (self.least >= extreme and self.most <= 1.0 - extreme)
         if family.support not in ("count", "nonnegative"):
             return False
+        return self.near_zero(extreme)
+
+    def near_zero(self, extreme: float = FITTED_EXTREME) -> bool:
+        """Whether some mean may be 0 beside the others, or below."""
         return not self.least > 2.0 * extreme * self.total / max(self.n, 1)
 
 

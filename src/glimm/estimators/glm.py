@@ -61,7 +61,7 @@ def fit_glm(design: Design, family: Family, control: Control, rule: Scale = DEFA
     found = at_means(etas, family, at_unit, rule.of(family) == "pearson", constants_at(design, family, rule))
     llf, psi, psi_cov, likely = likelihood(source, family, rule, control, scoring.beta, scoring.last.loglik, found)
     deviance = total_deviance(design, found)
-    end = End(design, family, etas, means, found, at_unit, scoring.last, scoring.last, scoring.converged)
+    end = End(source, family, etas, means, found, at_unit, scoring.last, scoring.last, scoring.converged)
     return GlmRecord(
         design=design,
         family=family,
@@ -131,7 +131,7 @@ def _shaped(source: RowSource, family: Family, control: Control, rule: Scale) ->
     sums = at_means(etas, family, psi, rule.of(family) == "pearson", None)
     deviance = total_deviance(design, sums)
     slope = GlmPass(last.loglik, -0.5 * found.gradient[:p], 0.5 * found.hessian[:p, :p])
-    end = End(design, family, etas, means, sums, family.at_unit(free), last, slope, found.converged)
+    end = End(source, family, etas, means, sums, family.at_unit(free), last, slope, found.converged)
     return GlmRecord(
         design=design,
         family=family,

@@ -39,7 +39,8 @@ CANONICAL = {
 SETTLED, ROUNDING = 1e-12, 1e-12
 RISE, PATIENCE, DIFFERENCE = 4.0, 8, 1e-4
 FARTHEST, ENOUGH, HALVINGS = 8.0, 1e-4, 30
-ROUNDS = 100
+ROUNDS, SLOW = 100, 0.1
+MANY, STEPS = 10_000, 6
 
 
 def check_penalty(penalty: Any, family: Family, rule: Scale = DEFAULT, weights_kind: str = "precision") -> None:
@@ -200,11 +201,13 @@ class Penalised:
         return scale_of(self.design, self.family, self.rule, found, total_deviance(self.design, found), 1.0)
 
     def begin(self, control: Control) -> Floats:
-        """(p,) a plain start, and where a dispersion is to be estimated the maximum of the likelihood."""
+        """(p,) a plain start; of many rows some steps on to the maximum of the likelihood, that itself where there is a dispersion."""
         beta = start(self.design, self.family, self.link, control, self.rows, self.psi)
-        if not self.rule.estimated(self.family):
+        estimated = self.rule.estimated(self.family)
+        if not (estimated or self.design.n > MANY):
             return beta
-        return score_iterations(self.rows, self.family, self.link, beta, control, None, self.psi, self.unit).beta
+        steps = control if estimated else replace(control, max_iter=min(control.max_iter, STEPS))
+        return score_iterations(self.rows, self.family, self.link, beta, steps, None, self.psi, self.unit).beta
 
     def fit(self, beta: Floats, max_iter: int) -> End:
         """The estimates, coefficients and dispersion in turn. Raises GlimmError if beta is outside the family's range."""
@@ -252,7 +255,7 @@ class Penalised:
             trial, length = found
             change, fall = length * (b @ g), g - free.T @ trial.score
             previous, decrement, now = decrement, self.decrement(trial, free), trial
-            newton |= done >= PATIENCE
+            newton |= done >= PATIENCE and decrement > SLOW * previous
             b = None if newton or decrement > RISE * previous else broyden(b, change, fall)
         return End(now, phi, decrement, self.passes - before, False)
 

@@ -1,14 +1,13 @@
 """Separation: likelihoods that rise for ever as some coefficients go to infinity, so that fitted means reach 0 or 1.
 
-Of a GLM it is judged exactly (recession.py) where the search leaves room for it. Elsewhere it is told from an extreme row by the
-information left, lambda_min(G^-1/2 I G^-1/2) with G = X'X, and by whether a next step still moves eta.
+A GLM whose family has ends is judged exactly (glm_ending.py). Of other models it is told from an extreme row by the information left,
+lambda_min(G^-1/2 I G^-1/2) with G = X'X, and by whether a next step still moves eta. What is left to estimate is here for all.
 Source: Albert and Anderson (1984), Biometrika 71, 1-10.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -16,10 +15,8 @@ from ..design.coordinates import to_named
 from ..design.records import Design, Part
 from ..design.totals import block_sum
 from ..family import Family, Link
-from ..kernels import GlmPass, Rows, inverse, inverse_or_nan, mean, positive_definite, solve, variance, working
-from ..kernels.families import Psi
+from ..kernels import Rows, inverse, inverse_or_nan, positive_definite, solve, variance
 from ..kernels.matrix import Bools, Floats
-from .recession import Separation, ends, find, has_ends, overlap
 from .source import Means
 
 FITTED_EXTREME = 1e-6
@@ -27,7 +24,6 @@ DRIFT = 1e-3
 VANISHED = 1e-8
 RANK = 1e-9
 MOVED = 1e-6
-MOST_TERMS = 6
 PENALISED = ("gaussian", "binomial", "poisson", "gamma", "inverse_gaussian", "negative_binomial", "tweedie")
 Weighted = Callable[[], Iterable[tuple[Design, Floats, Floats]]]
 """Rows with their fitted means and weights, each (n,)."""
@@ -36,74 +32,9 @@ Kept = Callable[[], Iterable[tuple[Design, Bools, Floats]]]
 END_OF_LINK = "the fit ends at the edge of what link"
 
 
-def judged(design: Design, family: Family, eta: Floats, psi: Psi, last: GlmPass, converged: bool) -> tuple[bool, Separation | None]:
-    """Whether the linear programme has settled the question, and the separation that it found.
-
-    eta : (n,); psi : at dispersion 1; last : the pass where the search ended. A search that came to rest with every fitted mean inside
-    its range needs no programme: along a separating direction a next step still moves eta.
-    """
-    link = design.mean.link
-    if not has_ends(family, link):
-        return False, None
-    if converged and not drifts(design, family, mean(link.kernel, eta)[0], last):
-        return True, None
-    s = ends(design, link)
-    if converged:
-        _, d1, w = working(family.kernel, link.kernel, design.y, eta, design.size, psi)
-        if overlap(design, s, d1, w, last.score):
-            return True, None
-    found = find(design, s)
-    return found != "undecided", found if isinstance(found, Separation) else None
-
-
-def drifts(design: Design, family: Family, mu: Floats, last: GlmPass) -> bool:
-    """Whether a fit may be on its way to infinity: means at the bound, a singular information, or a step that would still move eta."""
-    if rows_at_bound(family, mu) or not positive_definite(last.information):
-        return True
-    step, part = solve(last.information, last.score), design.mean
-    if np.sqrt(design.n) * float(np.abs(step).sum()) < DRIFT:  # working columns have entries up to sqrt(n)
-        return False
-    return bool(np.abs(Rows(part.matrix, part.center, part.scale).eta(step)).max(initial=0.0) > DRIFT)
-
-
-def evidence_of(found: Separation, design: Design) -> dict[str, Any]:
-    """kind; rows, how many; positions of these in the caller's data; terms without a finite estimate; direction of the coefficients."""
-    at = np.flatnonzero(found.rows)
-    return {
-        "kind": found.kind,
-        "rows": len(at),
-        "positions": design.rows[at] if len(design.rows) == design.n else at,
-        "terms": found.terms,
-        "direction": found.direction,
-    }
-
-
-def rows_told(design: Design, evidence: Mapping[str, Any]) -> Bools:
-    """(n,) the rows of `evidence_of`."""
-    if len(design.rows) == design.n:
-        return np.isin(design.rows, evidence["positions"])
-    return np.isin(np.arange(design.n), evidence["positions"])
-
-
 def takes_penalty(family: Family) -> bool:
     """Whether coefficients of the family can be fitted with a penalty: no parameter of its own but a dispersion is estimated with them."""
     return isinstance(family.kernel, int) and family.name in PENALISED and not family.shaped
-
-
-def separation_sentence(found: Separation, design: Design, family: Family) -> str:
-    """How many rows, which coefficients, what to do."""
-    names, rows = list(found.terms[:MOST_TERMS]), int(found.rows.sum())
-    if len(found.terms) > MOST_TERMS:
-        names[-1] = f"{len(found.terms) - MOST_TERMS + 1} others"
-    what = (
-        "probabilities of 0 or 1" if family.support == "binomial" else "means of 0" if design.mean.link.name == "log" else "means of 0 or 1"
-    )
-    remedies = [*(["use penalty='firth'"] if takes_penalty(family) else []), "leave the term out or put levels together"]
-    return (
-        f"fitted {what} in {rows} of {design.n} rows, {found.kind} separation: some combination of predictors separates the outcomes, so "
-        f"{', '.join(names)} {'has' if len(found.terms) == 1 else 'have'} no finite estimate and no standard error: "
-        + ", or ".join(remedies)
-    )
 
 
 def rows_at_bound(family: Family, mu: Floats) -> int:

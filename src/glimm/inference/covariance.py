@@ -17,10 +17,11 @@ from ..design.coordinates import effects_to_named, to_named
 from ..design.records import Clusters, Design, Part
 from ..errors import GlimmError, GlimmWarning, NotYetError
 from ..estimators import glm as glm_estimator
+from ..estimators.glm_ending import rows_left
 from ..estimators.scores import check_clusters, mixed_scores
-from ..estimators.separation import limiting_over, remaining, rows_told
+from ..estimators.separation import limiting_over, remaining
 from ..kernels import inverse_or_nan, mean
-from ..kernels.matrix import Floats
+from ..kernels.matrix import Bools, Floats
 from ..records import GeeRecord, GlmRecord, MixedRecord, Record
 from .degrees_of_freedom import Degrees
 from .glm_covariance import glm_covariance, known_clusters
@@ -102,15 +103,15 @@ def _separated(record: GlmRecord, vcov: Any) -> Floats:
     part = record.design.mean
     etas, evidence = glm_estimator.etas_of(record), record.solution.evidence or {}
 
-    def rows() -> Iterator[tuple[Design, Floats, Floats]]:
+    def left() -> Iterator[tuple[Design, Bools, Floats]]:
+        for design, eta, kept in rows_left(etas(), evidence):
+            yield design, kept, glm_estimator.part_terms(record, design, eta)[1]
+
+    def fitted() -> Iterator[tuple[Design, Floats, Floats]]:
         for design, eta in etas():
             yield design, mean(part.link.kernel, eta)[0], glm_estimator.part_terms(record, design, eta)[1]
 
-    if "positions" in evidence:
-        kept = ~rows_told(record.design, evidence)
-        bread, infinite = remaining(lambda: ((record.design, kept, glm_estimator.row_terms(record)[1]),), part)
-    else:
-        bread, infinite = limiting_over(rows, record.family, part)
+    bread, infinite = remaining(left, part) if "positions" in evidence else limiting_over(fitted, record.family, part)
     cov = named(part, glm_covariance(replace(record, bread=bread), vcov).work)
     lost = np.isin(part.names, infinite)
     cov[lost, :] = cov[:, lost] = np.nan
