@@ -17,6 +17,8 @@ from ..family.own import Functions
 from ..kernels import Rows, pair, parts_jets
 from ..kernels.matrix import Block, Floats, Ints, Matrix
 
+LARGEST: Final = 1e300
+"""Derivatives beyond this are no place to stay."""
 COUNTS: Final = ("poisson", "negative_binomial", "negative_binomial1")
 DISPERSED: Final = ("gaussian", "gamma", "beta", "negative_binomial", "negative_binomial1")
 
@@ -97,8 +99,9 @@ class Predictors:
                 found = self.cross(a, b, d2[pair(a, b)])
                 hessian[self.at(a), self.at(b)] = found
                 hessian[self.at(b), self.at(a)] = found.T
-        ok = bool(np.isfinite(gradient).all() and np.isfinite(hessian).all())
-        return ok, value, -2.0 * gradient, -2.0 * hessian
+        if not (np.abs(gradient).max(initial=0.0) < LARGEST and np.abs(hessian).max(initial=0.0) < LARGEST):
+            return False, np.inf, np.zeros(self.size), np.eye(self.size)
+        return True, value, -2.0 * gradient, -2.0 * hessian
 
     def cross(self, a: int, b: int, w: Floats) -> Floats:
         """X_a'diag(w)X_b of working columns."""
