@@ -35,6 +35,7 @@ def data():
     y = x + np.repeat(rng.normal(size=15), 4) + rng.normal(size=60)
     frame = pd.DataFrame({"g": g, "h": np.tile(np.arange(6), 10), "x": x, "y": y, "b": (y > 0).astype(int), "t": np.tile(np.arange(4), 15)})
     frame["n"] = rng.poisson(np.exp(0.5 + 0.2 * x))
+    frame["count"] = 1 + np.arange(60) % 3
     return frame.assign(w=rng.uniform(1, 2, 60), time=rng.uniform(1, 9, 60), word="a", one=1, same=np.r_[[np.nan] * 3, x[3:] > 0])
 
 
@@ -77,6 +78,14 @@ FITS = {
         ("y ~ x", "--cluster", "g", "--cluster", "h", "--small"),
         lambda d: glimm.glm("y ~ x", d, vcov={"cluster": ["g", "h"], "small": True}),
     ),
+    "glm scale": (
+        ("n ~ x", "--family", "poisson", "--scale", "deviance"),
+        lambda d: glimm.glm("n ~ x", d, family="poisson", scale="deviance"),
+    ),
+    "glm given scale": (("y ~ x", "--scale", "2.5"), lambda d: glimm.glm("y ~ x", d, scale=2.5)),
+    "glm penalty": (("b ~ x", *LOGIT, "--penalty", "firth"), lambda d: glimm.glm("b ~ x", d, family="binomial", penalty="firth")),
+    "glm frequency": (("y ~ x", "--frequency", "count"), lambda d: glimm.glm("y ~ x", d, weights=glimm.frequency("count"))),
+    "glm sampling": (("y ~ x", "--sampling", "w"), lambda d: glimm.glm("y ~ x", d, weights=glimm.sampling("w"))),
     "glmm robust": (
         ("b ~ x + (1 | g)", *LOGIT, "--points", "7", "--cluster", "g"),
         lambda d: glimm.glmm("b ~ x + (1 | g)", d, family="binomial", points=7, vcov={"cluster": "g", "small": False}),
@@ -113,6 +122,33 @@ def test_fit_gives_the_numbers_of_the_api(case, run, csv):
         assert said["groups"] == [{"name": "g", "levels": 15}]
     if case == "gee":
         assert said["corr_params"] == fit.corr_params.to_dict()
+
+
+PARTS = {
+    "zero": (("n ~ x", "--family", "poisson", "--zero", "~ 1"), lambda d: glimm.glm("n ~ x", d, family="poisson", zero="~ 1")),
+    "dispersion": (
+        ("y ~ x", "--dispersion", "~ x", "--cluster", "g"),
+        lambda d: glimm.glm("y ~ x", d, dispersion="~ x", vcov={"cluster": "g"}),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", PARTS)
+@pytest.mark.filterwarnings("ignore::glimm.GlimmWarning")
+def test_fits_in_parts_give_the_numbers_of_the_api(case, run, csv):
+    words, api = PARTS[case]
+    fit = api(glimm.read(csv))
+    command = ("fit", words[0], "data", *words[1:])
+    assert run(*command)[1] == f"{fit.summary()}\n"
+    said = json.loads(run(*command, "--json", "--effect", "x")[1], parse_constant=pytest.fail)
+    found = pd.DataFrame(said["coefficients"]).astype(fit.tidy().dtypes.to_dict())
+    pd.testing.assert_frame_equal(found, fit.tidy(), check_exact=True)
+    assert (said["llf"], said["aic"], said["bic"], said["df_resid"]) == (fit.llf, fit.aic, fit.bic, fit.df_resid)
+    assert said["effects"][0]["estimate"] == fit.effect("x")["estimate"][0]
+    assert list(said["parts"]) == [case]
+    status, out, err = run(*command, "--check")
+    assert (status, out) == (1, "")
+    assert "fit.check is not there" in err
 
 
 def test_the_keys_are_those_of_the_help(run):
@@ -220,7 +256,8 @@ def test_advise(run, csv):
 def test_what_advise_refuses(run):
     assert run("advise", "b ~ x", "data", "--groups", "gg")[::2] == (
         1,
-        "glimm: no column 'gg' in the data, needed by groups=: did you mean 'g'? (have: g, h, x, y, b, t, n, w, time, word, one, same)\n",
+        "glimm: no column 'gg' in the data, needed by groups=: did you mean 'g'? "
+        "(have: g, h, x, y, b, t, n, count, w, time, word, one, same)\n",
     )
     assert run("advise", "b ~ x", "data", "--question", "averages")[0] == 2
     assert run("advise", "b ~ x", "data", "--reml")[0] == 2
@@ -338,6 +375,8 @@ USAGE = {
     "target alone": (("fit", "y ~ x + (1 | g)", "data", "--target", "typical"), "--target goes with --effect VARIABLE"),
     "target of a glm": (("fit", "y ~ x", "data", "--effect", "x", "--target", "typical"), "--target typical goes with a mixed model"),
     "no such contrast": (("fit", "y ~ x", "data", "--effect", "x", "--contrast", "odds"), "--contrast: invalid choice: 'odds'"),
+    "penalty of a gee": (("fit", "b ~ x", "data", "--gee", "--groups", "g", "--penalty", "firth"), "--penalty goes with a GLM"),
+    "two weights": (("fit", "y ~ x", "data", "--weights", "w", "--sampling", "w"), "--weights and --sampling are different meanings"),
     "both": (("fit", "y ~ x", "data", "--cluster", "g", "--vcov", "HC1"), "two answers to one question"),
     "small alone": (("fit", "y ~ x", "data", "--small"), "--small goes with --cluster"),
     "level": (("fit", "y ~ x", "data", "--level", "95"), "--level: must be between 0 and 1, for example 0.95, not '95'"),

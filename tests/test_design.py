@@ -84,7 +84,7 @@ def test_wrong_door(door, formula, words):
         ("glm", "y ~ x + offset(tt)", {}, "no column 'tt'"),
         ("glmm", "y ~ x + (1 | idd)", {}, r"no column 'idd' in the data, needed by \(1 \| idd\): did you mean 'id'"),
         ("glm", "y ~ x", {"weights": "ww"}, "no column 'ww' in the data, needed by weights="),
-        ("glm", "y ~ x", {"exposure": "ww"}, "needed by exposure="),
+        ("glm", "y ~ x", {"exposure": "ww", "link": "log"}, "needed by exposure="),
         ("glm", "y ~ x", {"offset": "ww"}, "needed by offset="),
         ("gee", "y ~ x", {"groups": "idd"}, "needed by groups="),
         ("gee", "y ~ x", {"groups": "id", "time": "tt"}, "needed by time="),

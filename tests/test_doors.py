@@ -323,6 +323,8 @@ def test_compare_says_when_weights_or_offsets_differ(data):
 def test_data_that_are_a_path():
     for path in ("data.csv", Path("data.csv")):
         with pytest.raises(glimm.GlimmError, match=r"glimm\.read\(path\)"):
+            glimm.glmm("y ~ x + (1 | g)", path)
+        with pytest.raises(glimm.GlimmError, match=r"no file 'data\.csv'"):
             glimm.glm("y ~ x", path)
 
 
@@ -374,3 +376,10 @@ def test_a_new_value_outside_the_range_of_a_spline(data):
     inside = glimm.glm("y ~ bs(np.sqrt(x), df=4)", data)
     with pytest.raises(glimm.GlimmError, match=r"a new value of np\.sqrt\(x\) is outside the range 0 to 3\.16228 that bs\("):
         inside.predict({"x": [12.0]})
+
+
+@pytest.mark.parametrize(("family", "link"), [("poisson", "sqrt"), ("gaussian", None), ("gamma", "inverse"), ("gamma", "power(0.3)")])
+def test_an_exposure_needs_a_link_in_which_it_is_a_factor(family, link):
+    rows = {"y": [1, 2, 3, 2], "x": [0, 1, 2, 3], "t": [1.0, 2.0, 3.0, 4.0]}
+    with pytest.raises(glimm.GlimmError, match=r"exposure= is what a mean is proportional to.*use link='log'"):
+        glimm.glm("y ~ x", rows, family=family, link=link, exposure="t")

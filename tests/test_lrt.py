@@ -210,3 +210,12 @@ def test_a_gee_of_levels_has_no_likelihood():
     fit = glimm.gee("o ~ x", frame, groups="id", family="ordinal", corr="independence")
     with pytest.raises(GlimmError, match="a GEE has no likelihood"):
         glimm.lrt(fit, fit)
+
+
+@pytest.mark.parametrize("scale", ["pearson", 2.0])
+def test_a_dispersion_that_the_likelihood_does_not_have(scale):
+    """-2 log L is not divided by it: the test would say too much."""
+    frame = FRAME.assign(n=np.arange(len(FRAME)) % 4)
+    fits = [glimm.glm(formula, frame, family="poisson", scale=scale) for formula in ("n ~ 1", "n ~ x")]
+    with pytest.raises(GlimmError, match=r"no parameter of the likelihood of family 'poisson'.*use large.anova"):
+        glimm.lrt(*fits)

@@ -77,6 +77,21 @@ def test_average_and_band_of_fits_without_clusters(door, ohio):
     np.testing.assert_allclose(c.average.high, expected["conf_high"], rtol=1e-9)
 
 
+@pytest.mark.parametrize(("family", "link"), [("gamma", "inverse"), ("inverse_gaussian", "inverse_squared"), ("binomial", "logc")])
+def test_the_band_of_a_decreasing_link_has_its_lower_end_below(family, link):
+    x = np.repeat([0.0, 1.0, 2.0], 20)
+    mean = 0.3 + 0.2 * x
+    y = np.tile([0, 1, 0, 1, 1], 12) if family == "binomial" else mean * np.tile([0.5, 1.5, 0.8, 1.2], 15)
+    fit = glimm.glm("y ~ C(x)", {"y": y, "x": x}, family=family, link=link)
+    c = arrays(fit, "x")
+    expected = fit.predict({"x": [0.0, 1.0, 2.0]}, interval="confidence")
+    assert (c.average.low < c.average.high).all()
+    np.testing.assert_allclose(c.average.low, expected["conf_low"], rtol=1e-9)
+    np.testing.assert_allclose(c.average.high, expected["conf_high"], rtol=1e-9)
+    pytest.importorskip("matplotlib")
+    fit.plot("x")
+
+
 def test_band_of_an_average_over_rows_by_finite_differences(ohio):
     fit = glimm.gee("resp ~ age * smoke", ohio, groups="id", family="binomial")
     c = arrays(fit, "age", grid=[-2.0, 0.5])

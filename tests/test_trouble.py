@@ -235,3 +235,33 @@ def test_a_gee_with_no_more_clusters_than_coefficients_says_so():
         glimm.gee("y ~ x + z", data, groups="g")
     with pytest.raises(glimm.GlimmError, match=r"data\['a'\].astype\(str\) \+ ':' \+ data\['g'\].astype\(str\)"):
         glimm.gee("y ~ x + z", data.assign(a=1), groups=["a", "g"])
+
+
+def inverse_gaussian_rows(seed):
+    """Responses, predictors, and the top of their likelihood with link 1 / mu, least squares of 1 / y with weights y."""
+    rng = np.random.default_rng(seed)
+    x = np.round(np.sort(rng.normal(size=25)), 1)
+    y = np.round(rng.wald(np.exp(0.4 + 0.5 * x), 4.0), 2)
+    design = np.column_stack([np.ones(25), x])
+    top = np.linalg.solve(design.T @ (y[:, None] * design), design.sum(axis=0))
+    return {"x": x, "y": y}, top, design @ top
+
+
+@pytest.mark.parametrize("seed", [14, 15, 102])
+def test_slow_scoring_arrives(seed):
+    """A mean near the end of the link: the expected information is many times the observed one."""
+    rows, top, eta = inverse_gaussian_rows(seed)
+    assert 0.0 < eta.min() < 0.05
+    fit = glimm.glm("y ~ x", rows, family="inverse_gaussian", link="inverse")
+    assert fit.record.solution.code == "converged"
+    assert fit.record.solution.evaluations < 50
+    np.testing.assert_allclose(fit.params, top, rtol=1e-6)
+
+
+@pytest.mark.parametrize("seed", [19, 29, 98])
+def test_a_mean_without_end_is_said(seed):
+    rows, _, eta = inverse_gaussian_rows(seed)
+    assert eta.min() < 0.0
+    with pytest.warns(glimm.GlimmWarning, match="edge of what link 'inverse' allows, fitted means without end in 1 of 25 rows"):
+        fit = glimm.glm("y ~ x", rows, family="inverse_gaussian", link="inverse")
+    assert fit.record.solution.code == "not_converged"

@@ -69,7 +69,7 @@ def glm(
     link : default the canonical one (tweedie and negative binomial: log); "power(0.3)" and "odds_power(2)" have a number
     weights : precision weights, a column name or array (n,): dispersion phi / weight (gaussian, gamma, inverse_gaussian, tweedie), or
         times the log-likelihood of the row (other families); `glimm.frequency("w")` counts equal rows, `glimm.sampling("w")` are those of a
-        survey; offset, exposure : column names or arrays (n,)
+        survey; offset, exposure : column names or arrays (n,); the log of an exposure is added (link log, cloglog, ...)
     vcov : "model", "HC0".."HC3", "jackknife" (one step), "full_jackknife" (refits), or {"cluster": "id"}, one column or two in a list, with
         "small": True or "CR1S" for the factor K / (K - 1) (n - 1) / (n - p), "CR1" for K / (K - 1), "CR1p" for K / (K - p), or a correction
         of glimm.gee such as "mancl_derouen". "df" changes the reference, {"type": "HC3", "df": "normal"}: "normal", "n_minus_p" (t, the

@@ -18,6 +18,7 @@ from .inference.glm_covariance import asked_of
 from .records import DEFAULT, Scale
 
 SCALES = ("pearson", "deviance", "ml")
+NO_RATES = ("identity", "inverse", "inverse_squared", "sqrt", "power")
 REMEDIES = {
     "frequency": "repeat the rows, data.loc[data.index.repeat(data['w'])] in pandas",
     "sampling": "glimm.glm takes them, with vcov={'cluster': 'id'} for errors by cluster",
@@ -50,6 +51,11 @@ def make_spec(
         raise GlimmError(
             f"family {resolved[0].name!r} is a mean and a variance, and has no likelihood to average over random effects: use the family "
             "without quasi, with a random effect for every row where it varies more, or 'negative_binomial', or glimm.gee"
+        )
+    if exposure is not None and resolved[1].name.partition("(")[0] in NO_RATES:
+        raise GlimmError(
+            f"exposure= is what a mean is proportional to, its log an offset, which means nothing with link {resolved[1].name!r}: "
+            "use link='log', or offset= for a known part of the linear predictor"
         )
     kind: WeightsKind = "precision"
     if isinstance(weights, Weights):

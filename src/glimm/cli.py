@@ -30,10 +30,13 @@ DONE, MEND, NOT_CONVERGED, INTERRUPTED, PIPE = 0, 1, 3, 130, 141
 SHARED: Final = ("family", "link", "weights", "offset", "exposure", "missing")
 GEE: Final = ("groups", "time", "corr", "moments")
 MIXED: Final = ("reml", "points")
+GLM: Final = ("scale", "penalty", "zero", "dispersion")
+COUNTED: Final = ("frequency", "sampling")
 BELONGS: Final = MappingProxyType(
     {
         **dict.fromkeys(GEE, (("gee",), "goes with --gee")),
         **dict.fromkeys(MIXED, (("glmm",), "goes with a mixed model, a formula such as 'y ~ x + (1 | id)'")),
+        **dict.fromkeys((*GLM, *COUNTED), (("glm",), "goes with a GLM")),
         **dict.fromkeys(("cluster", "small"), (("glm", "glmm"), "is not for a GEE, whose standard errors are robust by its --groups")),
     }
 )
@@ -104,16 +107,25 @@ def run_fit(a: argparse.Namespace) -> int:
     formula = _parts(a)
     door = "gee" if a.gee else "glmm" if formula.bars else "glm"
     _check_fit(a, door, formula)
-    more: dict[str, Any] = _given(a, *SHARED, *(GEE if door == "gee" else MIXED if door == "glmm" else ()), "vcov")
+    more: dict[str, Any] = _given(a, *SHARED, *{"gee": GEE, "glmm": MIXED, "glm": GLM}[door], "vcov")
     if a.cluster:
         more["vcov"] = {"cluster": a.cluster, "small": bool(a.small)}
+    if "scale" in more:
+        more["scale"] = _number(a.scale)
     _check_report(a.report)
     from . import api
+    from .design.weights import frequency, sampling
     from .family import LEVELS
+    from .records import PartsRecord
 
+    for name, kind in (("frequency", frequency), ("sampling", sampling)):
+        if getattr(a, name) is not None:
+            more["weights"] = kind(getattr(a, name))
     fit: Fit = getattr(api, door)(a.formula, _data(a.data), control=_control(a), **more)
     if fit.record.family.name in LEVELS:
         return _levels(a, fit)
+    if isinstance(fit.record, PartsRecord):
+        return _in_parts(a, fit)
     found = None
     if a.effect is not None:
         from .output import effects
@@ -149,6 +161,24 @@ def _levels(a: argparse.Namespace, fit: Any) -> int:
             print(f"\n\n{told(fit.record, fit.inference, found.to_dict('list'), a.contrast or 'difference', a.level)}")
         if a.check:
             print(f"\n\n{fit.check()}")
+    _write_report(fit, a.report)
+    return _status([fit])
+
+
+def _in_parts(a: argparse.Namespace, fit: Any) -> int:
+    """The same for a fit with zero inflation or a model of its dispersion."""
+    found = None if a.effect is None else fit.effect(a.effect, a.contrast or "difference", target=a.target, level=a.level)
+    if a.check:
+        fit.check()  # says that it is not there
+    if a.json:
+        from .output.parts import part_numbers
+
+        effects = None if found is None else found.to_dict("records")
+        _print_json(part_numbers(fit.record, fit.parts_inference, a.level, effects))
+    else:
+        print(fit.summary(level=a.level))
+        if found is not None:
+            print(f"\n\n{found.to_string(index=False)}")
     _write_report(fit, a.report)
     return _status([fit])
 
@@ -234,6 +264,9 @@ def _check_fit(a: argparse.Namespace, door: str, formula: Formula) -> None:
     for name, (homes, why) in BELONGS.items():
         if door not in homes and getattr(a, name) is not None:
             a.parser.error(f"--{name if name != 'reml' or a.reml else 'ml'} {why}")
+    kinds = [f"--{name}" for name in ("weights", *COUNTED) if getattr(a, name) is not None]
+    if len(kinds) > 1:
+        a.parser.error(f"{' and '.join(kinds)} are different meanings of weights: give one of them")
     if a.small and not a.cluster:
         a.parser.error("--small goes with --cluster COLUMN")
     if a.cluster and a.vcov:
@@ -259,6 +292,14 @@ def _only_group(formula: Formula) -> str:
 def _given(a: argparse.Namespace, *names: str) -> dict[str, Any]:
     """The options that were given; the doors know the others' defaults."""
     return {name: getattr(a, name) for name in names if getattr(a, name) is not None}
+
+
+def _number(text: str) -> float | str:
+    """A number where the text is one."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _control(a: argparse.Namespace) -> Any:

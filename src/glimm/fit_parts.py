@@ -68,13 +68,14 @@ class PartsFit(Coefficients, Tests):
         return model_words(self.record)
 
     @cached_property
-    def _all(self) -> PartsInference:
+    def parts_inference(self) -> PartsInference:
+        """Coefficients of every part, with the covariance asked for at the door."""
         return infer_parts(self.record, self._vcov)
 
     @property
     def inference(self) -> Inference:
         """Coefficients of the mean model with the covariance asked for at the door."""
-        return self._all.parts["mean"]
+        return self.parts_inference.parts["mean"]
 
     @property
     def parts(self) -> dict[str, Any]:
@@ -83,8 +84,8 @@ class PartsFit(Coefficients, Tests):
         "zero" and "dispersion" have params, bse, tvalues, pvalues, conf_int() and cov_params() by term; "family" has params and bse of the
         family's own parameter, on its natural scale.
         """
-        out: dict[str, Any] = {name: TermEstimates(found) for name, found in self._all.parts.items() if name != "mean"}
-        own = questions.family_of_parts(self.record, self._all.joint)
+        out: dict[str, Any] = {name: TermEstimates(found) for name, found in self.parts_inference.parts.items() if name != "mean"}
+        own = questions.family_of_parts(self.record, self.parts_inference.joint)
         return out if own is None else {**out, "family": Estimates(own)}
 
     @property
@@ -129,7 +130,7 @@ class PartsFit(Coefficients, Tests):
 
     def tidy(self, *, level: float = 0.95) -> Any:
         """One row per term of every part: part, term, estimate, std_error, statistic, p_value, conf_low, conf_high."""
-        return tables.deliver(self.record, tables.tidy_parts(self._all.parts, level))
+        return tables.deliver(self.record, tables.tidy_parts(self.parts_inference.parts, level))
 
     def glance(self) -> Any:
         """One row about the whole fit."""
@@ -167,7 +168,7 @@ class PartsFit(Coefficients, Tests):
         """
         check_parts(self.record, scale, target, interval)
         new = read_parts(self.record.design, newdata, offset, exposure)
-        return tables.prediction(self.record, predict_parts(self.record, self._all.joint, new, scale, interval, level), interval)
+        return tables.prediction(self.record, predict_parts(self.record, self.parts_inference.joint, new, scale, interval, level), interval)
 
     def simulate(self, n: int = 1, seed: Any = None) -> Floats:
         """(rows used, n) responses drawn from the fitted model, one simulation a column; extra zeros are drawn too.
@@ -245,7 +246,7 @@ class PartsFit(Coefficients, Tests):
 
     def summary(self, *, level: float = 0.95) -> Summary:
         """The fit in words and numbers: text, which a prompt shows as it is printed and a notebook as HTML."""
-        return summary_of_parts(self.record, self._all, level)
+        return summary_of_parts(self.record, self.parts_inference, level)
 
     def _repr_html_(self) -> str:
         return self.summary()._repr_html_()

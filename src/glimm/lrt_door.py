@@ -13,7 +13,7 @@ from .fit_parts import PartsFit
 from .inference.criteria import without_likelihood
 from .inference.likelihood_ratio import LikelihoodRatioTest, likelihood_ratio
 from .output import tables
-from .records import GeeRecord, GlmRecord, LevelsRecord
+from .records import DEFAULT, GeeRecord, GlmRecord, LevelsRecord
 
 
 def lrt(small: Any, large: Any) -> LikelihoodRatioTest:
@@ -29,7 +29,8 @@ def lrt(small: Any, large: Any) -> LikelihoodRatioTest:
     Returns a LikelihoodRatioTest: statistic, df, p_value, distribution, models, note, table (a frame of the caller's kind); `print` shows
     it. A larger model with the lower likelihood has statistic 0, with a note and a GlimmWarning.
     Raises GlimmError for fits that are not nested, naming what is not, for different rows, with their numbers, for REML against ML and
-    REML with different fixed parts, and for a GEE, quasi families and sampling weights, which have no likelihood.
+    REML with different fixed parts, for a GEE, quasi families and sampling weights, which have no likelihood, and for
+    scale= of a family whose likelihood has no dispersion.
     Source: Self and Liang (1987), J. Am. Stat. Assoc. 82, 605-610; Stram and Lee (1994), Biometrics 50, 1171-1177.
 
     >>> import glimm
@@ -47,6 +48,11 @@ def lrt(small: Any, large: Any) -> LikelihoodRatioTest:
             raise GlimmError("lrt: a GEE has no likelihood: use large.compare_score_test(small), large.compare_wald_test(small), or qic()")
         if isinstance(fit.record, GlmRecord) and fit.record.penalty:
             raise GlimmError("lrt: a fit with penalty= is not at the maximum of the likelihood: use penalized_lr_tests()")
+        if isinstance(fit.record, GlmRecord) and fit.record.family.scale_known and fit.record.scale_rule != DEFAULT:
+            raise GlimmError(
+                f"lrt: the dispersion that scale= asks for is no parameter of the likelihood of family {fit.record.family.name!r}, and "
+                "would be left out: use large.anova() or large.compare_wald_test(small), which divide by it, or leave scale= out"
+            )
         if why := without_likelihood(fit.record):
             instead = (
                 "large.compare_wald_test(small)"

@@ -41,6 +41,7 @@ The formula decides the model: with random effects, (1 | id), a mixed model; wit
 
 examples:
   glimm fit "resp ~ age * smoke" ohio --family binomial --cluster id
+  glimm fit "resp ~ age * smoke" ohio --family binomial --penalty firth
   glimm fit "resp ~ age + (1 | id)" ohio --family binomial --points 25
   glimm fit "resp ~ age" ohio --gee --groups id --corr ar1 --family binomial
   glimm fit "resp ~ age * smoke + (1 | id)" ohio --family binomial --effect smoke --contrast ratio
@@ -56,7 +57,7 @@ conf_high}}], dropped_terms, df_resid, scale, family_parameters [{{name, estimat
 reml, points, varcorr, corr, corr_params, association [{{name, estimate, std_error}}], effects [{{variable, contrast, target,
 estimate, std_error, statistic, p_value, conf_low, conf_high, mean_from, mean_to, rows}}], findings [{{code, severity, sentence,
 consequence, remedy, evidence}}], version.
-What a model does not have is null.
+What a model does not have is null. A response with levels has levels too; with --zero or --dispersion rows of coefficients say their part.
 
 {_STATUS}"""
 _COMPARE: Final = f"""\
@@ -129,11 +130,16 @@ def _add_fit(commands: Any) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = _command(commands, "fit", "Fit one model and print its summary.", _FIT)
     _add_model(parser)
     small = "mancl_derouen, kauermann_carroll, fay_graubard, morel, df, jackknife, full_jackknife"
-    parser.add_argument(
-        "--vcov", metavar="V", help=f"standard errors: model, HC0 to HC3 (GLM); robust, model, for few clusters {small} (GEE)"
-    )
+    kinds = f"model, HC0 to HC3, jackknife, full_jackknife (GLM); robust, model, for few clusters {small} (GEE)"
+    parser.add_argument("--vcov", metavar="V", help=f"standard errors: {kinds}")
     parser.add_argument("--cluster", metavar="COLUMN", action="append", help="cluster-robust standard errors; twice for two-way (GLM)")
     parser.add_argument("--small", action="store_const", const=True, help="with --cluster: the small-sample factor")
+    parser.add_argument("--scale", metavar="S", help="the dispersion of a GLM: pearson, deviance, ml, or a number")
+    parser.add_argument("--penalty", metavar="NAME", help="of a GLM: firth or jeffreys, finite estimates under separation")
+    parser.add_argument("--zero", metavar="PART", help="of a GLM of counts: logit of the probability of an extra zero, such as '~ x'")
+    parser.add_argument("--dispersion", metavar="PART", help="of a GLM: log of the family's own parameter, such as '~ x'")
+    parser.add_argument("--frequency", metavar="COLUMN", help="of a GLM: weights that count equal rows")
+    parser.add_argument("--sampling", metavar="COLUMN", help="of a GLM: weights of a survey")
     parser.add_argument("--gee", action="store_true", help="fit by generalised estimating equations; needs --groups")
     _add_clustered(parser)
     _add_effect(parser)
@@ -188,8 +194,9 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     """Formula, data, and what every model has."""
     _add_data(
         parser,
-        "gaussian (default), binomial, poisson, gamma, inverse_gaussian, negative_binomial, negative_binomial1, beta, tweedie; "
-        "with --gee also ordinal and multinomial (for which --corr is exchangeable, one odds ratio or correlation, or independence)",
+        "gaussian (default), binomial, poisson, gamma, inverse_gaussian, negative_binomial, negative_binomial1, beta, tweedie; of a GLM "
+        "and a GEE also quasibinomial, quasipoisson, 'quasi(1.5)', ordinal and multinomial (with --gee, --corr is then exchangeable, one "
+        "odds ratio or correlation, or independence)",
     )
     parser.add_argument("--missing", choices=("drop", "error"), help="rows with missing values (default: drop, and say so)")
     parser.add_argument("--max-iter", type=int, metavar="N", help="iterations at most")

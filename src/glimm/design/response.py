@@ -154,8 +154,8 @@ def _binary(variable: Variable, rows: Ints | None, known: Response | None, whole
             shown = ", ".join(repr(level) for level in levels[:6]) + (", ..." if len(levels) > 6 else "")
             raise GlimmError(
                 f"the response {name!r} has {len(levels)} levels ({shown}), and a binomial response has two: "
-                f"choose the event, for example I({name} == {levels[-1]!r}), or fit all levels by glimm.gee with family='ordinal' "
-                "or 'multinomial'"
+                f"choose the event, for example I({name} == {levels[-1]!r}), or fit all levels by glimm.glm or glimm.gee with "
+                "family='ordinal' or 'multinomial'"
             )
         if len(levels) == 1:
             raise GlimmError(f"the response {name!r} is {levels[0]!r} in all rows used: there is nothing to estimate")

@@ -16,7 +16,7 @@ from ..design.records import Clusters, Design, Part
 from ..design.stream import StreamedDesign
 from ..errors import GlimmError
 from ..family import Family
-from ..kernels import GlmPass, Optimum, Rows, inverse, inverse_or_nan, positive_definite, working
+from ..kernels import GlmPass, Optimum, Rows, inverse, inverse_or_nan, mean, positive_definite, working
 from ..kernels.matrix import Floats, Ints
 from ..records import DEFAULT, GlmRecord, Linear, Scale, Solution, SolutionCode
 from ..version import VERSION
@@ -27,6 +27,7 @@ from .irls import Scoring, row_unit, score_iterations, start
 from .joint import blurred, fit_joint, without_end
 from .many_rows import score_many
 from .scale import constants_at, likelihood, scale_of, total_deviance
+from .separation import END_OF_LINK
 from .source import Etas, RowSource, row_source
 
 ILL_CONDITIONED = 1e-3
@@ -37,6 +38,8 @@ FLAT = (
 )
 LARGEST = 1e150
 NOISE = 1e-29
+WITHOUT_END = 1e12
+"""A mean this many times the least has no end."""
 
 
 def fit_glm(design: Design, family: Family, control: Control, rule: Scale = DEFAULT) -> GlmRecord:
@@ -248,12 +251,27 @@ def _solution(scoring: Scoring, end: End, llf: float) -> Solution:
     message = f"{'converged' if scoring.converged else 'no convergence'} in {scoring.passes} passes"
     evidence: dict[str, object] = {}
     apart, ended = separates(end)
-    if ended:
+    if ended := ended or beyond(end):
         code, message = "not_converged", ended
     if apart:
         (message, evidence), code = apart, "separated"
     evidence |= exact(design, family, llf, scoring.last.loglik)
     return Solution(code, message, scoring.passes, 2.0 * scoring.decrement, scoring.last.score, evidence=evidence)
+
+
+def beyond(end: End) -> str:
+    """The sentence about means without end under link 1 / mu, to which the likelihood of an inverse gaussian response is no barrier.
+
+    l = -(y eta - 1)^2 / (2 phi y): a parabola in eta, whose top may lie below 0.
+    """
+    link, sums = end.design.mean.link, end.sums
+    if end.family.name != "inverse_gaussian" or sums.most <= WITHOUT_END * sums.least or mean(link.kernel, np.ones(1))[1][0] >= 0.0:
+        return ""
+    rows = sum(int((mu > WITHOUT_END * sums.least).sum()) for _, mu in end.means())
+    return (
+        f"{END_OF_LINK} {link.name!r} allows, fitted means without end in {rows} of {end.design.n} rows, where neither estimates nor "
+        "standard errors hold: use link='log'"
+    )
 
 
 def exact(design: Design, family: Family, llf: float, loglik: float) -> dict[str, object]:

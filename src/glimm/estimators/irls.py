@@ -31,6 +31,8 @@ LINEAR = 1e-20
 STEEP = ("log", "logit", "probit", "cloglog", "loglog")
 """Links whose means are at their bounds a few tens away."""
 LARGE, LONGEST, ENDLESS = 100.0, 30.0, 1e100
+SLOW, ALIKE = 0.8, 0.999
+"""Steps that shrink by less than this, all in one direction, are summed to their end."""
 
 
 Parts = Callable[[], Iterable[Design]]
@@ -138,6 +140,7 @@ def score_iterations(
         return Scoring(beta, now, 0.0, 1, True)
     enough = unit * (QUADRATIC if (family.name, link.name) in CANONICAL else LINEAR)
     passes, previous, last_round = 1, np.inf, False
+    before: Floats | None = None
     for _ in range(control.max_iter):
         step = positive_solve(now.information, now.score)
         if step is None or not np.abs(step).max() < ENDLESS:
@@ -148,8 +151,8 @@ def score_iterations(
         if last_round or (decrement < 1e-15 * unit and decrement > 0.8 * previous):
             return Scoring(beta, now, decrement, passes, True)
         last_round = decrement < enough
-        previous = decrement
-        length = 1.0
+        length = 1.0 if (family.name, link.name) in CANONICAL else _summed(before, step, decrement, previous)
+        previous, before = decrement, step if length == 1.0 else None
         if link.name in STEEP and decrement > LARGE * unit:  # to where every mean is at a bound there is no way back
             length /= max(1.0, rows.change(beta + step, beta) / LONGEST)
         least = 1e-8 * length
@@ -164,3 +167,16 @@ def score_iterations(
                 return Scoring(beta, now, decrement, passes, decrement < 1e-6 * unit)
         beta, now = candidate, trial
     return Scoring(beta, now, previous, passes, False)
+
+
+def _summed(before: Floats | None, step: Floats, decrement: float, previous: float) -> float:
+    """How many steps lie ahead where each is r times the one before: 1 + r + r^2 + ... = 1 / (1 - r); 1 where they are not.
+
+    The expected information is that much larger than the observed one, near a bound of the linear predictor.
+    Source: Aitken (1926), Proc. R. Soc. Edinburgh 46, 289-305.
+    """
+    if before is None or not 0.0 < decrement < previous:
+        return 1.0
+    rate = float(np.sqrt(decrement / previous))
+    alike = float(before @ step) > ALIKE * float(np.sqrt((before @ before) * (step @ step)))
+    return 1.0 / (1.0 - rate) if rate > SLOW and alike else 1.0

@@ -17,8 +17,9 @@ from ..family.own import Functions
 from ..kernels import Rows, pair, parts_jets
 from ..kernels.matrix import Block, Floats, Ints, Matrix
 
-COUNTS: Final = ("poisson", "negative_binomial", "negative_binomial1")
 LARGEST: Final = 1e290
+"""Derivatives beyond this are no place to stay."""
+COUNTS: Final = ("poisson", "negative_binomial", "negative_binomial1")
 DISPERSED: Final = ("gaussian", "gamma", "beta", "negative_binomial", "negative_binomial1")
 
 
@@ -98,7 +99,7 @@ class Predictors:
                 found = self.cross(a, b, d2[pair(a, b)])
                 hessian[self.at(a), self.at(b)] = found
                 hessian[self.at(b), self.at(a)] = found.T
-        if not (np.abs(gradient).max() < LARGEST and np.abs(hessian).max() < LARGEST):
+        if not (np.abs(gradient).max(initial=0.0) < LARGEST and np.abs(hessian).max(initial=0.0) < LARGEST):
             return False, np.inf, np.zeros(self.size), np.eye(self.size)
         return True, value, -2.0 * gradient, -2.0 * hessian
 

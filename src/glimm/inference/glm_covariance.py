@@ -134,7 +134,7 @@ def check_robust(family: Family, asked: Asked) -> None:
         own = f" and {', '.join(family.estimated)}" if family.free else ""
         raise NotYetError(
             f"vcov={asked.kind!r} is not there for family {family.name!r}, whose coefficients{own} are estimated together: "
-            "use vcov='model', or family 'negative_binomial' or 'poisson' with it"
+            f"use vcov='model', or dispersion='~ 1', the same model, which has 'HC0' and {{'cluster': 'column'}}"
         )
     if family.shaped and (asked.kind == "full_jackknife" or asked.small == "full_jackknife"):
         raise NotYetError(
@@ -313,7 +313,8 @@ def _by_row(record: GlmRecord, kind: str) -> Found:
             if np.any(h > 1.0 - 1e-10):
                 row = int(piece.rows[int(np.argmax(h))])
                 raise GlimmError(
-                    f"{kind} does not exist: row {row} (counting from 0) has leverage 1, it alone determines a coefficient; use HC0 or HC1"
+                    f"{kind} does not exist: row {row} (counting from 0) has leverage 1, it alone determines a coefficient: "
+                    "use vcov='model'"
                 )
             weights = weights / (1.0 - h) ** (1 if kind == "HC2" else 2)
         meat += Rows(*columns, size=weights).gram()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from ..inference.criteria import criteria
 from ..inference.parts import PartsInference, family_of_parts
 from ..records import PartsRecord
 from ..text import counted, number
-from . import words
+from . import tables, words
+from .plain import parameters, plain
 from .sections import Facts, Heading, Lines, Paragraph, Section, Table
 from .summary import WIDTH, Summary, coefficients, extras, factor_words, family_table
 from .terminal import render
@@ -20,6 +23,8 @@ SCALES = {
     "negative_binomial1": ("log of alpha", "variance mu (1 + alpha)"),
     "beta": ("log of the precision", "variance mu (1 - mu) / (1 + precision), so a smaller precision is more variation"),
 }
+
+METHOD = "maximum likelihood, all parts together"
 
 
 def model_words(record: PartsRecord) -> str:
@@ -40,7 +45,7 @@ def summary_of_parts(record: PartsRecord, inference: PartsInference, level: floa
         *left_out(record),
         *([] if own is None else [family_table(record.family, own)]),
         fit_lines(record),
-        *(Paragraph(text) for text in meanings(record)),
+        *(Paragraph(text) for text in meanings(record, inference)),
     )
     return Summary(render(sections, WIDTH), sections)
 
@@ -59,9 +64,45 @@ def header(record: PartsRecord) -> Facts:
         losses = words.cluster_losses(missing, clusters.name)
         group = words.cluster_words(words.Grouping(clusters.name, clusters.sizes))
         lines.append(("clusters", f"{clusters.name}: {group}" + (f"; missing rows: {losses}" if losses else "")))
-    lines.append(("method", "maximum likelihood, all parts together"))
+    lines.append(("method", METHOD))
     lines += [("solution", text) for text in words.remarks(record)]
     return Facts(tuple(lines))
+
+
+def part_numbers(
+    record: PartsRecord, inference: PartsInference, level: float, effects: Sequence[Mapping[str, Any]] | None = None
+) -> dict[str, Any]:
+    """The fit as plain numbers, under the keys of `plain.fit_numbers`; coefficients say their part; what it does not have is None."""
+    design = record.design
+    unknown = ("event", "scale", "deviance", "qic", "cic", "reml", "points", "varcorr", "corr", "corr_params", "association", "findings")
+    numbers: dict[str, Any] = plain(
+        {
+            **dict.fromkeys(unknown),
+            **criteria(record),
+            "model": "GLM",
+            "target": "marginal",
+            "formula": design.spec.formula.text,
+            "parts": {name: own.formula.text.removeprefix(f"{name}=") for name, own in design.spec.parts.items()},
+            "family": record.family.name,
+            "link": design.mean.link.name,
+            "nobs": design.nobs,
+            "n_dropped": design.missing.n_dropped,
+            "missing": design.missing.by_variable,
+            "groups": [{"name": c.name, "levels": len(c.levels)} for c in design.clusters.values()] or None,
+            "converged": record.solution.code in ("converged", "boundary"),
+            "solution": {"code": record.solution.code, "message": record.solution.message},
+            "method": METHOD,
+            "se_kind": words.se_kind(inference.parts["mean"].label),
+            "level": level,
+            "coefficients": tables.tidy_parts(inference.parts, level).to_dict("records"),
+            "dropped_terms": {name: dict(part.dropped) for name, part in design.parts.items() if part.dropped},
+            "df_resid": design.nobs - len(record.vector),
+            "family_parameters": parameters(family_of_parts(record, inference.joint)) or None,
+            "effects": effects,
+            "version": record.version,
+        }
+    )
+    return numbers
 
 
 def part_table(record: PartsRecord, inference: PartsInference, name: str, level: float) -> Table | Paragraph:
@@ -103,7 +144,7 @@ def fit_lines(record: PartsRecord) -> Lines:
     return Lines(tuple(lines))
 
 
-def meanings(record: PartsRecord) -> list[str]:
+def meanings(record: PartsRecord, inference: PartsInference) -> list[str]:
     """What coefficients mean: the last lines."""
     name = record.design.response.name
     scale = words.scale_sentence(record)
@@ -113,4 +154,4 @@ def meanings(record: PartsRecord) -> list[str]:
             f"{name} is zero with probability pi, and otherwise a {record.family.name} count, which may be zero too. Coefficients of the "
             f"mean are of that count alone, on the scale of {scale}; predict, effect and means are of {name} itself, (1 - pi) mu."
         ]
-    return [*said, "Rows are taken as independent."]
+    return [*said, words.independence(inference.parts["mean"])]

@@ -154,16 +154,20 @@ def scale_sentence(record: AnyRecord) -> str:
     return f"{scale_words(record)}" + (f" ({ratio})" if ratio else "")
 
 
+def independence(inference: Inference) -> str:
+    """What a GLM and its standard errors take rows for."""
+    if "cluster" in inference.label:
+        return "The estimates take rows as independent; the standard errors allow for any dependence inside a cluster."
+    return "Rows are taken as independent."
+
+
 def meaning(record: Record, inference: Inference) -> str:
     """What a coefficient means in this model: the last line of a summary."""
     names = group_names(record)
     group, several = listed(list(names)), len(names) > 1
     scale = scale_sentence(record)
     if isinstance(record, GlmRecord):
-        rows = "Rows are taken as independent."
-        if "cluster" in inference.label:
-            rows = "The estimates take rows as independent; the standard errors allow for any dependence inside a cluster."
-        return f"Coefficients compare averages over the population, on the scale of {scale}. {rows}"
+        return f"Coefficients compare averages over the population, on the scale of {scale}. {independence(inference)}"
     if isinstance(record, GeeRecord):
         return (
             f"Coefficients are marginal: they compare averages over the population, on the scale of {scale}. "

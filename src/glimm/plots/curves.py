@@ -16,10 +16,10 @@ from ..design.records import Design, NewRows
 from ..errors import GlimmError
 from ..inference.covariance import Inference
 from ..inference.wald import quantile
-from ..kernels import link as link_eta
 from ..kernels import mean
 from ..kernels.matrix import Floats, Ints
 from ..marginal.average import average as average_over
+from ..marginal.intervals import around
 from ..marginal.predict import spread
 from ..records import MixedRecord, Record
 from .axis import Axis, check_at, make_axis
@@ -149,12 +149,9 @@ def averaged(record: Record, inference: Inference, profiles: Profiles, axis: Axi
     estimate = total / whole
     if isinstance(record, MixedRecord):
         return Average(estimate, None, None, int(whole), profiles.kept is None)
-    kernel = part.link.kernel
-    eta = link_eta(kernel, estimate)
     se = np.sqrt(np.maximum(np.einsum("gp,pq,gq->g", slope, inference.work, slope), 0.0)) / whole
-    by_eta = np.abs(mean(kernel, eta)[1])
-    half = quantile(0.95, inference.common_df) * se / np.where(by_eta == 0.0, np.inf, by_eta)
-    return Average(estimate, mean(kernel, eta - half)[0], mean(kernel, eta + half)[0], int(whole), profiles.kept is None)
+    low, high = around(part.link, estimate, quantile(0.95, inference.common_df) * se)
+    return Average(estimate, low, high, int(whole), profiles.kept is None)
 
 
 def real(record: MixedRecord, profiles: Profiles, axis: Axis) -> Clusters:
