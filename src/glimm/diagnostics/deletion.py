@@ -31,6 +31,7 @@ from .units import Units, find_units, lost_units
 
 METHODS = ("one_step", "refit")
 SHOWN = 5
+LARGEST = 1e100
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +130,11 @@ def _deletion(record: Record, inference: Inference, units: Units, method: str, m
     step = moved.beta.copy()
     step[gone] = np.nan
     p = step.shape[1]
+    precision = inverse_or_nan(inference.work)
+    if np.abs(precision).max(initial=0.0) > LARGEST:
+        precision = np.full_like(precision, np.nan)  # a covariance that separation has left no numbers
     with np.errstate(divide="ignore", invalid="ignore"):
-        cooks = np.einsum("ki,ij,kj->k", step, inverse_or_nan(inference.work), step, optimize=True) / max(p, 1)
+        cooks = np.einsum("ki,ij,kj->k", step, precision, step, optimize=True) / max(p, 1)
         dfbetas = -(step @ to_named(record.design.mean).T) / inference.bse
     names, values = _others(record)
     changes = values - moved.others

@@ -32,6 +32,8 @@ from .source import Etas, RowSource, row_source
 
 ILL_CONDITIONED = 1e-3
 CLEAR_PIVOT = 1e-12
+UNSETTLED = 1e-4
+"""Squared standard errors that a step of scoring would still go."""
 FLAT = (
     "the search ended where the likelihood is flat to working precision, so that the data do not tell these coefficients apart: "
     "there are no standard errors; use fewer terms or another link"
@@ -140,6 +142,9 @@ def _shaped(source: RowSource, family: Family, control: Control, rule: Scale) ->
     slope = GlmPass(last.loglik, -0.5 * found.gradient[:p], 0.5 * found.hessian[:p, :p])
     end = End(source, family, etas, means, sums, family.at_unit(free), last, slope, found.converged)
     bread = inverse_or_nan(last.information) if family.orthogonal else joint[:p, :p]
+    told = bool(np.isfinite(bread).all())
+    if told and found.converged and family.scale_known:
+        told = not last.score @ bread @ last.score > UNSETTLED
     return GlmRecord(
         design=design,
         family=family,
@@ -150,7 +155,7 @@ def _shaped(source: RowSource, family: Family, control: Control, rule: Scale) ->
         llf=-0.5 * found.value,
         deviance=deviance,
         scale=scale_of(design, family, rule, sums, deviance, family.scale(free)),
-        solution=_joint_solution(found, family, free, end, bool(np.isfinite(bread).all())),
+        solution=_joint_solution(found, family, free, end, told),
         version=VERSION,
         psi_cov=joint[p:, p:],
         again=Linear(beta),
@@ -159,7 +164,7 @@ def _shaped(source: RowSource, family: Family, control: Control, rule: Scale) ->
 
 
 def _joint_solution(found: Optimum, family: Family, free: Floats, end: End, told: bool) -> Solution:
-    """told : whether the information has an inverse."""
+    """told : whether the information has an inverse, by which the estimates are where they should be."""
     code: SolutionCode = "converged" if found.converged else "not_converged"
     message = f"{'converged' if found.converged else 'no convergence'} in {found.evaluations} evaluations"
     if said := without_end(family, free):
