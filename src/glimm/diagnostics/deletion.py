@@ -131,7 +131,7 @@ def _deletion(record: Record, inference: Inference, units: Units, method: str, m
     step[gone] = np.nan
     p = step.shape[1]
     precision = inverse_or_nan(inference.work)
-    if np.abs(precision).max(initial=0.0) > LARGEST:
+    if np.nanmax(np.abs(step), initial=0.0) * np.sqrt(np.abs(precision).max(initial=0.0)) > LARGEST:
         precision = np.full_like(precision, np.nan)  # a covariance that separation has left no numbers
     with np.errstate(divide="ignore", invalid="ignore"):
         cooks = np.einsum("ki,ij,kj->k", step, precision, step, optimize=True) / max(p, 1)

@@ -143,7 +143,7 @@ def _shaped(source: RowSource, family: Family, control: Control, rule: Scale) ->
     end = End(source, family, etas, means, sums, family.at_unit(free), last, slope, found.converged)
     bread = inverse_or_nan(last.information) if family.orthogonal else joint[:p, :p]
     told = bool(np.isfinite(bread).all())
-    if told and found.converged and family.scale_known:
+    if told and family.scale_known and np.abs(bread).max(initial=0.0) < LARGEST:
         told = not last.score @ bread @ last.score > UNSETTLED
     return GlmRecord(
         design=design,

@@ -23,6 +23,7 @@ from ..kernels.matrix import Floats
 from ..records import GeeRecord, LevelsRecord
 
 CELLS = 2**21
+LARGEST = 1e290
 BOUND = 0.75
 ALONE = 1e-9
 """1 - an eigenvalue of a cluster's leverage at which no other cluster knows its direction."""
@@ -74,8 +75,10 @@ def half(record: Clustered) -> Floats:
 
 def spectrum(curvature: Floats, root: Floats) -> tuple[Floats, Floats]:
     """Eigenvalues (k, p) and vectors (k, p, p) of A_i = C'H_i C, M = C C': the leverage of each cluster, by direction."""
-    values, vectors = np.linalg.eigh(root.T @ curvature @ root)
-    return np.clip(values, 0.0, 1.0), vectors
+    reach = np.abs(root).max(initial=0.0) ** 2 * np.abs(curvature).max(axis=(1, 2), initial=0.0)
+    lost = ~(reach < LARGEST)  # of a fit that has left the numbers: NaN
+    values, vectors = np.linalg.eigh(root.T @ np.where(lost[:, None, None], 0.0, curvature) @ root)
+    return np.where(lost[:, None], np.nan, np.clip(values, 0.0, 1.0)), vectors
 
 
 @final

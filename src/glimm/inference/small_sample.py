@@ -184,7 +184,8 @@ def deletions(record: Clustered, power: float) -> tuple[Floats, tuple[int, ...],
         left = 1.0 - values
         known = left > ALONE
         grown = np.divide(1.0, left, out=np.zeros_like(left), where=known) ** power
-        along = np.einsum("ka,kab->kb", block.score @ root, vectors) * grown
+        known = np.isfinite(block.score).all(axis=1)[:, None]
+        along = np.einsum("ka,kab->kb", np.where(known, block.score, 0.0) @ root, vectors) * np.where(known, grown, np.nan)
         steps.append(np.einsum("kb,kab->ka", along, vectors) @ root.T)
         alone += (block.first + np.flatnonzero(~known.all(axis=1))).tolist()
         leverage.append(values.sum(axis=1))
