@@ -320,9 +320,11 @@ def test_compare_says_when_weights_or_offsets_differ(data):
 # words about formulas and data
 
 
-def test_a_path_without_a_file():
-    for path in ("no_such_data.csv", Path("no_such_data.csv")):
-        with pytest.raises(glimm.GlimmError, match=r"no file 'no_such_data\.csv'"):
+def test_data_that_are_a_path():
+    for path in ("data.csv", Path("data.csv")):
+        with pytest.raises(glimm.GlimmError, match=r"glimm\.read\(path\)"):
+            glimm.glmm("y ~ x + (1 | g)", path)
+        with pytest.raises(glimm.GlimmError, match=r"no file 'data\.csv'"):
             glimm.glm("y ~ x", path)
 
 

@@ -180,3 +180,13 @@ def test_a_far_offset_is_taken_back_by_the_intercept(family, far):
     moved = glimm.glm(f"{column} ~ x", ROWS, family=family, link=link, offset=np.full(200, far))
     np.testing.assert_allclose(moved.params + np.array([far, 0.0]), plain.params, rtol=1e-6, atol=1e-8)
     np.testing.assert_allclose(moved.bse, plain.bse, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("family", "values"), [("negative_binomial", {"k": 1e16}), ("negative_binomial1", {"alpha": 1e-16})])
+def test_counts_without_extra_spread_are_poisson_counts(family, values):
+    """The incomplete beta function is off in the second digit there."""
+    from glimm.inference.distributions import DISTRIBUTIONS
+
+    y = np.arange(8.0)
+    below = DISTRIBUTIONS[family].below(y, np.full(8, 2.5), values, 1.0, 1.0)
+    np.testing.assert_allclose(below, stats.poisson.cdf(y, 2.5), rtol=1e-12)

@@ -254,6 +254,7 @@ def other_response(kind, rng, y, trials, x, y01):
     """The response as it should not be, or at an edge."""
     n = len(y)
     top = 1 if trials is None else trials
+    numbers = np.asarray(y).dtype.kind in "ifb"
     return {
         "right": lambda: y,
         "constant": lambda: np.full(n, y[0]),
@@ -261,8 +262,8 @@ def other_response(kind, rng, y, trials, x, y01):
         "wrong": lambda: -np.abs(rng.normal(size=n)) - 0.5,
         "exact": lambda: 1.0 + 0.25 * x,
         "separated": lambda: (x > 0).astype(int) * top,
-        "huge": lambda: y * 1e9,
-        "tiny": lambda: y * 1e-9,
+        "huge": lambda: y * (1e9 if numbers else 1),
+        "tiny": lambda: y * (1e-9 if numbers else 1),
         "missing": lambda: np.full(n, np.nan),
         "text": lambda: np.where(y01 > 0, "up", "down").astype(object),
         "one_two": lambda: y01 + 1,

@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import re
-import traceback
-import warnings
 
 import numpy as np
 
@@ -17,17 +15,15 @@ from glimm.kernels import variance
 from glimm.records import GeeRecord, GlmRecord, MixedRecord
 
 from . import likelihoods
+from .averages import averages_hold
 from .cases import GLM_ONLY, make
+from .said import Failure, quietly
 
 GRADIENT = 2e-3
 """Of the log-likelihood, per standard error."""
 SMALL = 60
 """Rows of a fit that is asked for influence."""
 NO_NUMBER = re.compile(r"(?<![\w.])-?(nan|inf)(?!\w)", re.IGNORECASE)
-
-
-class Failure(AssertionError):
-    """An outcome that is not allowed."""
 
 
 def judge(recipe):
@@ -46,27 +42,9 @@ def judge(recipe):
         finite(fit, said)
         holds(fit, recipe, solution)
     questions(fit, recipe, data)
+    if door == "glm":
+        averages_hold(fit, recipe, data)
     return door, family, solution.code
-
-
-def quietly(what, call):
-    """(result, texts of GlimmWarnings), result None for an error of our own; raises Failure for any other warning or exception."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            result = call()
-        except glimm.GlimmError as error:
-            if len(str(error)) < 15:
-                raise Failure(f"{what}: an error that says nothing: {error!r}") from error
-            result = None
-        except Exception as error:
-            where = traceback.extract_tb(error.__traceback__)
-            ours = [f for f in where if "glimm" in f.filename] or where
-            raise Failure(f"{what}: {type(error).__name__}: {error} at {ours[-1].filename.rsplit('/', 2)[-1]}:{ours[-1].lineno}") from error
-    for w in caught:
-        if not issubclass(w.category, glimm.GlimmWarning):
-            raise Failure(f"{what}: {w.category.__name__}: {w.message} at {w.filename.rsplit('/', 2)[-1]}:{w.lineno}")
-    return result, [str(w.message) for w in caught]
 
 
 def finite(fit, said):

@@ -15,7 +15,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import GlimmError, GlimmWarning
-from .files import EXACT, check_distinct
+from .files import EXACT, WIDEST, check_distinct
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -201,7 +201,8 @@ def _remedy(more: int, broken: bool, records: int, delimiter: str, columns: int)
 def parsed(text: str, names: list[str], delimiter: str, decimal: str, name: str) -> pd.DataFrame:
     """The text as pandas reads it; whole numbers with missing values are nullable where float64 would round them."""
     frame = _parsed(text, names, delimiter, decimal, name, {})
-    wide = [j for j, c in enumerate(names) if frame[c].dtype.kind == "f" and frame[c].abs().max() >= EXACT and not (frame[c] % 1).any()]
+    numbers = [(j, frame[c]) for j, c in enumerate(names) if frame[c].dtype.kind == "f"]
+    wide = [j for j, column in numbers if EXACT <= column.abs().max() <= WIDEST and not (column % 1).any()]
     if not wide:
         return frame
     try:

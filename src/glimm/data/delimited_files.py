@@ -30,7 +30,7 @@ from .delimited import (
     no_text,
     warn_not_utf8,
 )
-from .files import ARROW, EXACT, FOREIGN, GZIP, nearest
+from .files import ARROW, EXACT, FOREIGN, GZIP, WIDEST, nearest
 from .frames import Kind
 from .sources import PIECE_ROWS
 from .spool import Spooled, Writer
@@ -228,7 +228,7 @@ class Column:
     @property
     def wide(self) -> bool:
         """Whether they are whole numbers with missing values that float64 would round."""
-        return self.kind == "number" and self.whole and self.largest >= EXACT
+        return self.kind == "number" and self.whole and EXACT <= self.largest <= WIDEST
 
     @property
     def dtype(self) -> Any:

@@ -45,6 +45,8 @@ FOREIGN: Final = MappingProxyType(
 )
 EXACT: Final = 2**53
 """Whole numbers up to here are exact as float64."""
+WIDEST: Final = 2.0**63
+"""Beyond it no whole number is an int64."""
 
 
 def read(path: str | os.PathLike[str]) -> pd.DataFrame:

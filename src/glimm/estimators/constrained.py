@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from ..design.coordinates import to_working
 from ..errors import GlimmError
-from ..kernels import GlmPass, Rows, mean, positive_definite
+from ..kernels import GlmPass, Rows, inverse_or_nan, mean
 from ..kernels.families import FamilyKernel, LinkKernel, Psi
 from ..kernels.matrix import Floats
 from ..records import GlmRecord
@@ -26,6 +26,8 @@ from .source import HeldRows
 
 DEGENERATE = 1e-11
 ROUGHLY = 1e-2
+LARGEST = 1e290
+NO_VALUE = "the likelihood and its slope are beyond the numbers there: read fit.record.solution"
 
 
 class Point(NamedTuple):
@@ -49,6 +51,11 @@ def by_likelihood(record: GlmRecord) -> bool:
     return record.family.shaped or not isinstance(record.family.kernel, int)
 
 
+def in_range(value: float, slope: Floats, curvature: Floats) -> bool:
+    """Whether they are numbers, and so far from the largest that sums and products of few of them are too."""
+    return bool(abs(value) < LARGEST and np.abs(slope).max(initial=0.0) < LARGEST and np.abs(curvature).max(initial=0.0) < LARGEST)
+
+
 @dataclass(frozen=True, slots=True)
 class Within:
     """Rows of a model with the coefficients base + F c, as scoring asks of rows."""
@@ -70,8 +77,8 @@ class Within:
     def glm(self, family: FamilyKernel, link: LinkKernel, beta: Floats, psi: Psi = ()) -> GlmPass:
         """One pass of a GLM at c."""
         whole = self.rows.glm(family, link, self.base + self.free @ beta, psi)
-        if not np.isfinite(whole.loglik):
-            return GlmPass(whole.loglik, np.zeros(self.p), np.zeros((self.p, self.p)))
+        if not in_range(whole.loglik, whole.score, whole.information):
+            return GlmPass(float("nan"), np.zeros(self.p), np.zeros((self.p, self.p)))
         return GlmPass(whole.loglik, self.free.T @ whole.score, self.free.T @ whole.information @ self.free)
 
     def change(self, a: Floats, b: Floats) -> float:
@@ -100,13 +107,16 @@ class Restricted:
         record, p = self.record, len(beta)
         if by_likelihood(record):
             ok, value, slope, curvature = self._joint.evaluate(np.concatenate([beta, psi]))
-            if not ok:
-                raise GlimmError("the likelihood has no value there")
+            if not (ok and in_range(value, slope, curvature)):
+                raise GlimmError(NO_VALUE)
             own, cross = curvature[p:, p:], curvature[p:, :p]
-            if len(own) and positive_definite(own):
-                curvature = curvature[:p, :p] - cross.T @ np.linalg.solve(own, cross)
+            inverse = inverse_or_nan(own)
+            if len(own) and np.isfinite(inverse).all():
+                curvature = curvature[:p, :p] - cross.T @ inverse @ cross
             return Point(beta, psi, value, slope[:p], curvature[:p, :p], converged)
         found = self.rows.glm(record.family.kernel, record.design.mean.link.kernel, beta, record.family.psi())
+        if not in_range(found.loglik, found.score, found.information):
+            raise GlimmError(NO_VALUE)
         return Point(beta, psi, -2.0 * found.loglik, -2.0 * found.score, 2.0 * found.information, converged)
 
     def fit(self, base: Floats, free: Floats, near: Point) -> Point:
@@ -170,7 +180,9 @@ class Restricted:
 
         def evaluate(v: Floats) -> tuple[bool, float, Floats, Floats]:
             ok, value, slope, curvature = self._joint.evaluate(fixed + wide @ v)
-            return ok, value, wide.T @ slope, wide.T @ curvature @ wide
+            if not (ok and in_range(value, slope, curvature)):
+                return False, np.inf, np.zeros(q + k), np.eye(q + k)
+            return True, value, wide.T @ slope, wide.T @ curvature @ wide
 
         at = np.concatenate([begin, psi[:k]])
         if not evaluate(at)[0]:
@@ -195,9 +207,9 @@ def restricted(record: GlmRecord) -> Restricted:
 
 def _nearest(distance: Floats, free: Floats, metric: Floats) -> Floats:
     """c that makes F c nearest to a distance, in a metric where that has one."""
-    inner: Any = free.T @ metric @ free
-    if positive_definite(inner):
-        return np.asarray(np.linalg.solve(inner, free.T @ (metric @ distance)))
+    inner = inverse_or_nan(free.T @ metric @ free)
+    if np.isfinite(inner).all():
+        return np.asarray(inner @ (free.T @ (metric @ distance)))
     return np.asarray(np.linalg.lstsq(free, distance, rcond=None)[0])
 
 

@@ -32,6 +32,11 @@ from .source import Etas, RowSource, row_source
 
 ILL_CONDITIONED = 1e-3
 CLEAR_PIVOT = 1e-12
+FLAT = (
+    "the search ended where the likelihood is flat to working precision, so that the data do not tell these coefficients apart: "
+    "there are no standard errors; use fewer terms or another link"
+)
+LARGEST = 1e150
 NOISE = 1e-29
 WITHOUT_END = 1e12
 """A mean this many times the least has no end."""
@@ -104,8 +109,10 @@ def bread_of(etas: Etas, family: Family, psi: Floats, information: Floats, part:
     for design, eta in etas():
         w = working(family.kernel, part.link.kernel, design.y, eta, design.size, psi)[2]
         r = Rows(design.mean.matrix, part.center, part.scale, size=np.maximum(w, 0.0)).qr(r)
+    if not (len(r) == part.matrix.p and np.abs(r).max() < LARGEST):
+        return np.full_like(information, np.nan)
     pivots = np.abs(np.diag(r)) / np.maximum(np.linalg.norm(r, axis=0), np.finfo(np.float64).tiny)
-    if not (len(r) == part.matrix.p and np.isfinite(r).all() and pivots.min() > CLEAR_PIVOT):
+    if not pivots.min() > CLEAR_PIVOT:
         return np.full_like(information, np.nan)
     root = inverse(r)
     return np.asarray(root @ root.T)
@@ -132,17 +139,18 @@ def _shaped(source: RowSource, family: Family, control: Control, rule: Scale) ->
     deviance = total_deviance(design, sums)
     slope = GlmPass(last.loglik, -0.5 * found.gradient[:p], 0.5 * found.hessian[:p, :p])
     end = End(source, family, etas, means, sums, family.at_unit(free), last, slope, found.converged)
+    bread = inverse_or_nan(last.information) if family.orthogonal else joint[:p, :p]
     return GlmRecord(
         design=design,
         family=family,
         vector=np.concatenate([to_named(part) @ beta, free]),
         blocks=blocks_of(p, free),
-        bread=inverse_or_nan(last.information) if family.orthogonal else joint[:p, :p],
+        bread=bread,
         eta=_held(etas, design),
         llf=-0.5 * found.value,
         deviance=deviance,
         scale=scale_of(design, family, rule, sums, deviance, family.scale(free)),
-        solution=_joint_solution(found, family, free, end),
+        solution=_joint_solution(found, family, free, end, bool(np.isfinite(bread).all())),
         version=VERSION,
         psi_cov=joint[p:, p:],
         again=Linear(beta),
@@ -150,7 +158,8 @@ def _shaped(source: RowSource, family: Family, control: Control, rule: Scale) ->
     )
 
 
-def _joint_solution(found: Optimum, family: Family, free: Floats, end: End) -> Solution:
+def _joint_solution(found: Optimum, family: Family, free: Floats, end: End, told: bool) -> Solution:
+    """told : whether the information has an inverse."""
     code: SolutionCode = "converged" if found.converged else "not_converged"
     message = f"{'converged' if found.converged else 'no convergence'} in {found.evaluations} evaluations"
     if said := without_end(family, free):
@@ -163,6 +172,8 @@ def _joint_solution(found: Optimum, family: Family, free: Floats, end: End) -> S
     if apart:
         code, message = "separated", apart[0]
         evidence |= apart[1]
+    elif not told and code != "not_converged":
+        code, message = "not_converged", f"{FLAT} ({message})"
     return Solution(code, message, found.evaluations, found.decrement, end.slope.score, evidence=evidence)
 
 
@@ -244,10 +255,7 @@ def _solution(scoring: Scoring, end: End, llf: float) -> Solution:
         code, message = "not_converged", ended
     if apart:
         (message, evidence), code = apart, "separated"
-    if not family.scale_known and design.nobs == design.mean.matrix.p:
-        evidence["note"] = f"as many coefficients as rows ({design.n}): the fit is exact and there are no standard errors"
-    elif (family.likelihood and llf == np.inf) or (family.name == "gaussian" and scoring.last.loglik > -NOISE * design.totals.square):
-        evidence["note"] = "the predictors fit every row exactly: the dispersion is zero, and the likelihood and its criteria have no end"
+    evidence |= exact(design, family, llf, scoring.last.loglik)
     return Solution(code, message, scoring.passes, 2.0 * scoring.decrement, scoring.last.score, evidence=evidence)
 
 
@@ -264,6 +272,15 @@ def beyond(end: End) -> str:
         f"{END_OF_LINK} {link.name!r} allows, fitted means without end in {rows} of {end.design.n} rows, where neither estimates nor "
         "standard errors hold: use link='log'"
     )
+
+
+def exact(design: Design, family: Family, llf: float, loglik: float) -> dict[str, object]:
+    """The note of a fit that leaves no residual; loglik : at dispersion 1."""
+    if not family.scale_known and design.nobs == design.mean.matrix.p:
+        return {"note": f"as many coefficients as rows ({design.n}): the fit is exact and there are no standard errors"}
+    if (family.likelihood and llf == np.inf) or (family.name == "gaussian" and loglik > -NOISE * design.totals.square):
+        return {"note": "the predictors fit every row exactly: the dispersion is zero, and the likelihood and its criteria have no end"}
+    return {}
 
 
 def require_rows(design: Design) -> None:

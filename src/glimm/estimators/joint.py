@@ -72,6 +72,8 @@ class Joint:
                     sides[i, side] = [
                         block_sum(values, float(before)) for values, before in zip(moved[i][side], sides[i, side], strict=True)
                     ]
+        if not np.isfinite(sides).all():
+            return False, np.inf, np.zeros(n), np.eye(n)
         value = -2.0 * sum(logliks)
         hessian[:p, p:] = hessian[p:, :p].T
         hessian[p:, p:] = (sides[:, 0] - sides[:, 1]) / (2.0 * STEP)

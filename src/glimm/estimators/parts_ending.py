@@ -27,6 +27,8 @@ Lost = dict[str, tuple[str, ...]]
 def told_directions(problem: Predictors, found: Optimum) -> tuple[Floats, Lost]:
     """(P, r) T, directions that the data tell, and by part the coefficients that have no finite estimate."""
     curvature = 0.5 * found.hessian
+    if not np.abs(curvature).max() < HUGE**2:
+        return np.eye(problem.size), {}
     scale = np.zeros_like(curvature)
     for k, part in enumerate(problem.parts):
         at = problem.at(k)

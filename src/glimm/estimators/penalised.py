@@ -16,13 +16,13 @@ from ..design.coordinates import to_named
 from ..design.records import Design
 from ..errors import GlimmError, NotYetError
 from ..family import Family, Link
-from ..kernels import inverse_or_nan, mean, positive_definite, solve, working
+from ..kernels import inverse_or_nan, log_determinant, mean, positive_definite, solve, working
 from ..kernels.matrix import Floats
-from ..records import DEFAULT, GlmRecord, Scale, Solution
+from ..records import DEFAULT, GlmRecord, Scale, Solution, SolutionCode
 from ..version import VERSION
 from .at_means import at_means
 from .control import Control
-from .glm import blocks_of, bread_of, fit_glm
+from .glm import blocks_of, bread_of, exact, fit_glm
 from .irls import LINEAR, STEEP, mean_rows, row_unit, score_iterations, start
 from .scale import constants_at, likelihood, scale_of, total_deviance
 from .separation import PENALISED, edge, takes_penalty
@@ -83,8 +83,10 @@ def fit_penalised(design: Design, family: Family, penalty: str, control: Control
     llf, psi, psi_cov, likely = likelihood(source, family, rule, control, point.beta, point.loglik, found)
     said = edge(family, part.link, mean(part.link.kernel, eta)[0])
     words = said or f"{'converged' if end.converged else 'no convergence'} in {end.passes} passes"
-    solution = Solution("converged" if end.converged and not said else "not_converged", words, end.passes, 2.0 * end.decrement, point.score)
-    logdet = point.logdet + 2.0 * float(np.log(part.scale).sum()) - part.matrix.p * np.log(end.phi)
+    code: SolutionCode = "converged" if end.converged and not said else "not_converged"
+    left = exact(design, family, llf, point.loglik)
+    solution = Solution(code, words, end.passes, 2.0 * end.decrement, point.score, evidence=left)
+    logdet = point.logdet + 2.0 * float(np.log(part.scale).sum()) - part.matrix.p * (np.log(end.phi) if end.phi > 0.0 else -np.inf)
     return GlmRecord(
         design=design,
         family=family,
@@ -168,14 +170,12 @@ class Penalised:
         self.passes += 1
         found = self.rows.glm(self.family.kernel, self.link.kernel, beta, self.psi)
         information = found.information
-        if not (np.isfinite(found.loglik) and positive_definite(information)):
+        logdet, inverse = log_determinant(information), inverse_or_nan(information)
+        if not (np.isfinite(found.loglik) and np.isfinite(logdet) and np.isfinite(inverse).all()):
             return Point(beta, np.nan, np.full_like(beta, np.nan), information, np.nan)
         eta, design = self.rows.eta(beta), self.design
         w = working(self.family.kernel, self.link.kernel, design.y, eta, design.size, self.psi)[2]
-        h = self.rows.leverages(w, inverse_or_nan(information))
-        root = np.sqrt(information.diagonal())
-        pivots = np.linalg.cholesky(information / root[:, None] / root).diagonal()
-        logdet = 2.0 * float(np.log(pivots).sum() + np.log(root).sum())
+        h = self.rows.leverages(w, inverse)
         adjusted = found.score + phi * self.rows.cluster_scores(np.where(w > 0.0, h * self.ratio(eta, w), 0.0), self.whole)[0]
         return Point(beta, found.loglik, adjusted, information, logdet)
 

@@ -17,7 +17,7 @@ from ..family.own import Functions
 from ..kernels import Rows, pair, parts_jets
 from ..kernels.matrix import Block, Floats, Ints, Matrix
 
-LARGEST: Final = 1e300
+LARGEST: Final = 1e290
 """Derivatives beyond this are no place to stay."""
 COUNTS: Final = ("poisson", "negative_binomial", "negative_binomial1")
 DISPERSED: Final = ("gaussian", "gamma", "beta", "negative_binomial", "negative_binomial1")

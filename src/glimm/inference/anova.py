@@ -19,10 +19,11 @@ from ..design.stream import need_rows
 from ..errors import GlimmError, NotYetError
 from ..estimators.constrained import Point, Restricted, by_likelihood, restricted
 from ..estimators.restricted import null_space
+from ..kernels import inverse_or_nan
 from ..kernels.matrix import Floats
 from ..records import AnyRecord, GeeRecord, GlmRecord, LevelsRecord, MixedRecord
 from .covariance import Inference
-from .hypotheses import Hypothesis, HypothesisTest, denominator, finished, wald, without
+from .hypotheses import SINGULAR, Hypothesis, HypothesisTest, denominator, finished, wald, without
 from .rao import score_step
 from .reference import Reference, model_based, need_likelihood, reference
 from .term_spaces import Step, first_space, steps, type_of
@@ -102,9 +103,17 @@ def _wald_step(record: AnyRecord, inference: Inference, step: Step) -> Hypothesi
     own = null_space(np.column_stack([step.small, beyond.T]).T).T
     if len(beyond):
         cov = inference.work[: len(a), : len(a)]
-        own = own - np.linalg.solve(beyond @ cov @ beyond.T, beyond @ cov @ own.T).T @ beyond
+        if not np.isfinite(cov).all():
+            return without("wald", denominator(inference), (), "the coefficients have no standard errors")
+        own = own - (_generalised(beyond @ cov @ beyond.T) @ beyond @ cov @ own.T).T @ beyond
     matrix = own @ from_named(record.design.mean)
     return wald(inference, Hypothesis(matrix, np.zeros(len(matrix)), ()), a)
+
+
+def _generalised(cov: Floats) -> Floats:
+    """The inverse of a covariance, a generalised one where it is singular."""
+    inverse = inverse_or_nan(cov)
+    return inverse if np.isfinite(inverse).all() else np.asarray(np.linalg.pinv(cov, rcond=SINGULAR, hermitian=True))
 
 
 def deviances(problem: Restricted, type: int, test: str) -> dict[str, list[Any]]:

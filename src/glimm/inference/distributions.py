@@ -24,6 +24,8 @@ from ..records import Record
 Values = Mapping[str, float]
 TAIL = 9.0
 MANY = 1e4
+NO_SPREAD = 1e9
+"""k at which counts are Poisson counts to more digits than the incomplete beta function has left."""
 BLOCK = 1 << 20
 
 
@@ -135,14 +137,18 @@ def _negative_binomial_below(y: Floats, mu: Floats, values: Values, w: Any, tria
     from scipy.special import betainc
 
     k = values["k"]
-    return np.asarray(betainc(k, y + 1.0, k / (k + mu)))
+    return _poisson_below(y, mu, values, w, trials) if k > NO_SPREAD else np.asarray(betainc(k, y + 1.0, k / (k + mu)))
 
 
 def _negative_binomial1_below(y: Floats, mu: Floats, values: Values, w: Any, trials: Any) -> Floats:
     from scipy.special import betainc
 
     alpha = values["alpha"]
-    return np.asarray(betainc(mu / alpha, y + 1.0, 1.0 / (1.0 + alpha)))
+    return (
+        _poisson_below(y, mu, values, w, trials)
+        if alpha * NO_SPREAD < 1.0
+        else np.asarray(betainc(mu / alpha, y + 1.0, 1.0 / (1.0 + alpha)))
+    )
 
 
 def _beta_below(y: Floats, mu: Floats, values: Values, w: Any, trials: Any) -> Floats:

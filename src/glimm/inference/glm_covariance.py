@@ -39,6 +39,7 @@ FACTORS: Final = {
 CORRECTIONS: Final = tuple(kind for kind in KINDS if kind not in ("robust", "model", "df"))
 DF: Final = ("normal", "n_minus_p", "k_minus_1", "k_minus_p")
 LINEARISED: Final = "survey linearisation"
+LARGEST_ROOT: Final = 1e150
 
 
 class Asked(NamedTuple):
@@ -335,6 +336,8 @@ def _around(bread: Floats, meat: Floats) -> Floats:
         return np.full_like(bread, np.nan)
     values, vectors = np.linalg.eigh(meat)
     root = bread @ (vectors * np.sqrt(np.maximum(values, 0.0)))
+    if np.abs(root).max(initial=0.0) > LARGEST_ROOT:
+        return np.full_like(bread, np.nan)  # its square overflows
     return np.asarray(root @ root.T)
 
 

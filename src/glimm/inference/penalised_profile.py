@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -97,6 +98,7 @@ def limit(profile: Profile, j: int, side: float, q: float) -> float:
 
     estimate, se, seen = float(profile.named[j]), float(profile.se[j]), [(0.0, profile.beta)]
 
+    @cache  # of the same step from elsewhere, the last digits would be others
     def root(step: float) -> float:
         near = min(seen, key=lambda one: abs(one[0] - step))[1]
         end = profile.constrained(j, estimate + side * step, near)

@@ -19,7 +19,7 @@ from ..design.stream import need_rows
 from ..errors import GlimmError, GlimmWarning, NotYetError
 from ..estimators.constrained import Point, Restricted, restricted
 from ..estimators.restricted import null_space
-from ..kernels import positive_definite
+from ..kernels import inverse_or_nan
 from ..kernels.matrix import Floats
 from ..records import AnyRecord, GlmRecord
 from .glm_covariance import asked_of
@@ -33,6 +33,7 @@ FLAT = 1e-6
 FAR = 100.0
 MOST = 80
 BETTER = 1e-6
+LEAST_SLOPE = 1e-280
 
 
 class Held(NamedTuple):
@@ -76,7 +77,8 @@ def limit(hold: Hold, start: Start, side: int, target: float) -> float:
         if np.isfinite(r):
             state = found.state
         wall = wall or not np.isfinite(r)
-        newton = distance + (target - r) * 2.0 * r / (side * found.slope) if np.isfinite(r) and side * found.slope > 0.0 else np.nan
+        rises = np.isfinite(r) and side * found.slope > LEAST_SLOPE
+        newton = distance + (target - r) * 2.0 * r / (side * found.slope) if rises else np.nan
         if abs(r - target) < NEAR * target and abs(newton - distance) <= CLOSE * distance:
             return start.estimate + side * newton if found.converged else float("nan")
         if r < target:
@@ -146,8 +148,9 @@ def _start(whole: Point, row: Floats, target: float, phi: float) -> Start:
     """The Wald limit, where there is one."""
     unit = float(np.linalg.norm(row))
     step = unit
-    if positive_definite(whole.curvature):
-        step = target * np.sqrt(2.0 * phi * float(row @ np.linalg.solve(whole.curvature, row)))
+    covariance = _covariance(whole)
+    if covariance is not None:
+        step = target * np.sqrt(2.0 * phi * float(row @ covariance @ row))
     estimate = float(row @ whole.beta)
     return Start(estimate, float(step) if step < FAR * unit else unit, unit, whole)
 
@@ -177,9 +180,16 @@ def _holding(problem: Restricted, whole: Point, row: Floats, phi: float) -> Hold
 
 def _along(near: Point, row: Floats, ratio: float) -> Floats:
     """(p,) how the other coefficients follow one that is held: by the curvature; where separation has left none, to infinity with it."""
-    if positive_definite(near.curvature):
-        return _scaled(np.asarray(np.linalg.solve(near.curvature, row)), row)
+    covariance = _covariance(near)
+    if covariance is not None:
+        return _scaled(covariance @ row, row)
     return _scaled(near.beta if ratio > 1.0 else row, row)
+
+
+def _covariance(point: Point) -> Floats | None:
+    """(p, p) the inverse of the curvature; None where the curvature is lost."""
+    inverse = inverse_or_nan(point.curvature)
+    return inverse if np.isfinite(inverse).all() else None
 
 
 def _scaled(direction: Floats, row: Floats) -> Floats:

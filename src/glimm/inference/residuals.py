@@ -26,6 +26,8 @@ from .simulate import generator
 MORE: Final = ("anscombe", "quantile", "standardized_pearson", "standardized_deviance", "likelihood")
 EDGE = 1e-16
 ALL_OF_IT = 1e-10
+LOST = 1e-6
+"""Of a leverage outside (0, 1): at the edge of a link the information has too few digits for it."""
 
 
 def residuals_of(record: Record, kind: str, seed: Any) -> Floats:
@@ -100,7 +102,10 @@ def quantiles(record: GlmRecord, seed: Any) -> Floats:
 
 
 def leverages(record: GlmRecord) -> Floats:
-    """(n,) the diagonal of W^1/2 X (X'WX)^-1 X' W^1/2, W the expected information; of one of the rows that a frequency weight counts."""
+    """(n,) the diagonal of W^1/2 X (X'WX)^-1 X' W^1/2, W the expected information; of one of the rows that a frequency weight counts.
+
+    NaN where rounding leaves no number between 0 and 1.
+    """
     need_rows(record.design)
     if not record.family.orthogonal:
         raise NotYetError(
@@ -108,7 +113,9 @@ def leverages(record: GlmRecord) -> Floats:
         )
     part = record.design.mean
     rows = Rows(part.matrix, part.center, part.scale)
-    return np.asarray(rows.leverages(row_terms(record)[1], record.bread) / copies(record))
+    found = np.asarray(rows.leverages(row_terms(record)[1], record.bread) / copies(record))
+    inside = np.clip(found, 0.0, 1.0)
+    return np.where(np.abs(found - inside) < LOST, inside, np.nan)
 
 
 def copies(record: GlmRecord) -> Any:
@@ -123,6 +130,8 @@ def standardized(record: GlmRecord, kind: str) -> Floats:
     """
     if record.design.multiplied and not record.design.counted:
         raise NotYetError(f"resid: kind={kind!r} is not there with sampling weights: use kind='pearson'")
+    if not record.scale > 0.0:
+        raise GlimmError(f"resid: kind={kind!r} divides by the dispersion, which is zero or unknown here: use kind='deviance' or 'pearson'")
     h, count = leverages(record), copies(record)
     left = np.where(1.0 - h > ALL_OF_IT, 1.0 - h, np.nan)
     if kind == "likelihood":

@@ -1,7 +1,7 @@
 """Typed doors to the compiled kernels: shapes and dtypes are settled here, nowhere else."""
 
 from .association import MOST_ROWS, AssociationPass, Pairs, association_pass, odds_cells, odds_matrix
-from .dense import blocked_cholesky, blocked_inverse, inverse, inverse_or_nan, positive_definite, positive_solve, solve
+from .dense import blocked_cholesky, blocked_inverse, inverse, inverse_or_nan, log_determinant, positive_definite, positive_solve, solve
 from .families import constant, dispersion_terms, inverse_link, jets, link, mean, psi_jets, unit_deviance, variance, working
 from .gee import NO_PAIRS, GeePass, PairSums, Whitening, gee_pass, inner_sums, lag_sums, pair_sums, wave_sums
 from .matrix import Block, Bools, Codes, Floats, Index, Ints, Matrix, Singles, SparseColumn, Stored, StoredBlock, block_of, wide
@@ -61,6 +61,7 @@ __all__ = [
     "jets",
     "lag_sums",
     "link",
+    "log_determinant",
     "mean",
     "minimise",
     "minimum_degree",

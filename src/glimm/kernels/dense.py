@@ -8,6 +8,7 @@ from .matrix import Floats
 from .native import native
 
 SMALLEST_PIVOT = 1e-15
+SMALLEST_DIAGONAL = 1e-280
 LARGE = 64
 """Side from which the library's own factorisation is taken: it runs in one thread, and others' threads may wait for each other."""
 
@@ -38,9 +39,9 @@ def inverse(a: Floats) -> Floats:
 
 
 def inverse_or_nan(a: Floats) -> Floats:
-    """A^-1 of a symmetric positive definite A, NaN throughout where A is not that to working precision."""
+    """A^-1 of a symmetric positive definite A, NaN throughout where A is not that to working precision or its inverse overflows."""
     a = 0.5 * (a + a.T)
-    if not positive_definite(a):
+    if not (positive_definite(a) and a.diagonal().min(initial=1.0) > SMALLEST_DIAGONAL):
         return np.full_like(a, np.nan)
     root = np.ldexp(1.0, np.rint(0.5 * np.log2(a.diagonal())).astype(np.int64))  # powers of two, which round nothing
     try:
@@ -64,15 +65,22 @@ def positive_definite(a: Floats) -> bool:
     """Whether a symmetric A, scaled to a unit diagonal, has a Cholesky factor with pivots that are more than rounding noise."""
     if len(a) < LARGE:
         return bool(native().positive_solve(_rows(a), np.zeros(len(a)), SMALLEST_PIVOT)[0])
+    return bool(np.isfinite(log_determinant(a)))
+
+
+def log_determinant(a: Floats) -> float:
+    """log |A| of a symmetric positive definite A, NaN where A is not that to working precision."""
     diagonal = a.diagonal()
     if not (np.isfinite(a).all() and (diagonal > 0.0).all()):
-        return False
+        return float("nan")
     root = np.sqrt(diagonal)
     try:
-        pivots = _factor(a / (root[:, None] * root)).diagonal() ** 2
+        pivots = _factor(a / (root[:, None] * root)).diagonal()
     except np.linalg.LinAlgError:
-        return False
-    return bool(pivots.min(initial=1.0) > SMALLEST_PIVOT)
+        return float("nan")
+    if not pivots.min(initial=1.0) ** 2 > SMALLEST_PIVOT:
+        return float("nan")
+    return 2.0 * float(np.log(pivots).sum() + np.log(root).sum())
 
 
 def blocked_cholesky(a: Floats, threads: int = 1) -> tuple[bool, Floats]:

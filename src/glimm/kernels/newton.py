@@ -61,6 +61,8 @@ def minimise(evaluate: Callable[[Floats], Evaluation], x: Floats, limits: Limits
     """Minimise from x; evaluate : x -> (finite, value, gradient (P,), model Hessian (P, P))."""
 
     def call(v: Floats) -> Evaluation:
+        if not np.isfinite(v).all():  # a step along which the Hessian has vanished
+            return False, np.inf, np.zeros(len(v)), np.eye(len(v))
         ok, value, gradient, hessian = evaluate(v)
         return ok, value, floats(gradient), floats(hessian)
 

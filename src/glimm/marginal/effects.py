@@ -31,6 +31,8 @@ from .resample import resampled
 from .settings import Contrast, Value, contrasts, derivative, grid, moved_to
 
 CONTRASTS = ("difference", "ratio", "odds_ratio")
+STEEPEST = 1e150
+"""A slope in an average whose square is a number."""
 Columns = dict[str, Any]
 
 
@@ -219,7 +221,8 @@ def contrasted(found: Estimated, which: tuple[Any, Any, Any], contrast: str, df:
     """
     cell, old, new = which
     a, c = found.values[new, cell], found.values[old, cell]
-    to_scale, (g, h) = _scale(contrast, a, c)
+    to_scale, slopes = _scale(contrast, a, c)
+    g, h = (np.where(np.abs(slope) < STEEPEST, slope, np.nan) for slope in slopes)
     own, other, both = found.cov[cell, new, new], found.cov[cell, old, old], found.cov[cell, new, old]
     variance = g**2 * own + h**2 * other + 2.0 * g * h * both
     se = np.sqrt(np.where(variance > -1e-12 * (g**2 * own + h**2 * other), np.maximum(variance, 0.0), np.nan))

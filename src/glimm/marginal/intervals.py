@@ -65,10 +65,12 @@ def check_cluster(record: Record, target: str) -> None:
 
 
 def carried(link: Link, eta: Floats, half: Floats) -> tuple[Floats, Floats]:
-    """h(eta -+ half), the lower end first; below zero a link that takes positive numbers only has its limit at zero."""
-    ends = np.stack([mean(link.kernel, eta - half)[0], mean(link.kernel, eta + half)[0]])
-    if np.isnan(ends).any():
-        ends[np.isnan(ends)] = 0.0 if mean(link.kernel, np.array([1e-200]))[0][0] < 1.0 else np.inf
+    """h(eta -+ half), the lower end first, NaN where half is; below zero a link that takes positive numbers only has its limit at zero."""
+    sides = np.stack([eta - half, eta + half])
+    ends = np.stack([mean(link.kernel, side)[0] for side in sides])
+    beyond = np.isnan(ends) & ~np.isnan(sides)
+    if beyond.any():
+        ends[beyond] = 0.0 if mean(link.kernel, np.array([1e-200]))[0][0] < 1.0 else np.inf
     return ends.min(axis=0), ends.max(axis=0)
 
 

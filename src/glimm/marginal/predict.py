@@ -141,7 +141,8 @@ def of_mean(link: Link, scale: str, eta: Floats, by_eta: Floats, se: Floats, q: 
     """The interval of eta, carried to the mean."""
     if scale == "link" or link.name == "identity":
         return Limits(se, eta - q * se, eta + q * se)
-    return Limits(np.abs(by_eta) * se, *carried(link, eta, q * se))
+    with np.errstate(over="ignore"):  # of a mean without end
+        return Limits(np.abs(by_eta) * se, *carried(link, eta, q * se))
 
 
 def of_average(record: MixedRecord, cov: Floats, new: NewRows, found: tuple[Floats, Floats, Floats], q: float | Floats) -> Limits:
