@@ -2,15 +2,19 @@
 these have brought to light. `make fuzz` runs 10,000."""
 
 import json
+import tempfile
 import warnings
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import special, stats
 
 import glimm
+from fuzz.cases import make, recipes
+from fuzz.files import judge_files
 from fuzz.outcome import judge
 from fuzz_study import watch
 from glimm.estimators.points import control_points
@@ -32,6 +36,32 @@ FOUND = [json.loads(line) for line in (Path(__file__).parent / "fuzz" / "found.j
 @pytest.mark.parametrize("recipe", FOUND, ids=lambda r: f"{r['door']}-{r['family']}-{r['seed']}")
 def test_calls_that_once_failed(recipe):
     judge(recipe)
+
+
+def in_a_folder(recipe):
+    with tempfile.TemporaryDirectory() as folder:
+        return judge_files(recipe, Path(folder))
+
+
+@hypothesis.seed(20_262)
+@hypothesis.settings(
+    max_examples=200,
+    database=None,
+    deadline=None,
+    phases=[hypothesis.Phase.generate],
+    suppress_health_check=list(hypothesis.HealthCheck),
+)
+@hypothesis.given(recipes(("glm",)))
+def test_two_hundred_random_calls_with_their_rows_in_files(recipe):
+    in_a_folder(recipe)
+
+
+FILES = [json.loads(line) for line in (Path(__file__).parent / "fuzz" / "found_files.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.mark.parametrize("recipe", FILES, ids=lambda r: f"{r['family']}-{r['seed']}")
+def test_files_that_once_differed_from_memory(recipe):
+    in_a_folder(recipe)
 
 
 def warned(call):
@@ -233,3 +263,55 @@ def test_what_points_are_held_against():
 def test_a_covariance_that_is_not_there_is_refused_at_the_door(counts, family, vcov):
     with pytest.raises(glimm.NotYetError, match="are estimated together: use vcov='model'"):
         glimm.glm("y ~ x", {"y": counts.c, "x": counts.x, "g": counts.g}, family=family, vcov=vcov)
+
+
+def test_limits_without_a_quantile_are_no_numbers():
+    fit, _ = warned(lambda: glimm.glm("y ~ 1", {"y": [0.3], "w": [2.0]}, link="probit", weights=glimm.sampling("w"), vcov="HC0"))
+    limits = fit.predict(interval="confidence")  # t with no degrees of freedom
+    assert np.isclose(limits["estimate"][0], 0.3)
+    assert limits[["conf_low", "conf_high"]].isna().all(axis=None)
+
+
+def test_a_penalised_fit_without_residuals_says_so():
+    fit, said = warned(lambda: glimm.glm("y ~ x", {"y": [2.0] * 5, "x": [0.0, 1.0, 2.0, 4.0, 7.0]}, penalty="firth"))
+    assert fit.scale == 0.0
+    assert len(said) == 1
+    assert "fit every row exactly" in said[0]
+    with pytest.raises(glimm.GlimmError, match="divides by the dispersion"):
+        fit.resid("standardized_deviance")
+
+
+def test_anova_of_coefficients_whose_covariance_is_singular():
+    rng = np.random.default_rng(6)
+    d = pd.DataFrame({"a": rng.integers(0, 2, 60), "b": rng.normal(size=60), "g": np.arange(60) % 3}).assign(y=rng.normal(size=60))
+    fit, _ = warned(lambda: glimm.glm("y ~ a * b", d, vcov={"cluster": "g"}))  # three clusters: the covariance has rank 2
+    found = fit.anova(2, test="wald").set_index("term")
+    cov, params = fit.cov_params().to_numpy(), fit.params.to_numpy()
+    for name, j in (("a", 1), ("b", 2)):  # the contrast of the main effect that is uncorrelated with the interaction's
+        contrast = np.eye(4)[j] - cov[j, 3] / cov[3, 3] * np.eye(4)[3]
+        np.testing.assert_allclose(found.statistic[name], (contrast @ params) ** 2 / (contrast @ cov @ contrast), rtol=1e-6)
+
+
+def test_numbers_beyond_int64_in_text_are_numbers(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("y,x\n1,1e120\n2,-3e120\n4,5e119\n3,2e120\n5,-1e119\n", encoding="utf-8")
+    found, said = warned(lambda: glimm.read(path))
+    assert found.x.tolist() == [1e120, -3e120, 5e119, 2e120, -1e119]
+    fit, more = warned(lambda: glimm.glm("y ~ x", path))
+    np.testing.assert_allclose(fit.params["x"] * 1e120, np.polyfit(found.x / 1e120, found.y, 1)[0], rtol=1e-9)
+    assert said == more == []
+
+
+def test_a_leverage_that_rounding_has_lost_is_no_number():
+    n, x = 8, np.linspace(0.1, 1.0, 8)
+    fit = glimm.glm("y ~ x", {"y": np.sin(9 * x), "x": x})
+    h = np.diag(np.column_stack([np.ones(n), x]) @ np.linalg.pinv(np.column_stack([np.ones(n), x])))
+    np.testing.assert_allclose(fit.leverage, h, rtol=1e-12)
+    recipe = next(r for r in FOUND if r["seed"] == 207592485)
+    door, formula, data, arguments = make(recipe)
+    edge, _ = warned(lambda: getattr(glimm, door)(formula, data, **arguments))
+    assert not edge.converged
+    there = np.asarray(edge.leverage)
+    assert np.isnan(there).sum() == 1
+    assert np.nanmin(there) >= 0.0
+    assert np.nanmax(there) <= 1.0

@@ -25,7 +25,7 @@ def averages_hold(fit, recipe, data):
         found, said = quietly(f"predict {scale} {words}", lambda scale=scale: fit.predict(scale=scale, interval="confidence"))
         if found is not None and fit.converged:
             inside(found, f"predict {scale}", said)
-    if isinstance(fit, PartsFit) and fit.converged and recipe["zero"]:
+    if isinstance(fit, PartsFit) and fit.converged and recipe.get("zero"):
         mean, mu, zero = (np.asarray(fit.predict(scale=scale), dtype=float) for scale in ("response", "conditional", "zero"))
         if not np.allclose(mean, mu * (1.0 - zero), rtol=1e-10):
             raise Failure("E y is not (1 - pi) mu")
@@ -52,7 +52,7 @@ def inside(found, what, said):
 
 def by_hand(fit, recipe, data):
     """The effect of two values of a, which is the mean difference of predictions with a set to them."""
-    if any(recipe[name] is not None for name in ("weights", "kind")) or "array" in (recipe["offset"], recipe["exposure"]):
+    if any(recipe.get(name) is not None for name in ("weights", "kind")) or "array" in (recipe["offset"], recipe["exposure"]):
         return
     column = data["a"].astype(float)
     ends = [float(column.min()), float(column.max())]

@@ -72,16 +72,26 @@ def glm_direction(record, natural, names):
         rows = log_density(family.name, design.y, mean_of(part.link.name, eta), weights, trials, natural)
         return None if rows is None else (float(rows.sum()), float(np.abs(rows).sum()))
 
+    def unknown(beta):
+        """What rounding of the terms of eta leaves unknown: large terms of opposite sign, as of a column far from zero."""
+        eta, terms = part.matrix.times(beta) + offset, np.abs(part.matrix.dense()) @ np.abs(beta)
+        pair = [
+            log_density(family.name, design.y, mean_of(part.link.name, eta + side * 1e-12 * terms), weights, trials, natural)
+            for side in (1.0, -1.0)
+        ]
+        moved = np.abs(pair[0] - pair[1]) if all(rows is not None for rows in pair) else np.zeros(1)
+        return 1e-4 * float(np.sum(moved[np.isfinite(moved)]))
+
     beta = record.vector[record.blocks["mean"]]
     here = total(beta)
     if here is None:
         return None
     lost = 50.0 * float(np.abs(design.y).sum()) if family.support == "count" else 0.0  # log Gamma of large counts
-    out = []
+    out, rounding = [], unknown(beta)
     for v in names:  # (p,) steps of one standard error
         h = 1e-3 / max(1.0, float(np.abs(part.matrix.times(v)).max()))
         up, down = total(beta + h * v), total(beta - h * v)
-        out.append(((up[0] - down[0]) / (2 * h), 1e-15 * (10.0 * here[1] + lost) / h))
+        out.append(((up[0] - down[0]) / (2 * h), 1e-15 * (10.0 * here[1] + lost) / h + rounding / h))
     return here[0], out
 
 

@@ -326,7 +326,9 @@ def _by_row(record: GlmRecord, kind: str) -> Found:
         usual = float(n - p)
     label = {"jackknife": "robust (one-step jackknife)", "model": f"robust ({LINEARISED} of sampling weights)"}
     if kind == "model":
-        factor = n / (n - 1.0) if n > 1 else np.nan
+        if n < 2:
+            raise GlimmError("vcov: linearisation divides by n - 1, and there is one row: nothing is known of how rows vary")
+        factor = n / (n - 1.0)
     return Found(factor * _around(record.bread, meat), label.get(kind, f"heteroscedasticity-robust ({kind})"), usual)
 
 

@@ -182,11 +182,19 @@ def estimate(
     elif known is not None and isinstance(record, MixedRecord):
         cov = of_known(record, inference, found, known)
     else:
-        cov = np.einsum("sgp,pq,tgq->gst", found.gradient, joint_covariance(record, inference), found.gradient, optimize=True)
+        cov = _by_delta(found.gradient, joint_covariance(record, inference))
     if found.untold:
         warnings.warn(f"{wish.asked}: {untold_words(record, found.untold)}", GlimmWarning, stacklevel=4)
     straight = inference.degrees is not None and record.design.mean.link.name == "identity" and wish.errors == "delta"
     return Estimated(found.values, cov, draws, found.gradient if straight else None)
+
+
+def _by_delta(gradient: Floats, cov: Floats) -> Floats:
+    """(G, S, S) g V g' of gradients (S, G, P); NaN where the square of a standard error is beyond the numbers."""
+    largest = np.abs(gradient).max(initial=0.0) * np.sqrt(np.abs(cov[np.isfinite(cov)]).max(initial=0.0))
+    if not largest < STEEPEST:
+        return np.full((gradient.shape[1], len(gradient), len(gradient)), np.nan)
+    return np.asarray(np.einsum("sgp,pq,tgq->gst", gradient, cov, gradient, optimize=True))
 
 
 def of_known(record: MixedRecord, inference: Inference, found: Averages, known: Joint) -> Floats:
