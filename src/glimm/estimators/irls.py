@@ -32,7 +32,7 @@ STEEP = ("log", "logit", "probit", "cloglog", "loglog")
 """Links whose means are at their bounds a few tens away."""
 LARGE, LONGEST, ENDLESS = 100.0, 30.0, 1e100
 SLOW, ALIKE = 0.8, 0.999
-"""Steps that shrink by less than this, all in one direction, are summed to their end."""
+"""Steps that shrink by less than this, all in one direction, are summed to their end, where a mean of zero has no likelihood."""
 
 
 Parts = Callable[[], Iterable[Design]]
@@ -151,7 +151,7 @@ def score_iterations(
         if last_round or (decrement < 1e-15 * unit and decrement > 0.8 * previous):
             return Scoring(beta, now, decrement, passes, True)
         last_round = decrement < enough
-        length = 1.0 if (family.name, link.name) in CANONICAL else _summed(before, step, decrement, previous)
+        length = _summed(before, step, decrement, previous) if family.support == "positive" else 1.0
         previous, before = decrement, step if length == 1.0 else None
         if link.name in STEEP and decrement > LARGE * unit:  # to where every mean is at a bound there is no way back
             length /= max(1.0, rows.change(beta + step, beta) / LONGEST)

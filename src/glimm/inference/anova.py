@@ -23,6 +23,7 @@ from ..kernels import inverse_or_nan
 from ..kernels.matrix import Floats
 from ..records import AnyRecord, GeeRecord, GlmRecord, LevelsRecord, MixedRecord
 from .covariance import Inference
+from .glm_covariance import surveyed
 from .hypotheses import SINGULAR, Hypothesis, HypothesisTest, denominator, finished, wald, without
 from .rao import score_step
 from .reference import Reference, model_based, need_likelihood, reference
@@ -49,6 +50,8 @@ def anova(record: AnyRecord, inference: Inference, type: Any, test: str | None) 
 
 def _of_glm(record: GlmRecord, inference: Inference, type: int, test: str | None) -> dict[str, list[Any]]:
     by_model = model_based(record, inference.vcov)
+    if test is None and type == 1 and surveyed(record.design):
+        raise GlimmError("anova: sampling weights have no likelihood, which type 1 compares: use type=2 or type=3, Wald tests")
     if test is None and not by_model and type == 1:
         raise GlimmError(
             f"anova: a test of the likelihood does not use vcov={inference.vcov!r}: write test='lr' for it, or type=3 for Wald tests"

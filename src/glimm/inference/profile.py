@@ -21,7 +21,7 @@ from ..estimators.constrained import Point, Restricted, restricted
 from ..estimators.restricted import null_space
 from ..kernels import inverse_or_nan
 from ..kernels.matrix import Floats
-from ..records import AnyRecord, GlmRecord
+from ..records import AnyRecord, GeeRecord, GlmRecord, LevelsRecord, PartsRecord
 from .glm_covariance import asked_of
 from .reference import need_likelihood, reference
 from .wald import quantile
@@ -114,7 +114,9 @@ def profile_limits(record: AnyRecord, vcov: Any, level: float) -> tuple[Floats, 
     Raises NotYetError for other fits, GlimmError for a robust vcov, which a likelihood knows nothing of.
     """
     if not isinstance(record, GlmRecord):
-        raise NotYetError("conf_int: method='profile' is there for glimm.glm only: use method='wald'")
+        kinds = {LevelsRecord: "fits to levels", PartsRecord: "fits with zero= or dispersion=", GeeRecord: "a GEE"}
+        what = kinds.get(record.__class__, "mixed models")
+        raise NotYetError(f"conf_int: method='profile' is not there for {what}: use method='wald'")
     need_likelihood(record, "conf_int: method='profile'", "method='wald'")
     if asked_of(vcov) != asked_of("model"):
         raise GlimmError(f"conf_int: method='profile' is of the likelihood, which knows nothing of vcov={vcov!r}: use method='wald'")
