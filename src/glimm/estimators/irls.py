@@ -178,5 +178,5 @@ def _summed(before: Floats | None, step: Floats, decrement: float, previous: flo
     if before is None or not 0.0 < decrement < previous:
         return 1.0
     rate = float(np.sqrt(decrement / previous))
-    alike = float(before @ step) > ALIKE * float(np.sqrt((before @ before) * (step @ step)))
+    alike = float(before @ step) > ALIKE * float(np.linalg.norm(before)) * float(np.linalg.norm(step))
     return 1.0 / (1.0 - rate) if rate > SLOW and alike else 1.0

@@ -305,6 +305,7 @@ def _by_row(record: GlmRecord, kind: str) -> Found:
         columns = piece.mean.matrix, part.center, part.scale
         d1, w = glm_estimator.part_terms(record, piece, eta)
         copies = piece.weights if design.counted else None
+        d1 = np.where(np.abs(d1) < LARGEST_ROOT, d1, np.nan)
         weights = d1**2 if copies is None else d1**2 / copies
         if kind in ("HC2", "HC3", "jackknife"):
             h = Rows(*columns).leverages(w, record.bread)
