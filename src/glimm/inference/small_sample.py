@@ -182,10 +182,11 @@ def deletions(record: Clustered, power: float) -> tuple[Floats, tuple[int, ...],
     for block in blocks(record):
         values, vectors = spectrum(block.curvature, root)
         left = 1.0 - values
-        known = left > ALONE
+        known = ~(left <= ALONE)
         grown = np.divide(1.0, left, out=np.zeros_like(left), where=known) ** power
-        known = np.isfinite(block.score).all(axis=1)[:, None]
-        along = np.einsum("ka,kab->kb", np.where(known, block.score, 0.0) @ root, vectors) * np.where(known, grown, np.nan)
+        told = np.isfinite(block.score)  # not where a fit has left the numbers: NaN
+        along = np.einsum("ka,kab->kb", np.where(told, block.score, 0.0) @ root, vectors) * grown
+        along[~told.all(axis=1)] = np.nan
         steps.append(np.einsum("kb,kab->ka", along, vectors) @ root.T)
         alone += (block.first + np.flatnonzero(~known.all(axis=1))).tolist()
         leverage.append(values.sum(axis=1))
