@@ -384,3 +384,20 @@ def test_scores_at_the_estimates_prove_overlap_without_a_programme(monkeypatch):
     fit = glimm.glm("y ~ x", {"y": y, "x": x}, family="binomial")
     assert fit.fittedvalues.max() > 1.0 - 1e-9
     assert fit.converged
+
+
+@pytest.mark.parametrize("family", ["poisson", "negative_binomial(2)", "quasipoisson"])
+@pytest.mark.parametrize("link", ["inverse", "inverse_squared", "power(-0.5)"])
+def test_links_whose_means_fall_to_zero(family, link):
+    """A level of zeros takes eta to infinity; the others have the estimates and errors of their own rows."""
+    rng = np.random.default_rng(2)
+    x = rng.uniform(0.0, 1.0, 120)
+    data = pd.DataFrame({"x": x, "f": np.array(list("abc"))[np.arange(120) % 3], "y": rng.poisson(1.0 / (0.3 + 0.5 * x))})
+    data.loc[data["f"] == "c", "y"] = 0
+    with pytest.warns(glimm.GlimmWarning, match=r"means of 0 in 40 of 120 rows, quasi-complete separation.*f\[T\.c\] has no finite estimate"):
+        fit = glimm.glm("y ~ x + f", data, family=family, link=link)
+    rest = glimm.glm("y ~ x + f", data[data["f"] != "c"], family=family, link=link)
+    scale = 1.0 if family != "quasipoisson" else np.sqrt(fit.scale / rest.scale)
+    np.testing.assert_allclose(fit.bse.drop("f[T.c]"), scale * rest.bse, rtol=1e-4)
+    np.testing.assert_allclose(fit.params.drop("f[T.c]"), rest.params, atol=1e-3 * float(rest.bse.min()))
+    assert np.isnan(fit.bse["f[T.c]"])

@@ -18,7 +18,7 @@ from ..family import Family
 from ..kernels import GlmPass, positive_definite, solve, working
 from ..kernels.matrix import Bools, Floats
 from .at_means import AtMeans
-from .recession import Separation, columns, ends, find, has_ends, overlap, row_numbers
+from .recession import Separation, columns, ends, falls, find, has_ends, overlap, row_numbers
 from .separation import (
     DRIFT,
     FITTED_EXTREME,
@@ -150,7 +150,11 @@ def separation_sentence(found: Separation, design: Design, family: Family) -> st
     if len(found.terms) > MOST_TERMS:
         names[-1] = f"{len(found.terms) - MOST_TERMS + 1} others"
     what = (
-        "probabilities of 0 or 1" if family.support == "binomial" else "means of 0" if design.mean.link.name == "log" else "means of 0 or 1"
+        "probabilities of 0 or 1"
+        if family.support == "binomial"
+        else "means of 0"
+        if design.mean.link.name == "log" or falls(design.mean.link)
+        else "means of 0 or 1"
     )
     remedies = [*(["use penalty='firth'"] if takes_penalty(family) else []), "leave the term out or put levels together"]
     return (

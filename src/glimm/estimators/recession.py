@@ -20,6 +20,7 @@ from ..design.records import Design, Part
 from ..design.take import take_matrix
 from ..design.totals import block_sum
 from ..family import Family, Link
+from ..family.records import POWER
 from ..kernels import Rows
 from ..kernels.matrix import Bools, Floats, Ints
 
@@ -66,7 +67,14 @@ def has_ends(family: Family, link: Link) -> bool:
         return family.support == "binomial" or family.name == "gaussian"
     if link.name == "logc":
         return family.support == "binomial"
+    if falls(link):
+        return family.support in ("count", "nonnegative")
     return link.name == "log" and (family.support in ("count", "nonnegative", "binomial") or family.name == "gaussian")
+
+
+def falls(link: Link) -> bool:
+    """Whether means go to 0 as eta goes to infinity: 1 / mu and other negative powers."""
+    return isinstance(link.kernel, tuple) and link.kernel[0] == POWER and link.kernel[1] < 0.0
 
 
 def ends(design: Design, link: Link) -> Floats:
@@ -75,7 +83,7 @@ def ends(design: Design, link: Link) -> Floats:
     if link.name == "logc":
         s[design.y >= 1.0] = -1.0
     else:
-        s[design.y <= 0.0] = -1.0
+        s[design.y <= 0.0] = 1.0 if falls(link) else -1.0
         s[(design.y >= 1.0) & (link.name in TWO_ENDS)] = 1.0
     if design.size is not None:
         s[design.size <= 0.0] = np.nan
