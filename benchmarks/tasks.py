@@ -38,9 +38,9 @@ class Task:
     response: str
     fixed: str
     family: str = "binomial"
-    offset: str = ""
     random: tuple[tuple[str, str], ...] = ()
     clusters: str = ""
+    offset: str = ""
     refit: bool = False
     bootstrap: int = 0
     ask: str = ""
@@ -93,11 +93,11 @@ TASKS = (
     Task("G2", "logistic GLM, 1e6 rows, 60 numeric", "glm", "logistic_wide", "y", " + ".join(SIXTY), numeric=SIXTY, size=1_000_000,
          short=4_000),
     Task("I1", "claims, Poisson GLM, 6e5 rows, 24 numeric and 6 factors", "glm", "insurance", "claims", " + ".join((*RATED, *FACTORS)),
-         "poisson", "log_exposure", numeric=RATED, factors=FACTORS, size=600_000, short=4_000, peers=RATING),
+         "poisson", offset="log_exposure", numeric=RATED, factors=FACTORS, size=600_000, short=40_000, peers=RATING),
     Task("I2", "severity, gamma GLM, the same rows", "glm", "insurance", "severity", " + ".join((*RATED, *FACTORS)),
-         "gamma", "log_exposure", numeric=RATED, factors=FACTORS, size=600_000, short=4_000, peers=RATING),
+         "gamma", offset="log_exposure", numeric=RATED, factors=FACTORS, size=600_000, short=40_000, peers=RATING),
     Task("I3", "cost, Tweedie GLM of power 1.5, the same rows", "glm", "insurance", "cost", " + ".join((*RATED, *FACTORS)),
-         "tweedie(1.5)", "log_exposure", numeric=RATED, factors=FACTORS, size=600_000, short=4_000, peers=RATING),
+         "tweedie(1.5)", offset="log_exposure", numeric=RATED, factors=FACTORS, size=600_000, short=40_000, peers=RATING),
     Task("L1", "LMM, 1e6 rows, 1e5 groups, ML", "lmm", "linear_groups", "y", "x1 + x2", "gaussian", intercepts("g"),
          size=1_000_000, short=2_000, trusted=("lme4", "glmmTMB")),
     Task("L2", "LMM, Dyestuff (30 rows), REML", "lmm", "dyestuff", "Yield", "1", "gaussian", intercepts("Batch"),
