@@ -73,11 +73,9 @@ def test_tests_of_type_two_and_three_are_those_of_car(name, type):
     close(wald["statistic"] * np.where(np.isfinite(wald["df_denominator"]), wald["df"], 1), entry["wald"])
 
 
-@pytest.mark.parametrize("name", FITS)
+@pytest.mark.parametrize("name", [name for name in FITS if "f" in R[name]["formula"]])
 def test_the_coding_of_factors_makes_no_difference_to_type_three(name):
     entry = R[name]
-    if "f" not in entry["formula"]:
-        pytest.skip("no factor")
     coded = re.sub(r"\bf\b", "C(f, contr.helmert)", re.sub(r"\bg\b", "C(g, contr.sum)", entry["formula"]))
     offset = None if entry["offset"] is None else np.log(FRAME["e"])
     other = glimm.glm(coded, FRAME, family=entry["family"], link=entry["link"], weights=entry["weights"], offset=offset)

@@ -17,7 +17,7 @@ from .family import LEVELS, resolve
 from .inference.glm_covariance import asked_of
 from .records import DEFAULT, Scale
 
-SCALES = ("pearson", "deviance", "ml")
+SCALES = {"pearson": Scale("pearson"), "deviance": Scale("deviance"), "ml": Scale("ml")}
 NO_RATES = ("identity", "inverse", "inverse_squared", "sqrt", "power")
 REMEDIES = {
     "frequency": "repeat the rows, data.loc[data.index.repeat(data['w'])] in pandas",
@@ -100,7 +100,7 @@ def scale_of(given: Any) -> Scale:
     if isinstance(given, str):
         if given not in SCALES:
             raise GlimmError(f"scale={given!r}: it must be 'pearson', 'deviance', 'ml' or a positive number")
-        return Scale(given)  # type: ignore[arg-type]
+        return SCALES[given]
     if isinstance(given, bool) or not isinstance(given, Real) or not 0.0 < float(given) < float("inf"):
         raise GlimmError(f"scale must be 'pearson', 'deviance', 'ml' or a positive number, the dispersion, not {given!r}")
     return Scale("fixed", float(given))
