@@ -39,11 +39,12 @@ def refit(record: MixedRecord, y: Any, prepared: LinearProblem | None) -> tuple[
 
 @dataclass(frozen=True, slots=True)
 class Refits:
-    """Estimates of B responses: vectors (B, P) as in the record, scale, llf and whether the search converged (B,)."""
+    """Estimates of B responses: vectors (B, P) as in the record, scale, llf, its Monte-Carlo error, whether the search converged (B,)."""
 
     vectors: Floats
     scale: Floats
     llf: Floats
+    llf_error: Floats
     converged: Bools
 
 
@@ -53,7 +54,7 @@ def refit_many(record: MixedRecord, responses: Floats, control: Control, prepare
     step : called with the number of responses that are done
     """
     count = len(responses)
-    out = Refits(np.empty((count, len(record.vector))), np.empty(count), np.empty(count), np.ones(count, dtype=bool))
+    out = Refits(np.empty((count, len(record.vector))), np.empty(count), np.empty(count), np.zeros(count), np.ones(count, dtype=bool))
     left = np.arange(count)
     if record.linear:
         prepared = prepared or prepare_lmm(record.design, record.family, record.reml, control)
@@ -62,6 +63,7 @@ def refit_many(record: MixedRecord, responses: Floats, control: Control, prepare
         step(count - len(left) + done)
         again, prepared = refit(record, responses[i], prepared)
         out.vectors[i], out.scale[i], out.llf[i] = again.vector, again.scale, again.llf
+        out.llf_error[i] = 0.0 if again.stochastic is None else again.stochastic.llf_error
         out.converged[i] = again.solution.code in ("converged", "boundary")
     return out
 

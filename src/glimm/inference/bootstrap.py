@@ -23,7 +23,7 @@ BATCH = 2**24
 
 
 def bootstrap(record: MixedRecord, n: int, seed: Any, progress: bool | None, prepared: LinearProblem | None) -> dict[str, Floats]:
-    """Columns of (n,) estimates: vector entries one by one under "vector", (n, P), and scale, llf, converged."""
+    """Columns of (n,) estimates: vector entries one by one under "vector", (n, P), and scale, llf, llf_error, converged."""
     rng = np.random.default_rng(seed)
     batch = max(1, BATCH // record.design.n)
     parts = []
@@ -35,5 +35,6 @@ def bootstrap(record: MixedRecord, n: int, seed: Any, progress: bool | None, pre
         "vector": np.concatenate([p.vectors for p in parts]),
         "scale": np.concatenate([p.scale for p in parts]),
         "llf": np.concatenate([p.llf for p in parts]),
+        "llf_error": np.concatenate([p.llf_error for p in parts]),
         "converged": np.concatenate([p.converged for p in parts]),
     }
