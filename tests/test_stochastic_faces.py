@@ -17,6 +17,7 @@ import glimm
 from glimm import cli
 from glimm.cli import main
 from glimm.errors import GlimmError
+from glimm.estimators.conditional import conditional_variances
 from glimm.fit import GlmmFit
 from glimm.inference.likelihood_ratio import MOST_ERROR
 from glimm.interop.maketables import stat, stat_keys
@@ -192,6 +193,18 @@ def test_a_bootstrap_has_the_errors_of_its_replicates(monkeypatch):
     assert table["llf_error"].tolist() == [0.42] * 3
     monkeypatch.undo()
     assert "llf_error" not in fit.bootstrap(3, seed=1).columns
+
+
+def test_effects_without_a_factorisation_have_no_standard_errors():
+    plain = exact().ranef()
+    with pytest.warns(glimm.GlimmWarning, match=r"31,000 crossed effects.*exact_block=31000"):
+        found = fit_with(NEAR).ranef()
+    assert found["std_error"].isna().all()
+    assert found.drop(columns="std_error").equals(plain.drop(columns="std_error"))
+    assert fit_with(EXACT).ranef().equals(plain)
+    assert "outlying clusters: 31,000 crossed effects, which were not factorised" in " ".join(str(fit_with(NEAR).check()).split())
+    with pytest.raises(GlimmError, match=r"factorisation of 31,000 crossed effects.*exact_block=31000"):
+        conditional_variances(fit_with(NEAR).record)
 
 
 def test_maketables_gets_the_error():

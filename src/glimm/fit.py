@@ -11,7 +11,7 @@ import numpy as np
 
 from .diagnostics.pairs import correlations
 from .errors import GlimmError, GlimmWarning
-from .estimators.conditional import conditional_variances
+from .estimators.conditional import conditional_variances, too_many, unknown_variances
 from .estimators.lmm import LinearProblem
 from .estimators.refit import refit
 from .fit_base import LATER, Fit
@@ -205,7 +205,16 @@ class GlmmFit(Fit):
         """Conditional modes of the random effects with conditional standard errors: group, level, term, estimate, std_error.
 
         With several groupings of different kinds the levels are strings. Under ou a term is a time of its level, "t = 2.5".
+        Where crossed effects were too many to be factorised (`llf_error` above 0) std_error is NaN, with a GlimmWarning.
         """
+        if unknown := too_many(self.record):
+            warnings.warn(
+                f"ranef: no standard errors, which need a factorisation of {unknown:,} crossed effects: fit with "
+                f"control=glimm.Control(exact_block={unknown}) to have them",
+                GlimmWarning,
+                stacklevel=2,
+            )
+            return tables.deliver(self.record, tables.ranef(self.record, unknown_variances(self.record)))
         return tables.deliver(self.record, tables.ranef(self.record, self._conditional_variances))
 
 
