@@ -18,6 +18,7 @@ from glimm import cli
 from glimm.cli import main
 from glimm.errors import GlimmError
 from glimm.estimators.conditional import conditional_variances
+from glimm.estimators.refit import control_of
 from glimm.fit import GlmmFit
 from glimm.inference.likelihood_ratio import MOST_ERROR
 from glimm.interop.maketables import stat, stat_keys
@@ -193,6 +194,13 @@ def test_a_bootstrap_has_the_errors_of_its_replicates(monkeypatch):
     assert table["llf_error"].tolist() == [0.42] * 3
     monkeypatch.undo()
     assert "llf_error" not in fit.bootstrap(3, seed=1).columns
+
+
+def test_a_refit_has_the_engine_of_its_fit():
+    assert control_of(exact().record) == glimm.Control()
+    assert control_of(fit_with(EXACT).record) == glimm.Control(engine="krylov", probes=8)
+    assert control_of(fit_with(replace(EXACT, block=25000)).record).exact_block == 25000
+    assert control_of(fit_with(NEAR).record) == glimm.Control(engine="krylov", probes=8, seed=3, exact_block=30999)
 
 
 def test_effects_without_a_factorisation_have_no_standard_errors():

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from ..estimators.control import Control
 from ..estimators.lmm import LinearProblem
 from ..estimators.refit import refit_many
 from ..kernels.matrix import Floats
@@ -30,7 +29,7 @@ def bootstrap(record: MixedRecord, n: int, seed: Any, progress: bool | None, pre
     with Progress("bootstrap", n, progress) as bar:
         for begin in range(0, n, batch):
             responses = simulate(record, min(batch, n - begin), rng, "new")
-            parts.append(refit_many(record, responses.T, Control(), prepared, partial(bar.after, begin)))
+            parts.append(refit_many(record, responses.T, prepared, partial(bar.after, begin)))
     return {
         "vector": np.concatenate([p.vectors for p in parts]),
         "scale": np.concatenate([p.scale for p in parts]),
