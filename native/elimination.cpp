@@ -12,19 +12,23 @@ constexpr double kDense = 0.2;  // a node tied to this share of what is left sta
 constexpr Index kLargeTail = 400;
 constexpr double kMostPairs = 5e7;  // of neighbours, beyond which no other order is tried; nor where nearly all pairs are neighbours
 
+double tail_cost(double side) { return side * side * side / 20.0; }  // dense products are so much faster
+
 }  // namespace
 
-Elimination::Elimination(Index n, const std::vector<RandomColumns>& terms, int extra, int threads) : Nodes(n, terms), extra_(extra), threads_(threads) {
+Elimination::Elimination(Index n, const std::vector<RandomColumns>& terms, int extra, int threads, bool planned) : Nodes(n, terms), extra_(extra), threads_(threads) {
   const Index leading = terms[leading_].levels;
   const Neighbours first = leading_neighbours(n, terms, leading_);
   Neighbours structure = first;
-  const double cost = symbolic(structure, leading);
+  double cost = symbolic(structure, leading);
   if (nodes() - nt_ > kLargeTail) {
     const auto before = node_;
     if (reorder(first, leading)) {
       number(terms);
       Neighbours again = leading_neighbours(n, terms, leading_);
-      if (symbolic(again, leading) < cost) {
+      const double other = symbolic(again, leading);
+      if (other < cost) {
+        cost = other;
         structure = std::move(again);
       } else {
         node_ = before;
@@ -34,7 +38,10 @@ Elimination::Elimination(Index n, const std::vector<RandomColumns>& terms, int e
       }
     }
   }
-  lay_out(structure);
+  const double tail = static_cast<double>(s_ - first_[nt_]);
+  products_ = cost - tail_cost(tail);
+  sd_ = s_ - first_[nt_];
+  if (!planned) lay_out(structure);
 }
 
 // Rows tie the nodes of the leading term to others; those others are tied to each other by its elimination already.
@@ -97,8 +104,7 @@ double Elimination::symbolic(Neighbours& structure, Index lead) {
     for (std::int32_t i : s) scalars += q(i);
     products += q(j) * scalars * scalars;
   }
-  const double tail = static_cast<double>(s_ - first_[nt_]);
-  return products + tail * tail * tail / 20.0;  // dense products are so much faster
+  return products + tail_cost(static_cast<double>(s_ - first_[nt_]));
 }
 
 bool Elimination::reorder(const Neighbours& first, Index leading) {

@@ -18,7 +18,10 @@ struct Entry {
 
 class Elimination : public Nodes {
  public:
-  Elimination(Index n, const std::vector<RandomColumns>& terms, int extra, int threads);
+  // planned: nothing is laid out, for what it would cost.
+  Elimination(Index n, const std::vector<RandomColumns>& terms, int extra, int threads, bool planned = false);
+
+  double products() const { return products_; }  // of the sparse part of a factorisation
 
   Index tail() const { return sd_; }
   // Where the block of two nodes lies: in a panel of the lower one, or in the tail.
@@ -71,6 +74,7 @@ class Elimination : public Nodes {
   Index rows_of(std::int32_t j, int with) const { return rp_[j + 1] - rp_[j] - extra_ + with; }
 
   int extra_, threads_;
+  double products_ = 0.0;
   Index s0_ = 0, sd_ = 0, width_ = 0;
   std::int32_t nt_ = 0;  // nodes before the tail
   int tail_size_ = 0;    // effects of every node of the tail, 0 where they differ

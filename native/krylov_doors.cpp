@@ -22,7 +22,7 @@ struct KrylovLaplaceDoor {
       : held(terms), model(rows.rows, held.terms, copy(trials), copy(weights), groups, seed, threads) {}
 };
 
-Krylovian how_of(const Doubles& tolerances, int exact) { return {tolerances.data()[0], tolerances.data()[1], exact > 0, exact > 1}; }
+Krylovian how_of(const Doubles& tolerances, int exact) { return {tolerances.data()[0], tolerances.data()[1], exact > 0, exact > 1, exact >= 0}; }
 
 // What both models answer of their system.
 template <class Door, class Class> void system_of(Class& c) {

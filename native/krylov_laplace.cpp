@@ -91,7 +91,7 @@ LaplaceEvaluation KrylovLaplace::evaluate(const Stage& stage, const double* beta
     at_ = std::move(at);
   }
   if (how.factor && !krylov_.factor()) return out;
-  if ((!how.factor || order > 0) && !how.invert && !krylov_.probe(how.probes)) return out;
+  if (how.probed(order) && !krylov_.probe(how.probes)) return out;
   out.deviance = -2.0 * rows_.log_density(stage) + (how.factor ? krylov_.dense_logdet() : krylov_.logdet_blocks());
   out.ok = std::isfinite(out.deviance);
   out.u = rows_.u;

@@ -63,7 +63,7 @@ SparseEvaluation KrylovLinear::evaluate(const double* lambda, bool reml, const D
   double logdet_x = 0.0;
   for (int c = 0; c < p; ++c) logdet_x += 2.0 * std::log(cross[c * e + c]);
   if (how.factor && !f.factor()) return out;
-  if ((!how.factor || order > 0) && !how.invert && !f.probe(how.probes)) return out;
+  if (how.probed(order) && !f.probe(how.probes)) return out;
   out.deviance = fixed_.deviance((how.factor ? f.dense_logdet() : f.logdet_blocks()) + (reml ? logdet_x : 0.0), s2, ne);
   out.r2 = r2 * unit * unit;
   Vec beta(cross.begin() + static_cast<size_t>(p) * e, cross.begin() + static_cast<size_t>(p) * e + p);

@@ -9,6 +9,8 @@ namespace glimm {
 struct Krylovian {
   double tol = 1e-10, probes = 1e-4;
   bool factor = false, invert = false;  // the dense S: log|M|; its inverse, so that the gradient is exact
+  bool value = true;                    // false: for order 0, nothing of log|M|
+  bool probed(int order) const { return !invert && (order > 0 || (value && !factor)); }
 };
 
 class KrylovLinear {

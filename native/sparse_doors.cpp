@@ -2,6 +2,8 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <nanobind/stl/pair.h>
+
 #include "python_stage.hpp"
 #include "random_doors.hpp"
 #include "sparse_laplace.hpp"
@@ -28,6 +30,13 @@ nb::tuple shape_of(const Elimination& e) { return nb::make_tuple(e.nodes(), e.sc
 }  // namespace
 
 void sparse_doors(nb::module_& m) {
+  // Products of the sparse part of a factorisation, and effects in the dense block at its end.
+  m.def("elimination_cost", [](Index n, nb::list terms) {
+    const HeldTerms held(terms);
+    const Unlocked unlocked;
+    const Elimination plan(n, held.terms, 0, 1, true);
+    return std::pair<double, Index>(plan.products(), plan.tail());
+  }, nb::arg("n"), nb::arg("terms"));
   nb::class_<LinearDoor>(m, "SparseLinear")
       .def(nb::init<const HeldRows&, nb::list, int>(), nb::arg("rows"), nb::arg("terms"), nb::arg("threads"), nb::keep_alive<1, 2>())
       .def("evaluate", [](LinearDoor& self, Doubles lambda, bool reml, Integers at, Integers size, Doubles values, int order) {

@@ -89,6 +89,12 @@ class SparseMixed(NamedTuple):
     u: list[Floats]
 
 
+def elimination_cost(n: int, terms: list[SparseTerm]) -> tuple[float, int]:
+    """Products of the sparse part of a factorisation of M, and effects in the dense block at its end."""
+    products, tail = native().elimination_cost(n, [t.packed() for t in terms])
+    return float(products), int(tail)
+
+
 class SparseLinear:
     """The cross-products of an LMM with any number of random terms, ready to be evaluated at any lambdas."""
 
