@@ -109,13 +109,14 @@ void Krylov::cells_of(const std::vector<RandomColumns>& terms) {
 void Krylov::redraw(int groups, std::uint64_t seed) {
   groups_ = groups;
   probed_ = false;
-  std::uint64_t state = seed * 0x9e3779b97f4a7c15ULL + 0x2545f4914f6cdd1dULL;
+  std::uint64_t state = seed;
   const auto next = [&] {  // splitmix64 (Steele, Lea and Flood 2014)
     std::uint64_t x = (state += 0x9e3779b97f4a7c15ULL);
     x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
     x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
     return x ^ (x >> 31);
   };
+  state = next();  // far apart for seeds that follow each other
   signs_.assign(groups, Vec(static_cast<size_t>(rest()) * kWide));
   for (Vec& group : signs_)
     for (size_t i = 0; i < group.size(); i += kWide) {

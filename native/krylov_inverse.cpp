@@ -115,8 +115,10 @@ bool Krylov::factor() {
 }
 
 void Krylov::invert() {
-  if (!inverted_) blocked_inverse(dense_.data(), rest(), rest(), threads_);
-  inverted_ = true;
+  if (inverted_) return;
+  factored_ = false;
+  blocked_inverse(dense_.data(), rest(), rest(), threads_);
+  factored_ = inverted_ = true;
 }
 
 // Lambda'z of a row of one term: q entries.

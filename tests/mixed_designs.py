@@ -78,13 +78,17 @@ class Drawn:
     def dense_lambda(self, theta=None):
         return all_lambda(self.terms, lambdas(tuple(self.shapes), self.theta if theta is None else theta))
 
-    def moved(self):
-        """dV / dtheta_k by central differences of Lambda Lambda'."""
+    def moved_products(self):
+        """d Lambda Lambda' / dtheta_k by central differences."""
         out = []
         for d in np.eye(len(self.theta)) * STEP:
-            up, down = (self.z @ self.dense_lambda(self.theta + s * d) for s in (1, -1))
+            up, down = (self.dense_lambda(self.theta + s * d) for s in (1, -1))
             out.append((up @ up.T - down @ down.T) / (2 * STEP))
         return out
+
+    def moved(self):
+        """dV / dtheta_k."""
+        return [self.z @ product @ self.z.T for product in self.moved_products()]
 
     def response(self, family):
         rng = self.rng

@@ -105,13 +105,20 @@ def quadrature(alpha: Floats, beta: Floats) -> tuple[float, float, float]:
     )
 
 
+def crossed_terms(rows: Rows, terms: list[SparseTerm]) -> tuple[list[tuple[Any, ...]], int]:
+    """As `checked_terms`; raises ValueError for one term, which leaves no system when it is eliminated."""
+    if len(terms) < 2:
+        raise ValueError("conjugate gradients need two random terms")
+    return checked_terms(rows, terms)
+
+
 class KrylovLinear(System):
     """The cross-products of an LMM, as `SparseLinear`."""
 
     __slots__ = ("n", "p", "size")
 
     def __init__(self, rows: Rows, terms: list[SparseTerm], groups: int, seed: int) -> None:
-        packed, self.size = checked_terms(rows, terms)
+        packed, self.size = crossed_terms(rows, terms)
         self.n, self.p = rows.n, rows.p
         self.handle = native().KrylovLinear(rows.handle, packed, groups, seed, rows.threads)
 
@@ -140,7 +147,7 @@ class KrylovLaplace(System):
     __slots__ = ("n", "p", "size")
 
     def __init__(self, rows: Rows, terms: list[SparseTerm], own: tuple[Floats | None, Floats | None], groups: int, seed: int) -> None:
-        packed, self.size = checked_terms(rows, terms)
+        packed, self.size = crossed_terms(rows, terms)
         self.n, self.p = rows.n, rows.p
         given = (maybe_shaped(a, rows.n) for a in own)
         self.handle = native().KrylovLaplace(rows.handle, packed, *given, groups, seed, rows.threads)
