@@ -132,7 +132,7 @@ def test_laplace_is_a_dense_newton_iteration(build, seed, pair):
 def test_without_a_factor_modes_are_exact(seed):
     pair = PAIRS[seed % 4]
     d, want = drawn(seed), laplace_twin(seed, *pair)[4]
-    model, evaluate = laplace_model(seed, pair)
+    _, evaluate = laplace_model(seed, pair)
     trace = DenseSchur(d.terms, want.m).trace_log
     assert evaluate(BARE, 0).deviance == pytest.approx(want.deviance - trace, abs=1e-9)
     e = evaluate(ROUGH, 0)
@@ -173,7 +173,6 @@ def test_the_gradient_by_probes_is_unbiased(seed):
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_gradient_of_laplace_by_probes_is_unbiased(seed):
     pair = PAIRS[(seed + 2) % 4]
-    d = drawn(seed)
     model, evaluate = laplace_model(seed, pair)
     gradients = []
     for k in range(DRAWS):

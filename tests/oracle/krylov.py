@@ -69,7 +69,7 @@ class DenseSchur:
 
 
 def moment_deviations(terms, z, weights, score, s2):
-    """Per entry of the lambdas: on a diagonal, sqrt((sum_j (z_j'W r)^2 / s2 - a_j) / sum_j a_j^2) over levels, a the diagonal of Z'WZ; else 0."""
+    """Per entry of the lambdas: sqrt((sum_j (z_j'W r)^2 / s2 - a_j) / sum_j a_j^2) on a diagonal, over levels j; else 0. a: of Z'WZ."""
     a = np.einsum("nk,n,nk->k", z, weights, z)
     out = []
     for term, spans in zip(terms, effects_of(terms), strict=True):
