@@ -220,6 +220,15 @@ def test_effects_without_a_factorisation_have_no_standard_errors():
         conditional_variances(fit_with(NEAR).record)
 
 
+def test_the_page_of_residuals_leaves_out_what_it_cannot_scale():
+    from glimm.plots.checks import _effects
+
+    panel = _effects(fit_with(NEAR).record, 0)
+    assert panel.kind == "empty"
+    assert "31,000 crossed effects" in panel.note
+    assert _effects(exact().record, 0).kind == "qq"
+
+
 def test_maketables_gets_the_error():
     fit, plain = fit_with(NEAR), exact()
     assert stat_keys(fit.record, "model")[-3:] == ["ll", "ll_error", "aic"]
