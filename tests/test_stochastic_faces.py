@@ -225,7 +225,7 @@ def test_the_page_of_residuals_leaves_out_what_it_cannot_scale():
 
     panel = _effects(fit_with(NEAR).record, 0)
     assert panel.kind == "empty"
-    assert "31,000 crossed effects" in panel.note
+    assert "31,000 crossed effects" in panel.said
     assert _effects(exact().record, 0).kind == "qq"
 
 
