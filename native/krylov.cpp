@@ -108,7 +108,7 @@ void Krylov::cells_of(const std::vector<RandomColumns>& terms) {
 
 void Krylov::redraw(int groups, std::uint64_t seed) {
   groups_ = groups;
-  probed_ = false;
+  probed_ = HUGE_VAL;
   std::uint64_t state = seed;
   const auto next = [&] {  // splitmix64 (Steele, Lea and Flood 2014)
     std::uint64_t x = (state += 0x9e3779b97f4a7c15ULL);
@@ -220,7 +220,8 @@ void Krylov::read(std::int32_t j, Level& level, bool solved) const {
 bool Krylov::prepare(const double* lambda) {
   if (prepared_ && std::equal(lambda_.begin(), lambda_.end(), lambda)) return true;
   lambda_.assign(lambda, lambda + lambda_size());
-  prepared_ = probed_ = false;
+  prepared_ = false;
+  probed_ = HUGE_VAL;
   release();
   h_.assign(dp_[lead_], 0.0);
   f_.assign(d_.begin(), d_.end());

@@ -55,8 +55,8 @@ class Krylov : public Nodes {
   double dense_logdet() const { return dense_logdet_; }
 
   // z'Lambda M^-1 Lambda'z by row (null: not wanted) and, by Lambda, sums over nodes of (A Lambda M^-1)_jj; exact after invert().
-  void inverse(double* leverage, double* pulls);
-  Vec inverse_blocks();  // of M^-1 by node, one after the other
+  void inverse(bool exact, double* leverage, double* pulls);
+  Vec inverse_blocks(bool exact);  // of M^-1 by node, one after the other
 
  private:
   struct Term {
@@ -114,7 +114,9 @@ class Krylov : public Nodes {
   std::vector<Recurrence> recurrences_;
   Vec buffers_, scaled_;
   Vec dense_;
-  bool prepared_ = false, factored_ = false, inverted_ = false, probed_ = false;
+  bool prepared_ = false, factored_ = false, inverted_ = false;
+  bool exact_ = false;      // the inverse of the dense S is asked for
+  double probed_ = HUGE_VAL;  // tolerance to which the probes are solved, at the last prepare()
 };
 
 }  // namespace glimm

@@ -47,7 +47,7 @@ template <class Door, class Class> void system_of(Class& c) {
         const Entered entered;
         Krylov& f = self.model.system();
         if (exact) f.invert();
-        return by_term(f, self.held.terms, f.inverse_blocks(), [](int q) { return q * q; });
+        return by_term(f, self.held.terms, f.inverse_blocks(exact), [](int q) { return q * q; });
       })
       .def("release", [](Door& self) { self.model.system().release(); })
       .def("shape", [](Door& self) {

@@ -324,7 +324,7 @@ void Krylov::multiply(const double* x, double* out) const {
 
 // v = S^-1 G^1/2 e - G^-1/2 e and z = G^-1/2 e of random signs e, both carried on to the leading term: mean v z' is what G^-1 leaves of S^-1.
 bool Krylov::probe(double tol) {
-  if (probed_) return true;
+  if (probed_ <= tol) return true;
   z_.assign(groups_, Vec());
   v_.assign(groups_, Vec());
   recurrences_.assign(groups_, Recurrence());
@@ -362,7 +362,7 @@ bool Krylov::probe(double tol) {
       for (Index i = 0; i < front; ++i) (*x)[i] = -lead[i];
     }
   }
-  probed_ = true;
+  probed_ = tol;
   return true;
 }
 
