@@ -39,6 +39,10 @@ template <class Door, class Class> void system_of(Class& c) {
         return self.model.system().probe(tol);
       })
       .def("redraw", [](Door& self, int groups, std::uint64_t seed) { self.model.system().redraw(groups, seed); })
+      .def("remainder", [](Door& self) {
+        const Unlocked unlocked;
+        return self.model.system().remainder();
+      })
       .def("square_norm", [](Door& self) {
         const Unlocked unlocked;
         return self.model.system().square_norm();

@@ -219,7 +219,7 @@ struct Krylov::RowSums {
 
 double Krylov::row_sums(std::int32_t j, Index i, const std::vector<char>& asked, RowSums& sums) const {
   const size_t count = terms_.size();
-  const int wide = exact_ ? 0 : groups_;
+  const int wide = exact_ ? 0 : parts();
   double leverage = 0.0;
   const auto node_of = [&](size_t k) { return static_cast<int>(k) == leading_ ? j : cell_node_[cell_starts_[j] + terms_[k].slot[i]]; };
   for (size_t k = 0; k < count; ++k) {
@@ -257,7 +257,7 @@ double Krylov::row_sums(std::int32_t j, Index i, const std::vector<char>& asked,
   }
   double total = 0.0;
   for (double v : from_probes) total += v;
-  return wide ? leverage + total / (wide * kWide) : leverage;
+  return wide ? leverage + total / (groups_ * kWide) : leverage;
 }
 
 // Blocks of M^-1 on its diagonal, summed over the nodes of each Lambda; without the leading term's exact part.
@@ -273,7 +273,7 @@ void Krylov::add_traces(double* out) const {
           to[a * qj + c] +=
               exact_ ? dense_[static_cast<size_t>(o + std::max(a, c)) * rest() + o + std::min(a, c)] : gi_[dp_[j] - dp_[lead_] + a * qj + c];
     }
-    for (int g = 0; g < (exact_ ? 0 : groups_); ++g) {
+    for (int g = 0; g < (exact_ ? 0 : parts()); ++g) {
       const double *z = &z_[g][first_[j] * kWide], *v = &v_[g][first_[j] * kWide];
       for (int a = 0; a < qj; ++a)
         for (int c = 0; c < qj; ++c) {
@@ -321,7 +321,7 @@ double Krylov::pair_inverse(std::int32_t first, std::int32_t last, double* lever
     of_cell.resize(m);
     for (Index c = 0; c < m; ++c) {
       double value = la * la * own - 2.0 * la * lb * y[c] + lb * lb * (exact_ ? p(c, c) : gi_[node[c] - lead_]);
-      for (int g = 0; g < (exact_ ? 0 : groups_); ++g) {
+      for (int g = 0; g < (exact_ ? 0 : parts()); ++g) {
         const double *za = &z_[g][static_cast<size_t>(j) * kWide], *va = &v_[g][static_cast<size_t>(j) * kWide];
         const double *zb = &z_[g][static_cast<size_t>(node[c]) * kWide], *vb = &v_[g][static_cast<size_t>(node[c]) * kWide];
         double sum = 0.0;
@@ -461,7 +461,7 @@ Vec Krylov::inverse_blocks(bool exact) {
   if (exact_) return out;
   const double share = 0.5 / (groups_ * kWide);
   for (std::int32_t j = 0; j < static_cast<std::int32_t>(nodes()); ++j)
-    for (int g = 0; g < groups_; ++g)
+    for (int g = 0; g < parts(); ++g)
       for (int a = 0; a < q(j); ++a)
         for (int c = 0; c < q(j); ++c) {
           const double *z = &z_[g][first_[j] * kWide], *v = &v_[g][first_[j] * kWide];
