@@ -10,11 +10,11 @@
 namespace glimm {
 namespace {
 
-constexpr double kSingular = 1e-7;
+constexpr double kSingular = 1e-7, kWeak = 0.1;
 constexpr double kMostProducts = 1e10;
 
-// Inverse of the transpose of a q x q matrix, by Gauss and Jordan with pivots; false where it is next to singular.
-bool transposed_inverse(const double* m, int q, Vec& out) {
+// Inverse of the transpose of a q x q matrix, by Gauss and Jordan with pivots; false where one of these is not above least.
+bool transposed_inverse(const double* m, int q, double least, Vec& out) {
   Vec a(static_cast<size_t>(q) * q);
   out.assign(a.size(), 0.0);
   double largest = 0.0;
@@ -30,7 +30,7 @@ bool transposed_inverse(const double* m, int q, Vec& out) {
     for (int r = c + 1; r < q; ++r)
       if (std::fabs(a[r * q + c]) > std::fabs(a[best * q + c])) best = r;
     const double pivot = a[best * q + c];
-    if (!(std::fabs(pivot) > kSingular * largest) || !(largest > kSingular)) return false;
+    if (!(std::fabs(pivot) > kSingular * largest) || !(std::fabs(pivot) > least)) return false;
     for (int k = 0; k < q; ++k) {
       std::swap(a[c * q + k], a[best * q + k]);
       std::swap(out[c * q + k], out[best * q + k]);
@@ -335,15 +335,35 @@ double Krylov::pair_inverse(std::int32_t first, std::int32_t last, double* lever
   return trace;
 }
 
+// By Lambda: whether an effect is so small beside what a level tells of it that I - M^-1 of the level would be lost in the error of solves.
+std::vector<char> Krylov::weak() const {
+  std::vector<Vec> sums(lambdas());
+  Vec count(lambdas(), 0.0), unused;
+  for (int i = 0; i < lambdas(); ++i) sums[i].assign(lambda_q_[i], 0.0);
+  for (std::int32_t j = 0; j < static_cast<std::int32_t>(nodes()); ++j) {
+    count[lambda_of_[j]] += 1.0;
+    for (int a = 0; a < q(j); ++a) sums[lambda_of_[j]][a] += d_[dp_[j] + a * q(j) + a];
+  }
+  std::vector<char> out(lambdas());
+  for (int i = 0; i < lambdas(); ++i) {
+    const int qi = lambda_q_[i];
+    Vec scaled(lambda_.begin() + lambda_at_[i], lambda_.begin() + lambda_at_[i] + qi * qi);
+    for (int a = 0; a < qi; ++a)
+      for (int c = 0; c < qi; ++c) scaled[a * qi + c] *= std::sqrt(std::max(sums[i][a], 0.0) / std::max(count[i], 1.0));
+    out[i] = !transposed_inverse(scaled.data(), qi, kWeak, unused);
+  }
+  return out;
+}
+
 // A Lambda M^-1 = Lambda^-T (I - M^-1) where Lambda has an inverse: the probes' error is then that of the trace of M^-1 alone.
 void Krylov::inverse(bool exact, double* leverage, double* pulls) {
   exact_ = exact && inverted_;
   const Index size = lambda_size();
-  std::vector<char> asked(lambdas());
+  std::vector<char> asked = exact_ ? std::vector<char>(lambdas()) : weak();
   std::vector<Vec> inverses(lambdas());
   bool rows = leverage != nullptr, any = false;
   for (int i = 0; i < lambdas(); ++i) {
-    asked[i] = !transposed_inverse(&lambda_[lambda_at_[i]], lambda_q_[i], inverses[i]);
+    asked[i] = asked[i] || !transposed_inverse(&lambda_[lambda_at_[i]], lambda_q_[i], kSingular, inverses[i]);
     any = any || asked[i];
   }
   rows = rows || any;

@@ -54,8 +54,8 @@ class Plan:
     exact: bool
 
     def cheap(self, n: int, effects: int) -> bool:
-        """Whether a factorisation of S and its inverse take no longer than a gradient by probes, of n rows with some effects each."""
-        return self.exact and DENSE * float(self.block) ** 3 < PASS * n * effects
+        """Whether a factorisation of S takes little time, or no more than a gradient by probes of n rows with some effects each."""
+        return self.exact and (self.block <= FEW // 2 or DENSE * float(self.block) ** 3 < PASS * n * effects)
 
     @property
     def probes(self) -> int:

@@ -18,7 +18,7 @@ from ..records import Stochastic
 from .boundary import Search, Settled
 from .krylov import ROUGH, End, Evaluate, Path, Plan, estimated, exact_end, random_blocks, random_end
 from .linear_engines import LinearEnd, Several, bends
-from .mixed_engines import MixedEnd, Value, differences, model_scaled, most_moves
+from .mixed_engines import CENTRAL, MixedEnd, Value, differences, model_scaled, most_moves
 from .mixed_engines import Several as SeveralMixed
 from .terms import directions, lambdas, placed_effects, placed_variances
 
@@ -27,7 +27,7 @@ FINE = How(1e-11, 1e-6)
 EXACT = How(1e-11, 1e-6, 2)
 BARE = How(1e-11, 1e-6, -1)
 COARSE_MODES, MODES, SHARP = 1e-9, 1e-14, 1e-20
-CENTRAL = 1e-2
+WIDER = 1e-2
 NONE = Value(False, np.inf, np.zeros(0), np.zeros((0, 0)))
 
 
@@ -106,6 +106,13 @@ class LargeLinear(Several[KrylovLinear]):
         if order < 2 or e.hessian is None or e.pulled is None:
             return Value(True, e.deviance, gradient, np.zeros((len(theta), len(theta))))
         return Value(True, e.deviance, gradient, e.hessian + bends(shapes, theta, e.pulled))
+
+    def informed(self, shapes: Shapes, x: Floats) -> Settled:
+        """x with the average information alone, in which nothing is random: zero where the restricted likelihood is constant."""
+        e = self.answer(shapes, x, SEARCH, 2)
+        information = np.ones((len(x), len(x))) if e.hessian is None else e.hessian
+        empty = np.zeros(len(x), dtype=bool)
+        return Settled(Optimum(x, e.deviance, np.zeros(len(x)), information, np.inf, 1, 0, False, empty), shapes)
 
     def slope(self, shapes: Shapes, x: Floats) -> Floats:
         """Gradient by probes."""
@@ -188,15 +195,14 @@ class LargeMixed(SeveralMixed[KrylovLaplace]):
         scaled, root = model_scaled(model)
         w, v = np.linalg.eigh(scaled)
         steps = (v * np.sqrt(2.0 / np.maximum(np.abs(w), 1e-8 * np.abs(w).max(initial=1e-300)))) / root[:, None]
-
-        how = EXACT if self.state.plan.cheap(len(self.terms[0].term.refs), sum(t.q for t in self.terms)) else FINE
+        cheap = self.state.plan.cheap(len(self.terms[0].term.refs), sum(t.q for t in self.terms))
 
         def gradient(at: Floats) -> Value:
-            e = self.asked(shapes, at, how, 1, SHARP)
+            e = self.asked(shapes, at, EXACT if cheap else FINE, 1, SHARP)
             self.step(None)
             return Value(e.ok, e.deviance, e.gradient, np.zeros((0, 0)))
 
-        return differences(gradient, x, most_moves(shapes, self.p, x), steps, CENTRAL, None)
+        return differences(gradient, x, most_moves(shapes, self.p, x), steps, CENTRAL if cheap else WIDER, None)
 
     def finish(self, search: Search, settled: Settled) -> Settled:
         """By factorisations, or by more probes."""
