@@ -306,22 +306,26 @@ bool Krylov::prepare(const double* lambda) {
   for (Index chunk = 1; chunk < chunks; ++chunk)
     for (Index i = 0; i < blocks; ++i) buffers_[i] += buffers_[chunk * blocks + i];
   for (Index i = 0; i < blocks; ++i) buffers_[i] = d_[dp_[lead_] + i] - buffers_[i];
-  for (std::int32_t j = lead_; j < border_node_; ++j) {
+  double of_border = 0.0;
+  LogProduct border_pivots;
+  for (std::int32_t j = lead_; j < static_cast<std::int32_t>(nodes()); ++j) {
     if (j % kNodeRun == 0) check_interrupt();
+    LogProduct& product = j < border_node_ ? pivots : border_pivots;
     double* g = &f_[dp_[j]];
     if (q(j) == 1) {
       const double m = lambda_[lambda_at_[lambda_of_[j]]], pivot = 1.0 + m * m * buffers_[dp_[j] - dp_[lead_]];
       if (!(pivot > 0.0)) return false;
-      pivots.add(pivot);
+      product.add(pivot);
       g[0] = std::sqrt(pivot);
       gi_[dp_[j] - dp_[lead_]] = 1.0 / pivot;
       continue;
     }
     scaled(j, &buffers_[dp_[j] - dp_[lead_]], g);
-    if (!invert_block(g, q(j), &gi_[dp_[j] - dp_[lead_]], logdet_)) return false;
+    if (!invert_block(g, q(j), &gi_[dp_[j] - dp_[lead_]], j < border_node_ ? logdet_ : of_border)) return false;
   }
   logdet_ += pivots.log();
-  if (border_ && !prepare_border()) return false;
+  active_ = 0;
+  if (border_ && !prepare_border()) logdet_ += of_border + border_pivots.log();  // S may be positive definite where G with its border is not
   prepared_ = std::isfinite(logdet_);
   return prepared_;
 }

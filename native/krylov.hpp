@@ -118,7 +118,7 @@ class Krylov : public Nodes {
   double logdet_ = 0.0, dense_logdet_ = 0.0;
   int most_steps_ = 0, groups_ = 1;
   std::int32_t border_node_ = 0;  // from here on nodes are the border of G: G^-1 = blocks + V K V'
-  Index border_ = 0;              // their effects
+  Index border_ = 0, active_ = 0;  // their effects; the same, or 0 where G has no border at the last prepare()
   Vec border_v_, border_k_, border_l_;  // V (rest, border); K; Cholesky factor of K^-1
   std::vector<Vec> signs_, z_, v_;      // by group: probes (rest, kWide); G^-1/2 and the rest of M^-1 applied to them, (s, kWide)
   std::vector<Recurrence> recurrences_;

@@ -33,14 +33,19 @@ bool Krylov::prepare_border() {
     for (Index k = 0; k < c; ++k) border_v_[(begin + r) * c + k] = r == k ? 1.0 : 0.0;
   const int side = static_cast<int>(c);
   if (!cholesky(inner.data(), side, side)) return false;
-  for (int r = 0; r < side; ++r) logdet_ += 2.0 * std::log(inner[r * side + r]);
+  double logdet = 0.0;
+  for (int r = 0; r < side; ++r) logdet += 2.0 * std::log(inner[r * side + r]);
+  if (!std::isfinite(logdet)) return false;
+  logdet_ += logdet;
   border_k_ = inverse_from_cholesky(inner.data(), side, side);
   border_l_ = std::move(inner);
-  return std::isfinite(logdet_);
+  std::fill(gi_.begin() + (dp_[border_node_] - dp_[lead_]), gi_.end(), 0.0);
+  active_ = c;
+  return true;
 }
 
 template <int K> void Krylov::border_product(const double* r, double* out) const {
-  const Index c = border_, size = rest();
+  const Index c = active_, size = rest();
   Vec along(static_cast<size_t>(c) * K, 0.0), solved(along.size(), 0.0);
   for (Index i = 0; i < size; ++i)
     for (Index b = 0; b < c; ++b) add_times<K>(&along[b * K], border_v_[i * c + b], r + i * K);
@@ -52,7 +57,7 @@ template <int K> void Krylov::border_product(const double* r, double* out) const
 
 // Behind the probes: columns whose products v z' are V K V', carried on to the leading term.
 void Krylov::add_border_parts() {
-  const Index c = border_, size = rest(), front = sa_ * kWide;
+  const Index c = active_, size = rest(), front = sa_ * kWide;
   const double whole = static_cast<double>(groups_ * kWide);  // parts are averaged over the probes
   std::vector<Vec> columns;
   for (Index first = 0; first < c; first += kWide) {
@@ -77,7 +82,7 @@ void Krylov::add_border_parts() {
 
 // tr (I - G^-1 S) = c - tr K V'SV: 0 without a border.
 double Krylov::remainder() {
-  const Index c = border_, size = rest();
+  const Index c = active_, size = rest();
   double trace = static_cast<double>(c);
   Vec columns(static_cast<size_t>(size) * kWide), moved(columns.size());
   for (Index first = 0; first < c; first += kWide) {

@@ -55,7 +55,7 @@ template <int K> void Krylov::precondition(const double* r, double* out) const {
       for (int c = 1; c < qj; ++c) add_times<K>(to + a * K, g[a * qj + c], from + c * K);
     }
   }
-  if (border_) border_product<K>(r, out);
+  if (active_) border_product<K>(r, out);
 }
 
 // out += A_ba y, y and out without Lambda
@@ -348,7 +348,7 @@ bool Krylov::probe(double tol) {
     Vec &z = z_[g], &v = v_[g];
     z.assign(static_cast<size_t>(s_) * kWide, 0.0);
     v.assign(z.size(), 0.0);
-    for (std::int32_t j = lead_; j < border_node_; ++j) {  // f = L e, z = L^-T e, G = L L'
+    for (std::int32_t j = lead_; j < (active_ ? border_node_ : static_cast<std::int32_t>(nodes())); ++j) {  // f = L e, z = L^-T e, G = L L'
       const int qj = q(j);
       const double *l = &f_[dp_[j]], *e = &signs_[g][(first_[j] - sa_) * kWide];
       double *fj = &f[(first_[j] - sa_) * kWide], *zj = &z[first_[j] * kWide];
@@ -365,13 +365,13 @@ bool Krylov::probe(double tol) {
         }
       }
     }
-    if (border_) {  // the border of L is [V'L, its own factor] with the sign of V turned
-      const Index begin = rest() - border_;
-      for (Index c = 0; c < border_; ++c) {
+    if (active_) {  // the border of L is [V'L, its own factor] with the sign of V turned
+      const Index begin = rest() - active_;
+      for (Index c = 0; c < active_; ++c) {
         double* fc = &f[(begin + c) * kWide];
         std::fill(fc, fc + kWide, 0.0);
-        for (Index i = 0; i < begin; ++i) add_times<kWide>(fc, -border_v_[i * border_ + c], &f[i * kWide]);
-        for (Index k = 0; k <= c; ++k) add_times<kWide>(fc, border_l_[c * border_ + k], &signs_[g][(begin + k) * kWide]);
+        for (Index i = 0; i < begin; ++i) add_times<kWide>(fc, -border_v_[i * active_ + c], &f[i * kWide]);
+        for (Index k = 0; k <= c; ++k) add_times<kWide>(fc, border_l_[c * active_ + k], &signs_[g][(begin + k) * kWide]);
       }
       precondition<kWide>(f.data(), &z[front]);
     }
@@ -380,7 +380,7 @@ bool Krylov::probe(double tol) {
     carry_on(z);
     carry_on(v);
   }
-  if (border_) add_border_parts();
+  if (active_) add_border_parts();
   probed_ = tol;
   return true;
 }
