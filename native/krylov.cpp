@@ -225,7 +225,7 @@ void Krylov::read(std::int32_t j, Level& level, bool solved) const {
   }
 }
 
-bool Krylov::prepare(const double* lambda) {
+bool Krylov::prepare(const double* lambda, bool coarse) {
   if (prepared_ && std::equal(lambda_.begin(), lambda_.end(), lambda)) return true;
   lambda_.assign(lambda, lambda + lambda_size());
   prepared_ = false;
@@ -324,6 +324,11 @@ bool Krylov::prepare(const double* lambda) {
     if (!invert_block(g, q(j), &gi_[dp_[j] - dp_[lead_]], j < border_node_ ? logdet_ : of_border)) return false;
   }
   logdet_ += pivots.log();
+  coarse = coarse && active_;
+  if (coarse) {  // an earlier border does for solves, if not for determinants and probes
+    std::fill(gi_.begin() + (dp_[border_node_] - dp_[lead_]), gi_.end(), 0.0);
+    return std::isfinite(logdet_ + pivots.log());
+  }
   active_ = 0;
   if (border_ && !prepare_border()) logdet_ += of_border + border_pivots.log();  // S may be positive definite where G with its border is not
   prepared_ = std::isfinite(logdet_);

@@ -30,8 +30,8 @@ class Krylov : public Nodes {
   void weigh(const double* w);
   const Vec& weight_blocks() const { return d_; }
   Vec diagonal() const;  // (s) of A
-  // At Lambda, kept while it and the weights stay: false where M_aa or a block of G is not positive definite.
-  bool prepare(const double* lambda);
+  // At Lambda, kept while it and the weights stay; coarse: for solves alone. False where M_aa or a block of G is not positive definite.
+  bool prepare(const double* lambda, bool coarse = false);
   // columns <- M^-1 columns, each (s); from is an approximation to begin with, or empty. False where no solution was found.
   bool solve(std::vector<Vec>& columns, double tol, const std::vector<Vec>* from = nullptr);
   bool solve(Vec& column, double tol);

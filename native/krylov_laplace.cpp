@@ -17,7 +17,7 @@ KrylovLaplace::KrylovLaplace(const Rows& rows, const std::vector<RandomColumns>&
 bool KrylovLaplace::weigh(const double* lambda, bool positive) {
   for (Index i = 0; i < rows_.n; ++i) weights_[i] = positive ? std::max(-rows_.d2[i], 0.0) : -rows_.d2[i];
   krylov_.weigh(weights_.data());
-  return krylov_.prepare(lambda);
+  return krylov_.prepare(lambda, true);
 }
 
 bool KrylovLaplace::find_modes(const Stage& stage, const double* lambda, double tol) {
@@ -51,7 +51,7 @@ bool KrylovLaplace::find_modes(const Stage& stage, const double* lambda, double 
     if (!std::isfinite(near)) return false;
     if (near < tol) {
       reached_ = near;
-      return exact;
+      return krylov_.prepare(lambda) && exact;
     }
     step = rhs;
     bool solved = krylov_.solve(step, std::max(kFine, std::min(kCoarse, kCoarse * std::sqrt(near))));
