@@ -208,7 +208,7 @@ def crossed_many(n: int) -> Any:
 
 
 def crossed_more(n: int) -> Any:
-    """Gaussian response, random intercepts of two crossed factors a and b (n / 20 and n / 200 levels) with standard deviations 0.7 and 0.4."""
+    """Gaussian response, random intercepts of two crossed factors a and b (n / 20 and n / 200 levels), standard deviations 0.7 and 0.4."""
     import numpy as np
     import pandas as pd
 

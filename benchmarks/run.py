@@ -34,7 +34,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--reps", type=int, default=9, help="rounds after the first (default 9)")
     parser.add_argument("--limit", type=float, default=120.0, help="CPU seconds that a call may take (default 120)")
     parser.add_argument("--heavy-limit", type=float, default=300.0, help="the same for heavy tasks (default 300)")
-    parser.add_argument("--huge-limit", type=float, default=900.0, help="the same for tasks of a million rows and crossed factors (default 900)")
+    parser.add_argument("--huge-limit", type=float, default=900.0, help="the same for the largest crossed designs (default 900)")
     parser.add_argument("--memory", type=float, default=12.0, help="GB of address space that a peer may take (default 12)")
     parser.add_argument(
         "--blas", choices=["all", "own", "openblas", "reference"], default="all", help="given to R: all found here (default)"

@@ -65,7 +65,7 @@ def run_task(task: Task, labels: list[str], reps: int, allowed: Allowed, short: 
     write_rows(task, short, for_r=any(name(label) in R_PEERS for label in labels))
     rows = {label: Row(task.name, label) for label in labels}
     workers: dict[str, Worker] = {}
-    for peer, row in rows.items():
+    for row in rows.values():
         attempt(row, workers, lambda row=row: start(row, workers, task, short, allowed))
     for round_ in range(reps + 1):
         for peer in list(workers):
@@ -167,7 +167,7 @@ def judge(task: Task, rows: list[Row], short: bool) -> None:
 
 
 def verdict(off: float, noise: float | None) -> str:
-    """Of a log-likelihood that is `off` from the reference; a noisy one may be off by some of its Monte-Carlo errors, or by what is not said."""
+    """Of a log-likelihood that is `off` from the reference; a noisy one may be off by some of its errors, or by what is not said."""
     if abs(off) <= LOGLIK_TOLERANCE:
         return "ok"
     if noise is None or 0.0 < abs(off) <= SHARE * noise:

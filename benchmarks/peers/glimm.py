@@ -37,7 +37,8 @@ def prepare(task: Any, rows: Any) -> Call:
             note = f"{model.points} points"
         search = getattr(model.record, "stochastic", None)
         if search is not None:
-            note = f"{note} {search.probes} probes, at most {search.iterations} CG iterations, {'exact' if search.exact else 'noisy'} end".strip()
+            end = "exact" if search.exact else "noisy"
+            note = f"{note} {search.probes} probes, at most {search.iterations} CG iterations, {end} end".strip()
         return Answer(llf, params.tolist(), bse.tolist(), note, deviations(model), 0.0 if search is None else search.llf_error)
 
     return Call(glimm.__version__, fit, read)

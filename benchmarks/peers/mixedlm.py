@@ -10,7 +10,6 @@ import numpy as np
 
 from . import Answer, Call, NotOffered
 
-
 FAMILIES = {"gaussian": mixedlm.families.Gaussian, "binomial": mixedlm.families.Binomial, "poisson": mixedlm.families.Poisson}
 
 
