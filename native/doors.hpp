@@ -99,6 +99,7 @@ inline nb::object maybe_square(Vec v) {
 }
 
 void sparse_doors(nb::module_& m);
+void krylov_doors(nb::module_& m);
 void dense_doors(nb::module_& m);
 void association_doors(nb::module_& m);
 void gee_doors(nb::module_& m);

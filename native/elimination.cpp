@@ -2,7 +2,6 @@
 #include "elimination.hpp"
 
 #include <algorithm>
-#include <numeric>
 
 #include "ordering.hpp"
 
@@ -13,33 +12,23 @@ constexpr double kDense = 0.2;  // a node tied to this share of what is left sta
 constexpr Index kLargeTail = 400;
 constexpr double kMostPairs = 5e7;  // of neighbours, beyond which no other order is tried; nor where nearly all pairs are neighbours
 
+double tail_cost(double side) { return side * side * side / 20.0; }  // dense products are so much faster
+
 }  // namespace
 
-Elimination::Elimination(Index n, const std::vector<RandomColumns>& terms, int extra, int threads) : extra_(extra), threads_(threads) {
-  const int count = static_cast<int>(terms.size());
-  lambda_at_.push_back(0);
-  for (int k = 0; k < count; ++k)
-    for (int q : terms[k].sizes) {
-      lambda_term_.push_back(k);
-      lambda_q_.push_back(q);
-      lambda_at_.push_back(lambda_at_.back() + static_cast<Index>(q) * q);
-    }
-  std::vector<int> by(count);  // terms, most levels first: an inner factor has no fewer than its outer one
-  std::iota(by.begin(), by.end(), 0);
-  std::stable_sort(by.begin(), by.end(), [&](int a, int b) { return terms[a].levels > terms[b].levels; });
-  leading_ = by[0];
-  order_levels(n, terms, by);
-  number(terms);
-  const Index leading = terms[by[0]].levels;
-  const Neighbours first = leading_neighbours(n, terms, by[0]);
+Elimination::Elimination(Index n, const std::vector<RandomColumns>& terms, int extra, int threads, bool planned) : Nodes(n, terms), extra_(extra), threads_(threads) {
+  const Index leading = terms[leading_].levels;
+  const Neighbours first = leading_neighbours(n, terms, leading_);
   Neighbours structure = first;
-  const double cost = symbolic(structure, leading);
+  double cost = symbolic(structure, leading);
   if (nodes() - nt_ > kLargeTail) {
     const auto before = node_;
     if (reorder(first, leading)) {
       number(terms);
-      Neighbours again = leading_neighbours(n, terms, by[0]);
-      if (symbolic(again, leading) < cost) {
+      Neighbours again = leading_neighbours(n, terms, leading_);
+      const double other = symbolic(again, leading);
+      if (other < cost) {
+        cost = other;
         structure = std::move(again);
       } else {
         node_ = before;
@@ -49,50 +38,10 @@ Elimination::Elimination(Index n, const std::vector<RandomColumns>& terms, int e
       }
     }
   }
-  lay_out(structure);
-}
-
-// Levels of a term stand in the order of where their first row's level of the next term stands: neighbours in memory.
-void Elimination::order_levels(Index n, const std::vector<RandomColumns>& terms, const std::vector<int>& by) {
-  const int count = static_cast<int>(terms.size());
-  node_.resize(count);
-  Index above = 0;
-  for (const auto& t : terms) above += t.levels;
-  for (int at = count - 1; at >= 0; --at) {
-    const auto& term = terms[by[at]];
-    std::vector<std::int32_t> key(term.levels, 0), sorted(term.levels);
-    if (at + 1 < count) {
-      const auto& next = terms[by[at + 1]];
-      const auto& places = node_[by[at + 1]];
-      std::fill(key.begin(), key.end(), -1);
-      for (Index r = 0; r < n; ++r)
-        if (key[term.refs[r]] < 0) key[term.refs[r]] = places[next.refs[r]];
-    }
-    std::iota(sorted.begin(), sorted.end(), 0);
-    std::stable_sort(sorted.begin(), sorted.end(), [&](std::int32_t a, std::int32_t b) { return key[a] < key[b]; });
-    above -= term.levels;
-    node_[by[at]].resize(term.levels);
-    for (Index t = 0; t < term.levels; ++t) node_[by[at]][sorted[t]] = static_cast<std::int32_t>(above + t);
-  }
-}
-
-void Elimination::number(const std::vector<RandomColumns>& terms) {
-  const int count = static_cast<int>(terms.size());
-  Index all = 0;
-  for (const auto& t : terms) all += t.levels;
-  first_.assign(all + 1, 0);
-  lambda_of_.resize(all);
-  int base = 0;
-  for (int k = 0; k < count; ++k) {
-    for (Index l = 0; l < terms[k].levels; ++l) {
-      const int pattern = terms[k].pattern ? terms[k].pattern[l] : 0;
-      lambda_of_[node_[k][l]] = base + pattern;
-      first_[node_[k][l] + 1] = terms[k].sizes[pattern];
-    }
-    base += static_cast<int>(terms[k].sizes.size());
-  }
-  for (Index j = 0; j < all; ++j) first_[j + 1] += first_[j];
-  s_ = first_[all];
+  const double tail = static_cast<double>(s_ - first_[nt_]);
+  products_ = cost - tail_cost(tail);
+  sd_ = s_ - first_[nt_];
+  if (!planned) lay_out(structure);
 }
 
 // Rows tie the nodes of the leading term to others; those others are tied to each other by its elimination already.
@@ -155,8 +104,7 @@ double Elimination::symbolic(Neighbours& structure, Index lead) {
     for (std::int32_t i : s) scalars += q(i);
     products += q(j) * scalars * scalars;
   }
-  const double tail = static_cast<double>(s_ - first_[nt_]);
-  return products + tail * tail * tail / 20.0;  // dense products are so much faster
+  return products + tail_cost(static_cast<double>(s_ - first_[nt_]));
 }
 
 bool Elimination::reorder(const Neighbours& first, Index leading) {

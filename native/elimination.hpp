@@ -5,27 +5,9 @@
 // Sparse part: George and Liu (1981), Computer Solution of Large Sparse Positive Definite Systems, chapter 5; selected inverse:
 // Takahashi, Fagan and Chin (1973).
 #pragma once
-#include <cstdint>
-#include <functional>
-#include <vector>
-
-#include "dense.hpp"
-#include "interrupt.hpp"
+#include "nodes.hpp"
 
 namespace glimm {
-
-constexpr std::int32_t kNodeRun = 16;  // nodes between two checks for Ctrl-C
-
-// One random term as its rows see it, in the caller's order of rows.
-struct RandomColumns {
-  Index levels = 0;
-  const std::int32_t* refs = nullptr;   // (n) level
-  const double* z = nullptr;            // (n, q) row-major; null: 1
-  const std::int32_t* place = nullptr;  // (n) the one effect of its level that a row has; null: all of them
-  const std::int32_t* pattern = nullptr;  // (levels) which Lambda a level has; null: the first
-  std::vector<int> sizes;               // effects of a level, by pattern
-  int q() const { return sizes[0]; }
-};
 
 // A row's effects of one term: columns offset .. offset + count of a node.
 struct Entry {
@@ -34,26 +16,16 @@ struct Entry {
   const double* z;
 };
 
-class Elimination {
+class Elimination : public Nodes {
  public:
-  Elimination(Index n, const std::vector<RandomColumns>& terms, int extra, int threads);
+  // planned: nothing is laid out, for what it would cost.
+  Elimination(Index n, const std::vector<RandomColumns>& terms, int extra, int threads, bool planned = false);
 
-  Index scalars() const { return s_; }
-  Index nodes() const { return static_cast<Index>(first_.size()) - 1; }
+  double products() const { return products_; }  // of the sparse part of a factorisation
+
   Index tail() const { return sd_; }
-  int lambdas() const { return static_cast<int>(lambda_at_.size()) - 1; }
-  Index lambda_size() const { return lambda_at_.back(); }
-  Index lambda_at(int i) const { return lambda_at_[i]; }
-  int lambda_q(int i) const { return lambda_q_[i]; }
-  int term_of_lambda(int i) const { return lambda_term_[i]; }
-  std::int32_t node(int term, Index level) const { return node_[term][level]; }
-  Index first(std::int32_t j) const { return first_[j]; }
-  int q(std::int32_t j) const { return static_cast<int>(first_[j + 1] - first_[j]); }
-  int lambda_of(std::int32_t j) const { return lambda_of_[j]; }
-
   // Where the block of two nodes lies: in a panel of the lower one, or in the tail.
   Index locate(std::int32_t a, std::int32_t b) const;
-  int leading() const { return leading_; }  // the term whose levels are eliminated first
   bool sparse(std::int32_t j) const { return j < nt_; }
   // where[i] of every node i in the panel of j
   void locate_panel(std::int32_t j, std::vector<Index>& where) const;
@@ -89,12 +61,8 @@ class Elimination {
   void multiply(const double* x, double* out) const;
   // sums over nodes of (A Lambda P)_jj, by Lambda
   void pulls(const double* lambda, int with, double* out) const;
-  // x_j <- Lambda_j x_j, or Lambda_j' x_j
-  void times(const double* lambda, bool transpose, double* x) const;
 
  private:
-  void order_levels(Index n, const std::vector<RandomColumns>& terms, const std::vector<int>& by);
-  void number(const std::vector<RandomColumns>& terms);
   using Neighbours = std::vector<std::vector<std::int32_t>>;
   Neighbours leading_neighbours(Index n, const std::vector<RandomColumns>& terms, int leading) const;
   double symbolic(Neighbours& structure, Index leading);  // fills the structure up; the number of products of the factorisation
@@ -105,14 +73,12 @@ class Elimination {
   void invert_node(std::int32_t j, int with, Vec& x, Vec& r);
   Index rows_of(std::int32_t j, int with) const { return rp_[j + 1] - rp_[j] - extra_ + with; }
 
-  int extra_, threads_, leading_ = 0;
-  Index s_ = 0, s0_ = 0, sd_ = 0, width_ = 0;
+  int extra_, threads_;
+  double products_ = 0.0;
+  Index s0_ = 0, sd_ = 0, width_ = 0;
   std::int32_t nt_ = 0;  // nodes before the tail
   int tail_size_ = 0;    // effects of every node of the tail, 0 where they differ
-  std::vector<std::vector<std::int32_t>> node_;
-  std::vector<std::int32_t> node_of_, lambda_of_;  // of a scalar; of a node
-  std::vector<Index> first_, lambda_at_;
-  std::vector<int> lambda_q_, lambda_term_;
+  std::vector<std::int32_t> node_of_;  // of a scalar
   std::vector<Index> rp_, vp_, dp_;
   std::vector<std::int32_t> ri_;
   Vec a_, d_, c_;     // panels, diagonal blocks, tail with extra rows

@@ -104,43 +104,17 @@ void Elimination::multiply(const double* x, double* out) const {
 }
 
 Vec Elimination::moments(double s2, const double* scores) const {
-  Vec out(lambda_size(), 0.0), squares(out), d1(out), d2(out);
+  Vec diagonal(s_), own(scores ? 0 : s_);
   for (std::int32_t j = 0; j < static_cast<std::int32_t>(nodes()); ++j) {
     const int qj = q(j);
-    const Index at = lambda_at_[lambda_of_[j]];
     const bool panel = j < nt_;
     const double* d = panel ? &d_[dp_[j]] : &c_[static_cast<size_t>(first_[j] - s0_) * (width_ + 1)];
-    const double* b = scores ? scores + first_[j] : panel ? &a_[vp_[j + 1] - qj] : &c_[c_.size() - width_ + first_[j] - s0_];
-    for (int a = 0; a < qj; ++a) {
-      const double own = d[a * (panel ? qj : width_) + a];
-      const Index k = at + a * qj + a;
-      squares[k] += b[a] * b[a];
-      d1[k] += own;
-      d2[k] += own * own;
-    }
+    for (int a = 0; a < qj; ++a) diagonal[first_[j] + a] = d[a * (panel ? qj : width_) + a];
+    if (scores) continue;
+    const double* b = panel ? &a_[vp_[j + 1] - qj] : &c_[c_.size() - width_ + first_[j] - s0_];
+    std::copy(b, b + qj, &own[first_[j]]);
   }
-  for (size_t k = 0; k < out.size(); ++k)
-    if (d2[k] > 0.0) out[k] = std::sqrt(std::max(0.0, squares[k] / s2 - d1[k]) / d2[k]);
-  return out;
-}
-
-void Elimination::times(const double* lambda, bool transpose, double* x) const {
-  Vec from;
-  for (std::int32_t j = 0; j < static_cast<std::int32_t>(nodes()); ++j) {
-    const int qj = q(j);
-    const double* m = lambda + lambda_at_[lambda_of_[j]];
-    double* xj = x + first_[j];
-    if (qj == 1) {
-      xj[0] *= m[0];
-      continue;
-    }
-    from.assign(xj, xj + qj);
-    for (int a = 0; a < qj; ++a) {
-      double s = 0.0;
-      for (int c = 0; c < qj; ++c) s += (transpose ? m[c * qj + a] : m[a * qj + c]) * from[c];
-      xj[a] = s;
-    }
-  }
+  return Nodes::moments(diagonal, scores ? scores : own.data(), s2);
 }
 
 }  // namespace glimm

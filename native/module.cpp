@@ -88,6 +88,7 @@ nb::tuple mixed_result(MixedEvaluation e, size_t vector) {  // u and blocks are 
 NB_MODULE(GLIMM_MODULE, m) {
   m.def("supports_avx2", &supports_avx2);
   sparse_doors(m);
+  krylov_doors(m);
   dense_doors(m);
   association_doors(m);
   gee_doors(m);

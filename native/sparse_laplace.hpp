@@ -1,24 +1,15 @@
-// Laplace for any design: -2 log L = -2 [sum l(y, eta) - u'u / 2] at the mode of u + log|M|, M = Lambda'Z'WZ Lambda + I.
+// Laplace for any design with M factored: see any_laplace.hpp.
 #pragma once
-#include "families.hpp"
+#include "any_laplace.hpp"
 #include "random_rows.hpp"
-#include "rows.hpp"
-#include "threads.hpp"
 
 namespace glimm {
 
-struct SparseLaplaceEvaluation {
-  bool ok = false;
-  double deviance = 0.0;
-  Vec u;                  // modes by node
-  Vec gradient, hessian;  // (beta | parameters of Lambda | psi)
-};
-
-class SparseLaplace {
+class SparseLaplace : private LaplaceSystem {
  public:
   SparseLaplace(const Rows& rows, std::vector<RandomColumns> terms, Vec trials, Vec weights, int threads);
   // tol: decrement at which the mode is found. Starts from the last modes.
-  SparseLaplaceEvaluation evaluate(const Stage&, const double* beta, const double* lambda, const Directions&, int order, double tol);
+  LaplaceEvaluation evaluate(const Stage&, const double* beta, const double* lambda, const Directions&, int order, double tol);
   Vec inverse_blocks() { return elimination_.inverse_blocks(); }  // at the last evaluation
   // mode + L^-T e for draws e (draws, scalars) by node, at the last evaluation: the levels after the leading term need nothing of it
   Vec draws(const double* e, Index count) const;
@@ -30,33 +21,23 @@ class SparseLaplace {
   const Elimination& elimination() const { return elimination_; }
 
  private:
-  struct TermRows {
-    std::vector<std::int32_t> node, at;  // (n) node; first scalar of the row's effects
-    int count = 1;                       // effects of a row
-    Vec z;                               // (n, count); empty: 1
-  };
-  void linear(const double* beta);
-  void add_random(const double* b, double* eta) const;         // eta += Z b
-  void transpose_random(const double* v, double* out) const;   // out = Z'v
-  double jets(const Stage&, const double* eta, bool third);    // sum of l; d1, d2, d3 of all rows
   void forget() {
-    std::fill(u_.begin(), u_.end(), 0.0);
+    std::fill(rows_.u.begin(), rows_.u.end(), 0.0);
     have_ = false;
   }
   bool refactor(const double* lambda, bool positive);
   bool find_modes(const Stage&, const double* lambda, double tol);
   void entries(Index r, Entry* out) const;
-  void add_hessian(const Stage&, const double* lambda, const Directions&, const Vec& zs, Vec& hessian);
+  bool inverse(const double* lambda, double* leverage, double* pulls) override;
+  bool solve(Vec& x) override;
+  bool gram(std::vector<Vec>& v, Vec& products) override;
+  void multiply(const double* x, double* out) override { elimination_.multiply(x, out); }
 
-  Rows rows_;
-  Index n_;
-  int p_, threads_;
   Elimination elimination_;
-  std::vector<TermRows> terms_;
   std::vector<std::int64_t> order_;
-  std::vector<Index> where_;  // (n, pairs)
-  Vec y_, size_, trials_, weights_;
-  Vec u_, xb_, eta_, l_, d1_, d2_, d3_;
+  EffectRows rows_;
+  std::vector<std::vector<std::int32_t>> node_;  // by term (n)
+  std::vector<Index> where_;                     // (n, pairs)
   bool have_ = false;  // a factor from an earlier place, good enough for a step
   Vec at_;             // (beta | lambda | psi) of the modes and the factor, empty if there are none
   double reached_ = HUGE_VAL;  // their decrement

@@ -131,6 +131,22 @@ def test_a_bar_comes_after_two_seconds_and_goes_away(monkeypatch):
     assert out.getvalue().endswith("\r")
 
 
+def test_a_bar_with_the_value_of_the_search_fits_a_terminal(monkeypatch):
+    now = [0.0]
+    out = Terminal()
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(progress.sys, "stderr", out)
+    with Progress("fit", 10, None) as bar:
+        now[0] = 4.0
+        bar.step(1157206.234)
+        assert "1 of 10, about 36 s left, -2 log L about 1157206.2" in out.getvalue()
+        now[0] = 4000.0
+        bar.step(-1157206.251)
+        last = out.getvalue().rpartition("\r")[2]
+        assert last.endswith("about 4 h 26 min left, -2 log L about -1157206.3")
+        assert len(last) < 80
+
+
 @pytest.mark.parametrize(("wanted", "stream", "shown"), [(None, io.StringIO, False), (False, Terminal, False), (True, io.StringIO, True)])
 def test_no_bar_where_nobody_looks(monkeypatch, wanted, stream, shown):
     now = [0.0]

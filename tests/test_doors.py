@@ -179,6 +179,14 @@ def test_vcov_of_a_mixed_model_and_its_start(data):
         ({"start": {"x": "one"}}, "start of 'x' must be a number"),
         ({"start": {"x": np.inf}}, "start of 'x' must be a number"),
         ({"progress": "yes"}, "progress"),
+        ({"engine": "lanczos"}, "engine must be 'auto', 'exact' or 'krylov', not 'lanczos'"),
+        ({"engine": None}, "engine must be"),
+        ({"probes": 1}, "probes must be a whole number of at least 2, not 1"),
+        ({"probes": 8.0}, "probes must be a whole number"),
+        ({"seed": -1}, "seed must be a whole number of at least 0"),
+        ({"seed": None}, "seed must be"),
+        ({"exact_block": -1}, "exact_block must be a whole number of at least 0"),
+        ({"exact_block": 1e4}, "exact_block must be a whole number"),
     ],
 )
 def test_settings(setting, words):

@@ -30,12 +30,13 @@ DONE, MEND, NOT_CONVERGED, INTERRUPTED, PIPE = 0, 1, 3, 130, 141
 SHARED: Final = ("family", "link", "weights", "offset", "exposure", "missing")
 GEE: Final = ("groups", "time", "corr", "moments")
 MIXED: Final = ("reml", "points")
+ENGINE: Final = ("engine", "probes", "seed", "exact_block")
 GLM: Final = ("scale", "penalty", "zero", "dispersion")
 COUNTED: Final = ("frequency", "sampling")
 BELONGS: Final = MappingProxyType(
     {
         **dict.fromkeys(GEE, (("gee",), "goes with --gee")),
-        **dict.fromkeys(MIXED, (("glmm",), "goes with a mixed model, a formula such as 'y ~ x + (1 | id)'")),
+        **dict.fromkeys((*MIXED, *ENGINE), (("glmm",), "goes with a mixed model, a formula such as 'y ~ x + (1 | id)'")),
         **dict.fromkeys((*GLM, *COUNTED), (("glm",), "goes with a GLM")),
         **dict.fromkeys(("cluster", "small"), (("glm", "glmm"), "is not for a GEE, whose standard errors are robust by its --groups")),
     }
@@ -263,7 +264,8 @@ def _check_fit(a: argparse.Namespace, door: str, formula: Formula) -> None:
         a.parser.error("--gee needs the clusters: --groups COLUMN")
     for name, (homes, why) in BELONGS.items():
         if door not in homes and getattr(a, name) is not None:
-            a.parser.error(f"--{name if name != 'reml' or a.reml else 'ml'} {why}")
+            option = name if name != "reml" or a.reml else "ml"
+            a.parser.error(f"--{option.replace('_', '-')} {why}")
     kinds = [f"--{name}" for name in ("weights", *COUNTED) if getattr(a, name) is not None]
     if len(kinds) > 1:
         a.parser.error(f"{' and '.join(kinds)} are different meanings of weights: give one of them")
@@ -305,7 +307,7 @@ def _number(text: str) -> float | str:
 def _control(a: argparse.Namespace) -> Any:
     from .estimators.control import Control
 
-    return Control(**_given(a, "max_iter", "threads"))
+    return Control(**_given(a, "max_iter", "threads", *ENGINE))
 
 
 def _data(name: str) -> Any:

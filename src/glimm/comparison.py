@@ -66,7 +66,8 @@ class Comparison:
     def criteria(self) -> Any:
         """One row per fit: fit, model, llf, aic, bic, and compare_with: the numbers of the fits with which these may be compared.
 
-        Of several GEE with the same family, rows and weights also qic and cic, as in `fit.qic`.
+        Of several GEE with the same family, rows and weights also qic and cic, as in `fit.qic`. Where a log-likelihood is by Monte Carlo
+        also llf_error, aic_error and bic_error, 0 for exact ones.
         """
         return self.record.criteria
 

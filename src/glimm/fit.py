@@ -11,13 +11,14 @@ import numpy as np
 
 from .diagnostics.pairs import correlations
 from .errors import GlimmError, GlimmWarning
-from .estimators.conditional import conditional_variances
+from .estimators.conditional import conditional_variances, too_many, unknown_variances
 from .estimators.lmm import LinearProblem
 from .estimators.refit import refit
 from .fit_base import LATER, Fit
 from .fit_tests import GeeTests, GlmTests
 from .inference.association import association_parameters
 from .inference.bootstrap import bootstrap
+from .inference.criteria import llf_error
 from .inference.laplace import LaplaceError, laplace_error
 from .inference.penalised_profile import ratio_tests
 from .inference.residuals import leverages
@@ -129,6 +130,20 @@ class GlmmFit(Fit):
         """Quadrature points per effect: 1 is Laplace, 0 an LMM."""
         return self.record.points
 
+    @property
+    def llf_error(self) -> float:
+        """Monte-Carlo standard error of `llf`; that of `aic` and `bic` is twice as large.
+
+        0 where the log-likelihood is exact: always but for designs whose crossed terms are too large to be factorised
+        (`glimm.Control(exact_block=)`). The errors of two fits do not cancel, whatever their seeds.
+
+        >>> import glimm
+        >>> data = {"y": [1.0, 2.0, 4.0, 3.0, 6.0, 8.0], "x": [0, 1, 2, 0, 1, 2], "g": [1, 1, 1, 2, 2, 2]}
+        >>> glimm.glmm("y ~ x + (1 | g)", data).llf_error
+        0.0
+        """
+        return llf_error(self.record)
+
     def refit(self, y: Any) -> GlmmFit:
         """The same model of another response: for bootstraps and simulations. The number of quadrature points stays as it was found.
 
@@ -156,7 +171,8 @@ class GlmmFit(Fit):
         """Parametric bootstrap: n responses drawn from this fit with new random effects, the model fitted to each.
 
         seed : a whole number or a numpy Generator; progress : as in `glimm.Control`
-        Returns a frame with a row per replicate: the coefficients by term, theta by name, sigma where the family has it, llf, converged.
+        Returns a frame with a row per replicate: the coefficients by term, theta by name, sigma where the family has it, llf, converged,
+        and llf_error where the log-likelihood is by Monte Carlo.
         Percentiles of a column are an interval. Raises GlimmError as `simulate` does.
         Source: Efron and Tibshirani (1993), An Introduction to the Bootstrap, section 6.5.
 
@@ -189,7 +205,16 @@ class GlmmFit(Fit):
         """Conditional modes of the random effects with conditional standard errors: group, level, term, estimate, std_error.
 
         With several groupings of different kinds the levels are strings. Under ou a term is a time of its level, "t = 2.5".
+        Where crossed effects were too many to be factorised (`llf_error` above 0) std_error is NaN, with a GlimmWarning.
         """
+        if unknown := too_many(self.record):
+            warnings.warn(
+                f"ranef: no standard errors, which need a factorisation of {unknown:,} crossed effects: fit with "
+                f"control=glimm.Control(exact_block={unknown}) to have them",
+                GlimmWarning,
+                stacklevel=2,
+            )
+            return tables.deliver(self.record, tables.ranef(self.record, unknown_variances(self.record)))
         return tables.deliver(self.record, tables.ranef(self.record, self._conditional_variances))
 
 

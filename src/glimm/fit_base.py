@@ -137,8 +137,8 @@ class Fit(Coefficients, Bridges, Checks, Outside, Tests):
         return tables.by_row(self.record, residuals_of(self.record, kind, seed), f"resid_{kind}")
 
     def glance(self) -> Any:
-        """One row about the whole fit."""
-        numbers = {} if criteria.without_likelihood(self.record) else criteria.criteria(self.record)
+        """One row about the whole fit; llf_error, aic_error and bic_error where the log-likelihood is by Monte Carlo."""
+        numbers = {} if criteria.without_likelihood(self.record) else criteria.criteria(self.record) | criteria.criteria_errors(self.record)
         if isinstance(self.record, GeeRecord):
             numbers = quasi_criteria(self.record)
         return tables.deliver(self.record, tables.glance(self.record, numbers))

@@ -26,11 +26,13 @@ def lrt(small: Any, large: Any) -> LikelihoodRatioTest:
     The reference is chi-squared; one random effect more, half chi-squared on q and half on q - 1 degrees of freedom, for its variance is
     at its limit; several, chi-squared on q, whose p-value is then too large, and `note` says so.
 
-    Returns a LikelihoodRatioTest: statistic, df, p_value, distribution, models, note, table (a frame of the caller's kind); `print` shows
-    it. A larger model with the lower likelihood has statistic 0, with a note and a GlimmWarning.
+    Log-likelihoods by Monte Carlo (`fit.llf_error` above 0) are tested where the error of the statistic is at most 0.05.
+
+    Returns a LikelihoodRatioTest: statistic, df, p_value, distribution, models, note, table (a frame of the caller's kind), error of the
+    statistic by Monte Carlo; `print` shows it. A larger model with the lower likelihood has statistic 0, with a note and a GlimmWarning.
     Raises GlimmError for fits that are not nested, naming what is not, for different rows, with their numbers, for REML against ML and
     REML with different fixed parts, for a GEE, quasi families and sampling weights, which have no likelihood, and for
-    scale= of a family whose likelihood has no dispersion.
+    scale= of a family whose likelihood has no dispersion; also where log-likelihoods by Monte Carlo are too uncertain.
     Source: Self and Liang (1987), J. Am. Stat. Assoc. 82, 605-610; Stram and Lee (1994), Biometrics 50, 1171-1177.
 
     >>> import glimm

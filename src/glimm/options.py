@@ -54,9 +54,9 @@ and x), and the averages are contrasted. A ratio is one of averages.
 --json prints one object: model, target, formula, family, link, event, nobs, n_dropped, missing, groups, converged,
 solution {{code, message}}, method, se_kind, level, coefficients [{{term, estimate, std_error, statistic, p_value, conf_low,
 conf_high}}], dropped_terms, df_resid, scale, family_parameters [{{name, estimate, std_error}}], deviance, llf, aic, bic, qic, cic,
-reml, points, varcorr, corr, corr_params, association [{{name, estimate, std_error}}], effects [{{variable, contrast, target,
-estimate, std_error, statistic, p_value, conf_low, conf_high, mean_from, mean_to, rows}}], findings [{{code, severity, sentence,
-consequence, remedy, evidence}}], version.
+reml, points, stochastic {{probes, seed, block, exact, llf_error, estimate_error, iterations}}, varcorr, corr,
+corr_params, association [{{name, estimate, std_error}}], effects [{{variable, contrast, target, estimate, std_error, statistic, p_value,
+conf_low, conf_high, mean_from, mean_to, rows}}], findings [{{code, severity, sentence, consequence, remedy, evidence}}], version.
 What a model does not have is null. A response with levels has levels too; with --zero or --dispersion rows of coefficients say their part.
 
 {_STATUS}"""
@@ -229,6 +229,10 @@ def _add_clustered(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--reml", dest="reml", action="store_const", const=True, help="linear mixed model: restricted likelihood (default)")
     how.add_argument("--ml", dest="reml", action="store_const", const=False, help="linear mixed model: maximum likelihood")
     parser.add_argument("--points", type=_points, metavar="K", help="quadrature points of a mixed model: auto (default), 1 is Laplace")
+    parser.add_argument("--engine", choices=("auto", "exact", "krylov"), help="of a mixed model of several random terms (default: auto)")
+    parser.add_argument("--probes", type=int, metavar="N", help="random vectors of the Krylov engine (default: 8, more where needed)")
+    parser.add_argument("--seed", type=int, metavar="N", help="of these random vectors (default: 0)")
+    parser.add_argument("--exact-block", type=int, metavar="N", help="crossed effects up to which it ends exactly (default: 20000)")
     parser.add_argument("--groups", metavar="COLUMN", help="the clusters")
     parser.add_argument("--time", metavar="COLUMN", help="occasions inside a cluster, for the GEE")
     parser.add_argument(

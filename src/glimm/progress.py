@@ -11,7 +11,7 @@ from types import TracebackType
 
 QUIET = 2.0
 EVERY = 0.2
-WIDTH = 24
+WIDTH, NARROW = 24, 8
 
 
 class Progress:
@@ -29,24 +29,25 @@ class Progress:
     def __enter__(self) -> Progress:
         return self
 
-    def at(self, done: int) -> None:
-        """`done` steps of the total are behind us."""
+    def at(self, done: int, value: float | None = None) -> None:
+        """`done` steps of the total are behind us; value : of -2 log L, as far as it is known."""
         elapsed = self._due()
         if elapsed is None or not done:
             return
-        full = int(WIDTH * done / max(self.total, 1))
+        width, found = (WIDTH, "") if value is None else (NARROW, f", -2 log L about {value:.1f}")
+        full = int(width * done / max(self.total, 1))
         left = elapsed * (self.total - done) / done
-        self._write(f"{self.title} [{'#' * full}{'.' * (WIDTH - full)}] {done} of {self.total}, about {clock(left)} left")
+        self._write(f"{self.title} [{'#' * full}{'.' * (width - full)}] {done} of {self.total}, about {clock(left)} left{found}")
 
     def after(self, begin: int, done: int) -> None:
         """`done` steps after the first `begin` are behind us."""
         self.at(begin + done)
 
-    def step(self) -> None:
-        """One more step is behind us; a search may take more of them than was thought."""
+    def step(self, value: float | None = None) -> None:
+        """One more step is behind us, at this -2 log L; a search may take more of them than was thought."""
         self.done += 1
         self.total = max(self.total, self.done + 2)
-        self.at(self.done)
+        self.at(self.done, value)
 
     def _due(self) -> float | None:
         now = time.monotonic()

@@ -122,6 +122,25 @@ class GlmRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Stochastic:
+    """How a search with random probes was made.
+
+    probes, seed : of the random vectors; block : effects of all terms but the one with most levels
+    exact : the log-likelihood and the check of the gradient come from an exact factorisation
+    llf_error : Monte-Carlo standard error of llf; estimate_error : estimated largest distance of an estimate from the optimum, in its
+    standard errors (both 0 where exact); iterations : most conjugate-gradient iterations of one solution
+    """
+
+    probes: int
+    seed: int
+    block: int
+    exact: bool
+    llf_error: float = 0.0
+    estimate_error: float = 0.0
+    iterations: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class MixedRecord:
     """A fitted mixed model.
 
@@ -133,6 +152,7 @@ class MixedRecord:
     curvature : (P, P) of -log L in working coefficients, work_theta and psi
     effects : per random term (J, k) b = Lambda u; J counts cells under ou
     scale : sigma^2 or phi (1 where the family has none); points : quadrature points (1 is Laplace, 0 for an LMM)
+    stochastic : how random probes were used, None where every factorisation was exact
     """
 
     design: Design
@@ -152,6 +172,7 @@ class MixedRecord:
     solution: Solution
     version: str
     call: Call = Call()
+    stochastic: Stochastic | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ..estimators.conditional import too_many
 from ..records import GeeRecord, GlmRecord, Record
 from .clusters import clusters
 from .findings import Finding, ranked
@@ -63,6 +64,8 @@ def skipped(sight: Sight) -> Iterator[str]:
     """What needs more than there is room for."""
     if sight.mixed is not None and sight.posterior is None:
         what = "outlying clusters" if sight.linear else "outlying clusters, dispersion and zeros"
-        yield f"{what}: more than {MOST_EFFECTS} random effects, whose conditional variances take longer than the fit"
+        unknown = too_many(sight.mixed)
+        many = f"{unknown:,} crossed effects, which were not factorised" if unknown else f"more than {MOST_EFFECTS} random effects"
+        yield f"{what}: {many}, whose conditional variances take longer than the fit"
     if sight.record.design.weights is not None and sight.record.family.scale_known:
         yield "dispersion and zeros: weights multiply the log-likelihood of this family, and change no variance that could be compared"

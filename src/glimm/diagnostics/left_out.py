@@ -15,11 +15,11 @@ from ..errors import GlimmError
 from ..estimators.again import fit_near, trouble
 from ..estimators.boundary import settle
 from ..estimators.control import Control
+from ..estimators.engines import mixed_engine
 from ..estimators.glm import row_terms
 from ..estimators.glmm import Correction, Problem, fit_glmm
 from ..estimators.lmm import estimates as linear_estimates
 from ..estimators.lmm import prepare_lmm, settled_lmm
-from ..estimators.mixed_engines import mixed_engine
 from ..estimators.separation import bounded
 from ..estimators.terms import reported, working_effects
 from ..kernels import Rows, mean
@@ -96,7 +96,7 @@ class _Mixed:
         self.correction: Correction | None = None
         if not record.linear and self.near and np.isfinite(record.curvature).all():
             terms = tuple(working_effects(t) for t in record.design.mean.random)
-            model = mixed_engine(record.design, record.family, terms, control.n_threads, lambda: None).evaluate(
+            model = mixed_engine(record.design, record.family, terms, control).evaluate(
                 record.layouts, working_vector(record), record.points, 2
             )
             self.correction = Correction(record.layouts, 2.0 * record.curvature - model.hessian)
@@ -119,7 +119,7 @@ class _Mixed:
         terms = tuple(working_effects(t) for t in design.mean.random)
         if self.near:
             with Progress("", 1, False) as silent:
-                engine = mixed_engine(design, family, terms, self.control.n_threads, lambda: None)
+                engine = mixed_engine(design, family, terms, self.control)
                 problem = Problem(design, family, terms, self.control, engine, silent, self.correction)
                 found = settle(problem.search(record.points), tuple(t.shape() for t in terms), working_vector(record))
             x, m = found.optimum.x, total(found.shapes)

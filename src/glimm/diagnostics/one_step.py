@@ -20,9 +20,11 @@ from ..design.take import take_rows
 from ..errors import GlimmError, NotYetError
 from ..estimators import gee as gee_estimator
 from ..estimators import glm as glm_estimator
+from ..estimators.control import Control
+from ..estimators.engines import mixed_engine
 from ..estimators.gee import equations_of
 from ..estimators.linear_engines import only
-from ..estimators.mixed_engines import OneFactor, any_design, mixed_engine, most_moves
+from ..estimators.mixed_engines import OneFactor, any_design, most_moves
 from ..estimators.points import rule
 from ..estimators.scores import outermost
 from ..estimators.terms import Effects, one_factor, reported, reported_many, working_effects
@@ -194,7 +196,7 @@ def theta_named(shapes: Shapes, terms: tuple[Effects, ...], thetas: Floats) -> F
 
 def _by_level(record: MixedRecord, design: Design, x: Floats, moves: Floats, bar: Progress) -> tuple[Floats, Floats, Codes]:
     """Scores of the levels of a single grouping and, by central differences of them, their curvatures."""
-    engine = mixed_engine(design, record.family, (working_effects(design.mean.random[0]),), 1, lambda: None)
+    engine = mixed_engine(design, record.family, (working_effects(design.mean.random[0]),), Control(threads=1))
     assert isinstance(engine, OneFactor)
     layout = only(record.layouts)
     points = rule(max(record.points, 1), engine.effects.q)

@@ -14,8 +14,8 @@ import numpy as np
 
 from ..design.coordinates import to_named, to_working
 from ..estimators.control import Control
+from ..estimators.engines import mixed_engine
 from ..estimators.lmm import prepare_lmm
-from ..estimators.mixed_engines import mixed_engine
 from ..estimators.residuals import pearson_residuals
 from ..estimators.terms import working_effects
 from ..inference.criteria import fitted, linear_predictor, own_psi
@@ -102,7 +102,7 @@ def _nonlinear(record: MixedRecord, own_effects: bool) -> Scores:
     lost = Scored(np.full(len(x), np.nan), np.full(record.design.n, np.nan) if own_effects else None)
 
     def scores(y: Floats) -> Scored:
-        engine = mixed_engine(replace(record.design, y=y), family, terms, 1, lambda: None)
+        engine = mixed_engine(replace(record.design, y=y), family, terms, Control(threads=1))
         if own_effects:
             last = engine.end(shapes, x, 1)
             return Scored(last.gradient, _eta(record, beta, last.effects), last.effects) if last.ok else lost

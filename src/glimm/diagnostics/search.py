@@ -16,6 +16,7 @@ from ..estimators.ending import SHARE, STOPPED, parameter_names, weakest
 from ..estimators.glmm import EDGE, NOWHERE
 from ..estimators.separation import END_OF_LINK, bounded
 from ..inference.covariance import theta_jacobian
+from ..inference.criteria import llf_error
 from ..kernels import positive_definite
 from ..records import GeeRecord, GlmRecord, MixedRecord
 from ..text import counted, figures, listed
@@ -26,6 +27,7 @@ from .simpler import shown, without_effects
 HARMLESS = 1e-4
 WEAK = 1e-4
 MANY_NAMES = 4
+FAR = 0.05
 
 
 def search(sight: Sight) -> Iterator[Finding]:
@@ -40,6 +42,8 @@ def search(sight: Sight) -> Iterator[Finding]:
         yield harmless(sight)
     if solution.code == "boundary" and not solution.active:
         yield at_end(sight)
+    if sight.mixed is not None and llf_error(sight.mixed) != 0.0:
+        yield simulated(sight.mixed)
     note = str(evidence.get("note", ""))
     if note.startswith("as many coefficients"):
         yield Finding(
@@ -116,6 +120,40 @@ def harmless(sight: Sight) -> Finding:
         "changes.",
         "Nothing; or raise max_iter (control=glimm.Control(max_iter=500)).",
         {"decrement": d, "evaluations": solution.evaluations},
+    )
+
+
+def simulated(record: MixedRecord) -> Finding:
+    """A log-likelihood by random vectors, and estimates that are as near to the optimum as these tell."""
+    how = record.stochastic
+    assert how is not None
+    group = max(record.design.mean.random, key=lambda term: len(term.levels)).group
+    far = not how.estimate_error <= FAR
+    criteria = f"AIC and BIC have a standard error of {figures(2.0 * how.llf_error, 2)}, and so has twice a difference of log-likelihoods"
+    moved = "How far estimates are from the optimum is not known. "
+    if math.isfinite(how.estimate_error):
+        distance = f"{figures(max(how.estimate_error, 0.001), 2)} of its standard errors from the optimum. "
+        moved = f"An estimate may be {distance}" if far else f"No estimate is more than about {distance}"
+    memory = 8.0 * how.block**2 / 2**30
+    return Finding(
+        "log_likelihood_by_simulation",
+        "warning" if far else "note",
+        f"The log-likelihood is a Monte-Carlo estimate from {how.probes} random vectors, with a standard error of "
+        f"{figures(how.llf_error, 2)}: the {how.block:,} effects beside those of {group} were not factorised.",
+        f"{moved}{criteria}.",
+        f"Nothing for estimates and their intervals. For criteria and lrt take more probes (control=glimm.Control(probes={4 * how.probes}) "
+        f"halves the errors), or control=glimm.Control(exact_block={how.block}), which takes about {figures(memory, 2)} GB and makes the "
+        "log-likelihood exact."
+        if not far
+        else f"Take more probes: control=glimm.Control(probes={4 * how.probes}) halves the errors; or "
+        f"control=glimm.Control(exact_block={how.block}), which takes about {figures(memory, 2)} GB and ends the search exactly.",
+        {
+            "llf_error": how.llf_error,
+            "estimate_error": how.estimate_error,
+            "probes": how.probes,
+            "effects": how.block,
+            "iterations": how.iterations,
+        },
     )
 
 

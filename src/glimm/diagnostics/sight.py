@@ -15,7 +15,7 @@ from ..design.clusters import gather, row_codes
 from ..design.records import Clusters, Design, RandomTerm
 from ..errors import GlimmError
 from ..estimators import gee as gee_estimator
-from ..estimators.conditional import conditional_variances
+from ..estimators.conditional import conditional_variances, too_many
 from ..estimators.control import Control
 from ..estimators.glm import fit_glm, row_terms
 from ..estimators.irls import mean_rows
@@ -162,8 +162,8 @@ class Sight:
 
     @cached_property
     def posterior(self) -> tuple[Floats, ...] | None:
-        """Conditional variances of the effects, per term; None where there are too many of them."""
-        if self.mixed is None or sum(e.size for e in self.mixed.effects) > MOST_EFFECTS:
+        """Conditional variances of the effects, per term; None where there are too many of them to be factorised."""
+        if self.mixed is None or too_many(self.mixed) or sum(e.size for e in self.mixed.effects) > MOST_EFFECTS:
             return None
         found = conditional_variances(self.mixed)
         return found if all(np.isfinite(v).all() for v in found) else None

@@ -115,9 +115,9 @@ def zero_variance(sight: Sight, record: MixedRecord, k: int, effects: list[str])
 
 
 def upper(record: MixedRecord, k: int, effects: list[str]) -> Held | None:
-    """The largest sd of a single effect that the profile allows at 95 %."""
+    """The largest sd of a single effect that the profile allows at 95 %; None where the search took probes: a profile is exact searches."""
     term = record.design.mean.random[k]
-    if len(effects) != 1 or effects[0] not in term.names or record.solution.code != "boundary":
+    if len(effects) != 1 or effects[0] not in term.names or record.solution.code != "boundary" or record.stochastic is not None:
         return None
     c = term.names.index(effects[0])
     found = profile(record, k, c)
@@ -156,7 +156,9 @@ def perfect_correlation(sight: Sight, record: MixedRecord, term: RandomTerm, sai
 
 
 def cost_of(record: MixedRecord, term: RandomTerm) -> float | None:
-    """By how much -2 log L rises with independent effects in one term; None where they cannot be fitted."""
+    """By how much -2 log L rises with independent effects in one term; None where they cannot be fitted, or the search took probes."""
+    if record.stochastic is not None:
+        return None
     apart = replace(
         term,
         structure="diag",

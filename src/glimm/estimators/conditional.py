@@ -5,26 +5,43 @@ from __future__ import annotations
 import numpy as np
 
 from ..design.coordinates import to_working
+from ..errors import GlimmError
 from ..kernels.matrix import Floats
 from ..records import MixedRecord
-from .control import Control
-from .linear_engines import linear_engine
-from .mixed_engines import mixed_engine
+from .engines import control_of, linear_engine, mixed_engine
 from .terms import one_factor, working_effects
 
 
 def conditional_variances(record: MixedRecord) -> tuple[Floats, ...]:
-    """Per term (J, k, k), effects as named; (C, 1, 1) under ou. A factorisation and its inverse: dear where a design is large."""
-    design, threads = record.design, Control().n_threads
+    """Per term (J, k, k), effects as named; (C, 1, 1) under ou. A factorisation and its inverse: dear where a design is large.
+
+    Raises GlimmError for a fit whose crossed effects were too many to be factorised.
+    """
+    if unknown := too_many(record):
+        raise GlimmError(
+            f"standard errors of the random effects need a factorisation of {unknown:,} crossed effects, which this fit did without: fit "
+            f"with control=glimm.Control(exact_block={unknown})"
+        )
+    design, control = record.design, control_of(record)
     terms = tuple(working_effects(t) for t in design.mean.random)
     if record.linear and one_factor(terms):
         return (_one_factor(record),)
     if record.linear:
-        blocks = linear_engine(design, terms, record.reml, threads, lambda: None).posterior(record.layouts, record.work_theta)
+        blocks = linear_engine(design, terms, record.reml, control).posterior(record.layouts, record.work_theta)
         return tuple(record.scale * b for b in blocks)
     beta = to_working(design.mean, record.vector[record.blocks["mean"]])
     x = np.concatenate([beta, record.work_theta, record.vector[record.blocks["family"]]])
-    return mixed_engine(design, record.family, terms, threads, lambda: None).posterior(record.layouts, x, record.points)
+    return mixed_engine(design, record.family, terms, control).posterior(record.layouts, x, record.points)
+
+
+def too_many(record: MixedRecord) -> int:
+    """The crossed effects that a fit left without a factorisation, 0 where it made one."""
+    return 0 if record.stochastic is None or record.stochastic.exact else record.stochastic.block
+
+
+def unknown_variances(record: MixedRecord) -> tuple[Floats, ...]:
+    """In the form of `conditional_variances`, without numbers."""
+    return tuple(np.full((*effects.shape, effects.shape[1]), np.nan) for effects in record.effects)
 
 
 def _one_factor(record: MixedRecord) -> Floats:

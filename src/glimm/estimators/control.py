@@ -7,9 +7,11 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Final, Literal
 
 from ..errors import GlimmError
+
+ENGINES: Final = ("auto", "exact", "krylov")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +22,17 @@ class Control:
     max_iter : iterations at most; threads : at most this many (default 2, or 1 on a single core)
     start : starting values, a mapping (or a fit's params) of term name -> value for the coefficients
     progress : a line on standard error about fits that take more than two seconds; by default where that is a terminal
+    engine : how a mixed model of several random terms is fitted: "exact" by sparse factorisations, "krylov" by conjugate gradients, for
+    large crossed designs; "auto" takes the one that needs less work
+    probes : random vectors of the Krylov engine, at least 2 (default 8, more where the design needs it); seed : of these
+    exact_block : with at most this many effects beside those of the term with most levels, one exact factorisation ends a Krylov fit
 
     Raises GlimmError for a setting of the wrong type or out of range.
 
     >>> Control(max_iter=50).max_iter
     50
+    >>> Control(engine="krylov", probes=16, seed=1).exact_block
+    20000
     """
 
     tol: float = 1e-9
@@ -32,6 +40,10 @@ class Control:
     threads: int | None = None
     start: Mapping[str, float] | Any = None
     progress: bool | None = None
+    engine: Literal["auto", "exact", "krylov"] = "auto"
+    probes: int | None = None
+    seed: int = 0
+    exact_block: int = 20_000
 
     def __post_init__(self) -> None:
         if isinstance(self.tol, bool) or not isinstance(self.tol, Real) or not 0.0 < self.tol < math.inf:
@@ -43,6 +55,12 @@ class Control:
             object.__setattr__(self, "start", _values(self.start))
         if self.progress is not None and not isinstance(self.progress, bool):
             raise GlimmError(f"control: progress must be True, False or None, not {self.progress!r}")
+        if not isinstance(self.engine, str) or self.engine not in ENGINES:
+            raise GlimmError(f"control: engine must be 'auto', 'exact' or 'krylov', not {self.engine!r}")
+        if self.probes is not None:
+            object.__setattr__(self, "probes", _count("probes", self.probes, 2))
+        object.__setattr__(self, "seed", _count("seed", self.seed, 0))
+        object.__setattr__(self, "exact_block", _count("exact_block", self.exact_block, 0))
 
     @property
     def n_threads(self) -> int:
@@ -50,10 +68,10 @@ class Control:
         return self.threads if self.threads is not None else min(2, os.cpu_count() or 1)
 
 
-def _count(name: str, given: Any) -> int:
-    """A whole number of at least 1, of any integer type."""
-    if isinstance(given, bool) or not isinstance(given, Integral) or given < 1:
-        raise GlimmError(f"control: {name} must be a whole number of at least 1, not {given!r}")
+def _count(name: str, given: Any, least: int = 1) -> int:
+    """A whole number of at least `least`, of any integer type."""
+    if isinstance(given, bool) or not isinstance(given, Integral) or given < least:
+        raise GlimmError(f"control: {name} must be a whole number of at least {least}, not {given!r}")
     return int(given)
 
 

@@ -24,9 +24,10 @@ from ..version import VERSION
 from .boundary import Search, Settled, settle
 from .control import Control
 from .ending import mixed_solution, parameter_names, weakest
+from .engines import mixed_engine
 from .irls import mean_rows
 from .joint import begin, blurred, vanished, without_end
-from .mixed_engines import MixedEnd, MixedEngine, OneFactor, mixed_engine, model_errors
+from .mixed_engines import MixedEnd, MixedEngine, OneFactor, model_errors
 from .points import CHECK_SHIFT, MOST_EFFECTS, POINTS, SETTLED, affordable, checked_points, control_points
 from .separation import bounded, limiting, separated, separated_rows, unchanging
 from .terms import Effects, reported, roots, working_effects
@@ -77,7 +78,7 @@ class Problem:
 
             def evaluate(v: Floats) -> tuple[bool, float, Floats, Floats]:
                 e = self.engine.evaluate(shapes, v, points, 2)
-                self.bar.step()
+                self.bar.step(e.deviance if e.ok else None)
                 return (True, e.deviance, e.gradient, e.hessian + added) if e.ok else (False, np.inf, np.zeros(len(v)), np.eye(len(v)))
 
             return minimise(evaluate, x, limits)
@@ -104,7 +105,7 @@ def fit_glmm(design: Design, family: Family, points: int | str, control: Control
     """
     terms = tuple(working_effects(t) for t in design.mean.random)
     with Progress("fit", EVALUATIONS, control.progress) as bar:
-        engine = mixed_engine(design, family, terms, control.n_threads, bar.step)
+        engine = mixed_engine(design, family, terms, control, bar.step)
         return _fitted(Problem(design, family, terms, control, engine, bar), points, near)
 
 
@@ -125,6 +126,7 @@ def _fitted(problem: Problem, points: int | str, near: MixedRecord | None) -> Mi
         found, used, note = _auto(problem, shapes, x)
     else:
         found = settle(problem.search(used), shapes, x)
+        found = replace(found, optimum=problem.engine.finish(found.shapes, found.optimum))
         note = _held_against_more(problem, found, used)
     return _record(problem, found, used, note)
 
@@ -268,6 +270,7 @@ def _record(problem: Problem, found: Settled, points: int, note: str) -> MixedRe
         points=points,
         solution=_solution(problem, found, every_root, curvature, last, note),
         version=VERSION,
+        stochastic=problem.engine.stochastic(),
     )
 
 

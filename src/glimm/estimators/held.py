@@ -20,10 +20,9 @@ from ..progress import Progress
 from ..records import MixedRecord
 from .boundary import Search
 from .control import Control
+from .engines import control_of, linear_engine, mixed_engine
 from .glmm import EVALUATIONS, Problem, fit_glmm
-from .linear_engines import linear_engine
 from .lmm import CAP, fit_lmm
-from .mixed_engines import mixed_engine
 from .terms import working_effects
 
 TOL = 1e-4
@@ -120,12 +119,12 @@ def refitted(record: MixedRecord, terms: tuple[RandomTerm, ...]) -> MixedRecord:
 
 def _search(record: MixedRecord, theta: Floats) -> tuple[Search, Floats, int]:
     """The search, the vector that it starts from, and how many parameters stand before theta."""
-    design, threads = record.design, Control().n_threads
+    design, control = record.design, control_of(record)
     terms = tuple(working_effects(t) for t in design.mean.random)
     if record.linear:
-        engine = linear_engine(design, terms, record.reml, threads, lambda: None)
+        engine = linear_engine(design, terms, record.reml, control)
         return Search(engine.run, engine.slope, 0, engine.typical(), CAP, TOL, 50), theta, 0
-    mixed = mixed_engine(design, record.family, terms, threads, lambda: None)
+    mixed = mixed_engine(design, record.family, terms, control)
     problem = Problem(design, record.family, terms, Control(), mixed, Progress("profile", EVALUATIONS, False))
     beta = to_working(design.mean, record.vector[record.blocks["mean"]])
     x = np.concatenate([beta, theta, record.vector[record.blocks["family"]]])

@@ -12,10 +12,10 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from ..covariance.layout import Layout, Shapes, slices
-from ..design.records import Design
-from ..kernels import Limits, LinearMixed, Optimum, Rows, SparseLinear, minimise
+from ..kernels import KrylovLinear, Limits, LinearMixed, Optimum, Rows, SparseLinear, minimise
 from ..kernels.matrix import Floats
-from .terms import Effects, by_term, directions, lambdas, one_factor, placed_effects, placed_variances
+from ..records import Stochastic
+from .terms import Effects, by_term, directions, lambdas, placed_effects, placed_variances
 
 WELL = 1e6
 START = 3.0
@@ -60,17 +60,14 @@ class LinearEngine(Protocol):
     def respond(self, y: Floats) -> None:
         """Another response."""
 
+    def finish(self, shapes: Shapes, found: Optimum) -> Optimum:
+        """The optimum of the likelihood itself, where the search knew it up to random probes."""
+
+    def stochastic(self) -> Stochastic | None:
+        """What is random about the last end; None where nothing is."""
+
     def many(self, shapes: Shapes, x: Floats, limits: Limits, responses: Floats, threads: int) -> tuple[Floats, Floats, Floats] | None:
         """The search for each of (B, n) responses at once, as `LinearMixed.search_many` gives it; None where there is no such kernel."""
-
-
-def linear_engine(design: Design, terms: tuple[Effects, ...], reml: bool, threads: int, step: Callable[[], None]) -> LinearEngine:
-    """The engine for the design's random terms; step is called after every evaluation of a long one."""
-    part = design.mean
-    rows = Rows(part.matrix, part.center, part.scale, design.y, design.size, part.offset, threads=threads)
-    if one_factor(terms):
-        return OneFactor(rows, terms[0], reml, {}, [])
-    return AnyDesign(SparseLinear(rows, [t.sparse() for t in terms]), terms, design.size, reml, step)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +144,14 @@ class OneFactor:
         for model in self.models.values():
             model.respond(y)
 
+    def finish(self, shapes: Shapes, found: Optimum) -> Optimum:
+        """As found."""
+        return found
+
+    def stochastic(self) -> Stochastic | None:
+        """Nothing is random."""
+        return None
+
     def many(self, shapes: Shapes, x: Floats, limits: Limits, responses: Floats, threads: int) -> tuple[Floats, Floats, Floats]:
         """All in native code."""
         layout = only(shapes)
@@ -157,18 +162,18 @@ class OneFactor:
 class AnyDesign:
     """Any number of terms."""
 
-    model: SparseLinear
+    model: SparseLinear | KrylovLinear
     terms: tuple[Effects, ...]
     size: Floats | None
     reml: bool
-    step: Callable[[], None]
+    step: Callable[[float | None], None]
 
     def run(self, shapes: Shapes, x: Floats, limits: Limits) -> Optimum:
         """Newton with the average information."""
 
         def evaluate(theta: Floats) -> tuple[bool, float, Floats, Floats]:
             e = self.model.evaluate(lambdas(shapes, theta), self.reml, directions(shapes, theta), 2)
-            self.step()
+            self.step(e.deviance if e.ok else None)
             if not e.ok or e.gradient is None or e.pulled is None:
                 return False, np.inf, np.zeros(len(theta)), np.eye(len(theta))
             hessian = np.zeros((0, 0)) if e.hessian is None else e.hessian + bends(shapes, theta, e.pulled)
@@ -219,6 +224,14 @@ class AnyDesign:
     def respond(self, y: Floats) -> None:
         """In the one model."""
         self.model.respond(y)
+
+    def finish(self, shapes: Shapes, found: Optimum) -> Optimum:
+        """As found."""
+        return found
+
+    def stochastic(self) -> Stochastic | None:
+        """Nothing is random."""
+        return None
 
     def many(self, shapes: Shapes, x: Floats, limits: Limits, responses: Floats, threads: int) -> None:
         """One at a time."""

@@ -25,7 +25,8 @@ from ..version import VERSION
 from .boundary import FLOOR, Search, Settled, limits, settle
 from .control import Control
 from .ending import mixed_solution
-from .linear_engines import LinearEnd, LinearEngine, linear_engine
+from .engines import linear_engine
+from .linear_engines import LinearEnd, LinearEngine
 from .terms import Effects, reported, reported_many, roots, working_effects
 
 CAP = 4.0
@@ -58,13 +59,15 @@ def fit_lmm(design: Design, family: Family, reml: bool, control: Control) -> Mix
         return solve_lmm(prepare_lmm(design, family, reml, control, bar.step))
 
 
-def prepare_lmm(design: Design, family: Family, reml: bool, control: Control, step: Callable[[], None] = lambda: None) -> LinearProblem:
+def prepare_lmm(
+    design: Design, family: Family, reml: bool, control: Control, step: Callable[[float | None], None] = lambda value: None
+) -> LinearProblem:
     """What `solve_lmm` and `refit_lmm` work on."""
     n, p = design.n, design.mean.matrix.p
     if n - p < 1:
         raise GlimmError(f"{n} rows for {p} coefficients: nothing is left to estimate variances from")
     terms = tuple(working_effects(t) for t in design.mean.random)
-    return LinearProblem(design, family, reml, control, terms, linear_engine(design, terms, reml, control.n_threads, step))
+    return LinearProblem(design, family, reml, control, terms, linear_engine(design, terms, reml, control, step))
 
 
 def refit_lmm(problem: LinearProblem, y: Floats, near: MixedRecord) -> MixedRecord:
@@ -89,6 +92,7 @@ def settled_lmm(problem: LinearProblem, theta: Floats | None) -> tuple[Settled, 
     typical = engine.typical()
     start = np.concatenate([start_of(s, sd) for s, sd in zip(shapes, engine.start(shapes), strict=True)]) if theta is None else theta
     settled = settle(Search(engine.run, engine.slope, 0, typical, CAP, control.tol, control.max_iter), shapes, start)
+    settled = replace(settled, optimum=engine.finish(settled.shapes, settled.optimum))
     if problem.reml:
         _check_known(problem, settled, typical)
     last = engine.end(settled.shapes, settled.optimum.x)
@@ -181,6 +185,7 @@ def _record(problem: LinearProblem, settled: Settled, last: LinearEnd) -> MixedR
         points=0,
         solution=_solution(optimum, shapes, every_root, part.random),
         version=VERSION,
+        stochastic=problem.engine.stochastic(),
     )
 
 

@@ -13,13 +13,14 @@ import numpy as np
 from ..covariance.layout import Curve, Layout, Shapes, slices, total
 from ..design.records import Design
 from ..family import Family, Link
-from ..kernels import MixedEvaluation, MixedModel, Rows, SparseLaplace, SparseMixed, inverse
+from ..kernels import KrylovLaplace, MixedEvaluation, MixedModel, Optimum, Rows, SparseLaplace, SparseMixed, inverse
 from ..kernels.families import FamilyKernel, LinkKernel
 from ..kernels.matrix import Floats, Ints
 from ..kernels.sparse import NOWHERE
+from ..records import Stochastic
 from .linear_engines import only
 from .points import rule
-from .terms import Effects, by_level, by_term, directions, lambdas, one_factor, placed_effects, placed_variances
+from .terms import Effects, by_term, directions, lambdas, placed_effects, placed_variances
 
 MANY_LEVELS, FEW_LEVELS = 4000, 1000
 CENTRAL, FORWARD = 3e-3, 1e-4
@@ -74,16 +75,15 @@ class MixedEngine(Protocol):
     def fewer(self) -> MixedEngine | None:
         """The same on some of the clusters, where there are many; None otherwise."""
 
+    def finish(self, shapes: Shapes, found: Optimum) -> Optimum:
+        """The optimum of the likelihood itself, where the search knew it up to random probes."""
 
-def mixed_engine(design: Design, family: Family, terms: tuple[Effects, ...], threads: int, step: Callable[[], None]) -> MixedEngine:
-    """The engine for the design's random terms; step is called after every evaluation for the Hessian."""
-    if one_factor(terms):
-        return OneFactor(design, family, terms[0], *by_level(terms[0].term), threads, {})
-    return any_design(design, family, terms, threads, step)
+    def stochastic(self) -> Stochastic | None:
+        """What is random about the last end; None where nothing is."""
 
 
 def any_design(
-    design: Design, family: Family, terms: tuple[Effects, ...], threads: int, step: Callable[[], None] = lambda: None
+    design: Design, family: Family, terms: tuple[Effects, ...], threads: int, step: Callable[[float | None], None] = lambda value: None
 ) -> AnyDesign:
     """The engine that takes every design."""
     part = design.mean
@@ -194,17 +194,25 @@ class OneFactor:
         positions = np.repeat(self.starts[chosen] - starts[:-1], sizes) + np.arange(starts[-1])
         return replace(self, order=self.order[positions], starts=starts, models={})
 
+    def finish(self, shapes: Shapes, found: Optimum) -> Optimum:
+        """As found."""
+        return found
+
+    def stochastic(self) -> Stochastic | None:
+        """Nothing is random."""
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class AnyDesign:
     """Any number of terms, by Laplace."""
 
-    model: SparseLaplace
+    model: SparseLaplace | KrylovLaplace
     family: Family
     link: Link
     terms: tuple[Effects, ...]
     p: int
-    step: Callable[[], None]
+    step: Callable[[float | None], None]
 
     @property
     def kernels(self) -> tuple[FamilyKernel, LinkKernel]:
@@ -222,9 +230,13 @@ class AnyDesign:
         theta = x[p : p + m]
         moved = directions(shapes, theta) if order else NOWHERE
         e = self.model.evaluate(self.kernels, x[:p], lambdas(shapes, theta), self.family.psi(x[p + m :]), moved, order, tol)
+        return self.without_known(e, p + m, order)
+
+    def without_known(self, e: SparseMixed, before: int, order: int) -> SparseMixed:
+        """Derivatives without the parameters of the family that are known, which stand behind the first ones."""
         if order == 0 or not e.ok or len(self.family.free) == len(self.family.parameters):
             return e
-        places = np.concatenate([np.arange(p + m), p + m + np.array(self.family.free, dtype=np.int64)])
+        places = np.concatenate([np.arange(before), before + np.array(self.family.free, dtype=np.int64)])
         return e._replace(gradient=e.gradient[places], hessian=e.hessian[np.ix_(places, places)] if order > 1 else e.hessian)
 
     def evaluate(self, shapes: Shapes, x: Floats, points: int, order: int) -> Value:
@@ -241,7 +253,7 @@ class AnyDesign:
 
         def gradient(at: Floats) -> Value:
             e = self.answer(shapes, at, 1, SHARP)
-            self.step()
+            self.step(None)
             return Value(e.ok, e.deviance, e.gradient, np.zeros((0, 0)))
 
         dear = self.model.shape()[2] > DEAR or len(x) * len(self.terms[0].term.refs) > MANY_ROWS
@@ -272,6 +284,14 @@ class AnyDesign:
 
     def fewer(self) -> None:
         """All rows at once."""
+
+    def finish(self, shapes: Shapes, found: Optimum) -> Optimum:
+        """As found."""
+        return found
+
+    def stochastic(self) -> Stochastic | None:
+        """Nothing is random."""
+        return None
 
 
 def most_moves(shapes: Shapes, first: int, x: Floats) -> Floats:

@@ -30,38 +30,49 @@ def refit(record: MixedRecord, y: Any, prepared: LinearProblem | None) -> tuple[
     """
     response = new_response(record.design, record.family, y)
     if not record.linear:
-        again = fit_glmm(replace(record.design, y=response), record.family, record.points, Control(), record)
+        again = fit_glmm(replace(record.design, y=response), record.family, record.points, control_of(record), record)
         return replace(again, call=record.call), None
     if prepared is None:
-        prepared = prepare_lmm(record.design, record.family, record.reml, Control())
+        prepared = prepare_lmm(record.design, record.family, record.reml, control_of(record))
     return replace(refit_lmm(prepared, response, record), call=record.call), prepared
+
+
+def control_of(record: MixedRecord) -> Control:
+    """Settings with which the engine that made a fit makes another one, with the same probes and the same kind of end."""
+    how = record.stochastic
+    if how is None:
+        return Control()
+    block = max(how.block, Control().exact_block) if how.exact else how.block - 1
+    return Control(engine="krylov", probes=how.probes, seed=how.seed, exact_block=block)
 
 
 @dataclass(frozen=True, slots=True)
 class Refits:
-    """Estimates of B responses: vectors (B, P) as in the record, scale, llf and whether the search converged (B,)."""
+    """Estimates of B responses: vectors (B, P) as in the record, scale, llf, its Monte-Carlo error, whether the search converged (B,)."""
 
     vectors: Floats
     scale: Floats
     llf: Floats
+    llf_error: Floats
     converged: Bools
 
 
-def refit_many(record: MixedRecord, responses: Floats, control: Control, prepared: LinearProblem | None, step: Step) -> Refits:
+def refit_many(record: MixedRecord, responses: Floats, prepared: LinearProblem | None, step: Step) -> Refits:
     """The model of each row of responses (B, n): in native code where that has a loop of its own, one after the other where not.
 
     step : called with the number of responses that are done
     """
     count = len(responses)
-    out = Refits(np.empty((count, len(record.vector))), np.empty(count), np.empty(count), np.ones(count, dtype=bool))
+    out = Refits(np.empty((count, len(record.vector))), np.empty(count), np.empty(count), np.zeros(count), np.ones(count, dtype=bool))
     left = np.arange(count)
     if record.linear:
-        prepared = prepared or prepare_lmm(record.design, record.family, record.reml, control)
+        prepared = prepared or prepare_lmm(record.design, record.family, record.reml, control_of(record))
         left = solve_many(prepared, record, responses, out.vectors, out.scale, out.llf)
     for done, i in enumerate(left):
         step(count - len(left) + done)
         again, prepared = refit(record, responses[i], prepared)
         out.vectors[i], out.scale[i], out.llf[i] = again.vector, again.scale, again.llf
+        out.llf_error[i] = 0.0 if again.stochastic is None else again.stochastic.llf_error
         out.converged[i] = again.solution.code in ("converged", "boundary")
     return out
 

@@ -20,9 +20,9 @@ from ..errors import GlimmError
 from ..kernels import Rows
 from ..kernels.matrix import Floats, Ints
 from ..records import MixedRecord
-from .control import Control
+from .engines import control_of, mixed_engine
 from .linear_engines import only
-from .mixed_engines import OneFactor, any_design, mixed_engine
+from .mixed_engines import OneFactor, any_design
 from .points import rule
 from .terms import Effects, working_effects
 
@@ -54,7 +54,7 @@ def mixed_scores(record: MixedRecord, clusters: Clusters) -> Floats:
     beta = to_working(design.mean, record.vector[record.blocks["mean"]])
     x = np.concatenate([beta, record.work_theta, record.vector[record.blocks["family"]]])
     terms = tuple(working_effects(t) for t in design.mean.random)
-    engine = mixed_engine(design, record.family, terms, Control().n_threads, lambda: None)
+    engine = mixed_engine(design, record.family, terms, control_of(record))
     if isinstance(engine, OneFactor):
         return _by_level(record, engine, x, clusters)
     return np.array([_gradient(record, rows, x) for rows in _rows_of(clusters)])

@@ -18,15 +18,15 @@ from ..estimators.terms import ENTRIES
 from ..family import LEVELS
 from ..kernels.matrix import Floats
 from ..records import AnyRecord, GlmRecord, MixedRecord, Record
-from .criteria import criteria, without_likelihood
+from .criteria import criteria, criteria_errors, without_likelihood
 
 
 @dataclass(frozen=True, slots=True)
 class Criteria:
     """One fit's criteria.
 
-    values : llf, aic, bic, empty where there are none; exact, near : positions of fits with which they may be compared, exactly or
-    where one is by Laplace; why : the reason if there is none
+    values : llf, aic, bic, empty where there are none, and llf_error, aic_error, bic_error where they are by Monte Carlo
+    exact, near : positions of fits with which they may be compared, exactly or where one is by Laplace; why : the reason if there is none
     """
 
     values: Mapping[str, float]
@@ -47,7 +47,7 @@ def compared(records: Sequence[Record]) -> list[Criteria]:
         alike = [j for j, reason in reasons.items() if not reason]
         exact = tuple(j for j in alike if laplace(record) == laplace(records[j]))
         said = dict.fromkeys(reason for reason in reasons.values() if reason)
-        out.append(Criteria(criteria(record), exact, tuple(j for j in alike if j not in exact), "; ".join(said)))
+        out.append(Criteria(criteria(record) | criteria_errors(record), exact, tuple(j for j in alike if j not in exact), "; ".join(said)))
     return out
 
 

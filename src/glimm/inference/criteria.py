@@ -52,6 +52,18 @@ def criteria(record: AnyRecord) -> dict[str, float]:
     return {"llf": record.llf, "aic": -2.0 * record.llf + 2.0 * k, "bic": -2.0 * record.llf + np.log(record.design.nobs) * k}
 
 
+def llf_error(record: AnyRecord) -> float:
+    """Monte-Carlo standard error of llf; 0 where the log-likelihood is exact."""
+    how = record.stochastic if isinstance(record, MixedRecord) else None
+    return 0.0 if how is None or how.exact else how.llf_error
+
+
+def criteria_errors(record: AnyRecord) -> dict[str, float]:
+    """Monte-Carlo standard errors of llf, aic and bic; nothing where the log-likelihood is exact."""
+    error = llf_error(record)
+    return {} if error == 0.0 else {"llf_error": error, "aic_error": 2.0 * error, "bic_error": 2.0 * error}
+
+
 def own_psi(record: Record) -> Floats:
     """(k,) the family's own parameters on their transformed scale."""
     if isinstance(record, GeeRecord):

@@ -23,6 +23,7 @@ from ..estimators.terms import ENTRIES, Effects, by_level, lambdas, placed_effec
 from ..kernels import MixedModel, Rows
 from ..kernels.matrix import Floats
 from ..records import MixedRecord
+from .criteria import llf_error
 
 BATCH = 2**22
 POINTS = {1: 15, 2: 9, 3: 7}
@@ -49,6 +50,13 @@ def laplace_error(record: MixedRecord, n: int, seed: Any) -> LaplaceError:
         raise GlimmError("laplace_error: the log-likelihood of a linear mixed model is exact")
     if record.points != 1:
         raise GlimmError(f"laplace_error: this fit has {record.points} quadrature points; fit it with points=1")
+    if llf_error(record) != 0.0:
+        how = record.stochastic
+        effects = 0 if how is None else how.block
+        raise GlimmError(
+            f"laplace_error: this log-likelihood is by Monte Carlo, its {effects:,} crossed effects were not factorised: fit with "
+            f"control=glimm.Control(exact_block={effects})"
+        )
     if isinstance(n, bool) or not isinstance(n, Integral) or n < 4:
         raise GlimmError(f"laplace_error: n, the number of draws, must be a whole number of at least 4, not {n!r}")
     design, rng = record.design, np.random.default_rng(seed)

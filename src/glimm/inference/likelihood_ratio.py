@@ -2,12 +2,15 @@
 
 A variance that the small model does not have lies on the edge of what it may be: one such is half chi-squared on q and half on q - 1
 degrees of freedom; of several no mixture is known in general, and chi-squared on q gives p-values that are too large.
+Log-likelihoods by Monte Carlo with errors e give a statistic with error 2 sqrt(e_small^2 + e_large^2), which must be small.
 Extra zeros that the small model does not have are at the edge as well, a share of 0.
 Source: Self and Liang (1987), J. Am. Stat. Assoc. 82, 605-610; Stram and Lee (1994), Biometrics 50, 1171-1177.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,15 +18,17 @@ import numpy as np
 
 from ..errors import GlimmError
 from ..records import GlmRecord, LevelsRecord, MixedRecord, PartsRecord
+from ..text import figures
 from ..text import p_value as p_text
 from .comparable import laplace, reml, same, same_functions, same_points
-from .criteria import criteria, n_parameters
+from .criteria import criteria, llf_error, n_parameters
 from .random_nested import new_effects
 from .score_tests import in_columns, inside
 
 WITH = {"zero": "extra zeros", "dispersion": "a model of the dispersion"}
 WORSE = 1e-6
 ROUNDING, EPSILON = 1e-9, 1e-13
+MOST_ERROR, WITHIN = 0.05, 3.0
 Likelihood = GlmRecord | MixedRecord | LevelsRecord | PartsRecord
 
 
@@ -44,6 +49,7 @@ class LikelihoodRatioTest:
     statistic : 2 (log L_large - log L_small); df : parameters that the large model has beyond the small one; p_value
     distribution : "chi2", or "mixture", 0.5 chi2(df - 1) + 0.5 chi2(df); models : the two fits; note : what must be known
     table : the same as a frame with a row per model: model, formula, parameters, llf, df, statistic, p_value
+    error : Monte-Carlo standard error of the statistic, 0 where the log-likelihoods are exact
     """
 
     statistic: float
@@ -53,6 +59,7 @@ class LikelihoodRatioTest:
     models: tuple[Model, Model]
     note: str = ""
     table: Any = None
+    error: float = 0.0
 
     def columns(self) -> dict[str, Any]:
         """As columns of a table."""
@@ -101,16 +108,19 @@ def likelihood_ratio(small: Likelihood, large: Likelihood) -> LikelihoodRatioTes
     if isinstance(small, MixedRecord) and isinstance(large, MixedRecord):
         found = [r for r in same_points([small, large]) if isinstance(r, MixedRecord)]
     values = [criteria(record)["llf"] for record in found]
-    statistic = 2.0 * (values[1] - values[0])
+    statistic, error = 2.0 * (values[1] - values[0]), _error(found)
     notes = _notes(found)
-    if statistic < -WORSE * (1.0 + abs(values[0]) * 1e-6):
+    if error > 0.0:
+        notes.append(f"the log-likelihoods are by Monte Carlo: the statistic has a standard error of {figures(error, 2)}")
+    if statistic < -WORSE * (1.0 + abs(values[0]) * 1e-6) - WITHIN * error:
         notes.append(f"the larger model has the lower likelihood, by {-0.5 * statistic:.3g}: its search ended before the maximum")
     if statistic < ROUNDING + EPSILON * abs(values[0]):
         statistic = 0.0
     distribution, said = _zeros(df) if zeros else _distribution(added, df)
     notes = ([said] if said else []) + notes
     models = [Model(name(r), r.design.spec.formula.text, n_parameters(r), llf) for r, llf in zip(found, values, strict=True)]
-    return LikelihoodRatioTest(statistic, df, _p_value(statistic, df, distribution), distribution, (models[0], models[1]), "; ".join(notes))
+    p, said = _p_value(statistic, df, distribution), "; ".join(notes)
+    return LikelihoodRatioTest(statistic, df, p, distribution, (models[0], models[1]), said, error=error)
 
 
 def name(record: Likelihood) -> str:
@@ -122,6 +132,21 @@ def name(record: Likelihood) -> str:
     if record.linear:
         return f"LMM ({'REML' if record.reml else 'ML'})"
     return f"GLMM ({'Laplace' if record.points == 1 else f'{record.points} points'})"
+
+
+def _error(found: Sequence[Likelihood]) -> float:
+    """Monte-Carlo standard error of the statistic; raises GlimmError where it is too large for a test."""
+    small, large = (llf_error(record) for record in found)
+    error = 2.0 * math.hypot(small, large)
+    if error <= MOST_ERROR:
+        return error
+    blocks = [r.stochastic.block for r in found if isinstance(r, MixedRecord) and r.stochastic is not None and llf_error(r) != 0.0]
+    raise GlimmError(
+        f"lrt: the log-likelihoods are by Monte Carlo with standard errors {figures(small, 2)} and {figures(large, 2)}, so the statistic "
+        f"has one of {figures(error, 2)}, above {MOST_ERROR:g}, and seeds do not make the errors cancel: fit both with "
+        f"control=glimm.Control(exact_block={max(blocks)}), which makes them exact where {max(blocks):,} effects can be factorised, "
+        "or with more probes, or test coefficients by large.wald_test(...)"
+    )
 
 
 def _p_value(statistic: float, df: int, distribution: str) -> float:

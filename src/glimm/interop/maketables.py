@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, final
 
 from ..inference.covariance import Inference
-from ..inference.criteria import criteria, deviance, without_likelihood
+from ..inference.criteria import criteria, criteria_errors, deviance, without_likelihood
 from ..inference.wald import interval, p_values
 from ..records import GeeRecord, GlmRecord, MixedRecord, Record
 
@@ -18,8 +18,17 @@ if TYPE_CHECKING:
 
     from ..fit_outside import Outside as Fit
 
-LABELS: Final = {"model": "Model", "scale": "Dispersion", "corr": "Working correlation", "points": "Quadrature points"}
+LABELS: Final = {
+    "model": "Model",
+    "scale": "Dispersion",
+    "corr": "Working correlation",
+    "points": "Quadrature points",
+    "ll_error": "Monte-Carlo error of LL",
+    "aic_error": "Monte-Carlo error of AIC",
+    "bic_error": "Monte-Carlo error of BIC",
+}
 CRITERIA: Final = {"ll": "llf", "aic": "aic", "bic": "bic"}
+ERRORS: Final = {"ll_error": "llf_error", "aic_error": "aic_error", "bic_error": "bic_error"}
 
 
 @final
@@ -50,6 +59,8 @@ def stat(record: Record, inference: Inference, vcov: Any, key: str) -> Any:
     design = record.design
     if key in CRITERIA:
         return None if without_likelihood(record) else float(criteria(record)[CRITERIA[key]])
+    if key in ERRORS:
+        return criteria_errors(record).get(ERRORS[key])
     if key == "N":
         return design.nobs
     if key == "n_clusters":
@@ -89,7 +100,8 @@ def clusters(record: Record, vcov: Any) -> dict[str, int]:
 def stat_keys(record: Record, vcov: Any) -> list[str]:
     """What a table shows unless told otherwise."""
     shown = ["N", "n_clusters"] if clusters(record, vcov) else ["N"]
-    return ["model", *shown, *([] if without_likelihood(record) else ["ll", "aic"])]
+    criteria = [] if without_likelihood(record) else ["ll", "ll_error", "aic"] if criteria_errors(record) else ["ll", "aic"]
+    return ["model", *shown, *criteria]
 
 
 def vcov_info(record: Record, inference: Inference, vcov: Any) -> dict[str, Any]:

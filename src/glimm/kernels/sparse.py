@@ -50,7 +50,7 @@ class Directions:
         return self.at, self.size, self.values
 
 
-def _checked(rows: Rows, terms: list[SparseTerm]) -> tuple[list[tuple[Any, ...]], int]:
+def checked_terms(rows: Rows, terms: list[SparseTerm]) -> tuple[list[tuple[Any, ...]], int]:
     """The terms as the kernel takes them, and the size of all lambdas; raises ValueError for arrays that are not by row."""
     if not terms:
         raise ValueError("a mixed model needs a random term")
@@ -89,13 +89,19 @@ class SparseMixed(NamedTuple):
     u: list[Floats]
 
 
+def elimination_cost(n: int, terms: list[SparseTerm]) -> tuple[float, int]:
+    """Products of the sparse part of a factorisation of M, and effects in the dense block at its end."""
+    products, tail = native().elimination_cost(n, [t.packed() for t in terms])
+    return float(products), int(tail)
+
+
 class SparseLinear:
     """The cross-products of an LMM with any number of random terms, ready to be evaluated at any lambdas."""
 
     __slots__ = ("handle", "n", "p", "size")
 
     def __init__(self, rows: Rows, terms: list[SparseTerm]) -> None:
-        packed, self.size = _checked(rows, terms)
+        packed, self.size = checked_terms(rows, terms)
         self.n, self.p = rows.n, rows.p
         self.handle: Any = native().SparseLinear(rows.handle, packed, rows.threads)
 
@@ -134,7 +140,7 @@ class SparseLaplace:
     __slots__ = ("handle", "n", "p", "size")
 
     def __init__(self, rows: Rows, terms: list[SparseTerm], trials: Floats | None, weights: Floats | None) -> None:
-        packed, self.size = _checked(rows, terms)
+        packed, self.size = checked_terms(rows, terms)
         self.n, self.p = rows.n, rows.p
         own = maybe_shaped(trials, rows.n), maybe_shaped(weights, rows.n)
         self.handle: Any = native().SparseLaplace(rows.handle, packed, *own, rows.threads)

@@ -88,11 +88,17 @@ class Compared:
 
     @property
     def criteria(self) -> Any:
-        """One row per fit: fit, model, llf, aic, bic, compare_with; with several GEE qic and cic before the last."""
+        """One row per fit: fit, model, llf, aic, bic, compare_with; with several GEE qic and cic before the last.
+
+        Where a log-likelihood is by Monte Carlo llf_error, aic_error and bic_error follow, 0 for exact ones.
+        """
         found = compared([m.record for m in self.models])
         names = [m.number for m in self.models]
         columns: dict[str, Any] = {"fit": names, "model": [m.name for m in self.models]}
         columns |= {name: [c.values.get(name, np.nan) for c in found] for name in ("llf", "aic", "bic")}
+        if any("llf_error" in c.values for c in found):
+            errors = ("llf_error", "aic_error", "bic_error")
+            columns |= {name: [c.values.get(name, 0.0 if c.values else np.nan) for c in found] for name in errors}
         quasi = quasi_of(self.models)[0]
         columns |= {name: [getattr(quasi[k], name) if k in quasi else np.nan for k in names] for name in ("qic", "cic") if quasi}
         columns["compare_with"] = [", ".join(str(names[k]) for k in sorted((*c.exact, *c.near))) for c in found]

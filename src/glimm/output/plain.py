@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple
+from dataclasses import asdict, astuple
 from typing import Any
 
 import numpy as np
@@ -66,6 +66,7 @@ def fit_numbers(
             "cic": likelihood.get("cic"),
             "reml": record.reml if isinstance(record, MixedRecord) else None,
             "points": record.points if isinstance(record, MixedRecord) else None,
+            "stochastic": stochastic(record),
             "varcorr": tables.varcorr(record).to_dict("records") if isinstance(record, MixedRecord) else None,
             "corr": record.corr if isinstance(record, GeeRecord) else None,
             "corr_params": correlations(record),
@@ -104,6 +105,11 @@ def family_parameters_of(record: Record) -> list[dict[str, Any]] | None:
     found = parameters(family_parameters(record))
     given = zip(record.family.parameters, record.family.fixed, strict=False)
     return found + [{"name": name, "estimate": value, "std_error": None} for name, value in given if value is not None] or None
+
+
+def stochastic(record: Record) -> dict[str, Any] | None:
+    """How random probes were used, with the Monte-Carlo error of llf; none where every factorisation was exact."""
+    return asdict(record.stochastic) if isinstance(record, MixedRecord) and record.stochastic is not None else None
 
 
 def parameters(found: Parameters | None) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from ..covariance.odds_ratios import OddsRatios
 from ..errors import GlimmError
 from ..inference.comparable import Criteria, compared
 from ..inference.covariance import Inference
+from ..inference.criteria import criteria_errors
 from ..inference.parameters import family_parameters
 from ..inference.quasi_information import Qic, compared_qic
 from ..inference.random import covariances
@@ -198,6 +199,11 @@ def criteria_rows(columns: Sequence[Column]) -> list[Row]:
         (label, tuple(number(c.values[name], 2) if c.values else "" for c in each))
         for label, name in (("log-likelihood", "llf"), ("AIC", "aic"), ("BIC", "bic"))
     ]
+    if any("llf_error" in c.values for c in each):
+        rows += [
+            (label, tuple(figures(c.values[name], 2) if name in c.values else "exact" if c.values else "" for c in each))
+            for label, name in (("error of log-likelihood", "llf_error"), ("error of AIC and BIC", "aic_error"))
+        ]
     if len(models) > 1:
         rows.append(("criteria compare with", tuple(_partners(c, models) for c in each)))
     return rows + smaller
@@ -226,6 +232,17 @@ def quasi_words(models: Sequence[Model]) -> list[str]:
         "Of QIC and CIC the smaller is the better: CIC for working correlations of the same predictors, QIC for predictors too. "
         f"({best}) has the smallest {name.upper()}.{shared} They are about small standard errors, not about which fit is right: estimates "
         "stay consistent under each working correlation."
+    ]
+
+
+def simulated_words(models: Sequence[Model]) -> list[str]:
+    """What errors of log-likelihoods do to differences."""
+    found = [f"({m.number})" for m in models if criteria_errors(m.record)]
+    if not found:
+        return []
+    return [
+        f"The log-likelihood of {listed(found)} is a Monte-Carlo estimate; its standard error, and that of AIC and BIC, stand below them. "
+        "The error of a difference is the root of the sum of squares: errors of two fits do not cancel, whatever their seeds."
     ]
 
 
@@ -292,7 +309,7 @@ def explanations(models: Sequence[Model], columns: Sequence[Column]) -> list[str
             out[-1] += " So do their robust standard errors, given many clusters."
         if trusting:
             out[-1] += f" The model-based standard errors of {listed(trusting)} do not."
-    out += quasi_words(models)
+    out += quasi_words(models) + simulated_words(models)
     if any(words.group_names(m.record) for m in models):
         everything = {2: "both", 3: "all three"}.get(len(models), "every fit")
         same = len({m.record.design.spec.names for m in models}) == 1

@@ -19,7 +19,7 @@ from ..diagnostics.findings import Finding
 from ..family import Family
 from ..inference.association import association_parameters
 from ..inference.covariance import Inference
-from ..inference.criteria import criteria, without_likelihood
+from ..inference.criteria import criteria, criteria_errors, without_likelihood
 from ..inference.parameters import Parameters, family_parameters
 from ..inference.wald import interval, p_values
 from ..kernels.matrix import Floats
@@ -108,6 +108,8 @@ def header(record: Record) -> Facts:
     lines.append(("rows", f"{missing.n_used} used of {missing.n_rows} given; {words.losses(missing)}"))
     lines += cluster_lines(record)
     lines.append(("method", words.method(record)))
+    if said := words.engine(record):
+        lines.append(("engine", said))
     lines += [("solution", text) for text in words.remarks(record)]
     return Facts(tuple(lines))
 
@@ -300,6 +302,9 @@ def fit_lines(record: Record) -> Lines:
     numbers = criteria(record)
     name = "REML log-likelihood" if isinstance(record, MixedRecord) and record.reml else "log-likelihood"
     lines.append(tuple((label, number(numbers[key], 2)) for label, key in ((name, "llf"), ("AIC", "aic"), ("BIC", "bic"))))
+    if errors := criteria_errors(record):
+        llf, aic = (figures(errors[key], 2) for key in ("llf_error", "aic_error"))
+        lines.append((("Monte-Carlo standard errors", f"{llf} of the log-likelihood, {aic} of AIC and BIC"),))
     if isinstance(record, GlmRecord) and record.penalty:
         found = [("penalised log-likelihood", number(record.penalized_llf, 2))] if math.isfinite(record.penalized_llf) else []
         lines.append((*found, ("", "the log-likelihood, AIC and BIC are those at the penalised estimates, without the penalty")))

@@ -58,7 +58,8 @@ def replicates(record: MixedRecord, found: Mapping[str, Any]) -> Any:
     columns = {name: found["vector"][:, j] for j, name in enumerate(names[: max(p, theta.stop)])}
     if not record.family.scale_known:
         columns["sigma"] = np.sqrt(found["scale"])
-    return from_columns(record, columns | {"llf": found["llf"], "converged": found["converged"]})
+    errors = {"llf_error": found["llf_error"]} if np.any(found["llf_error"]) else {}
+    return from_columns(record, columns | {"llf": found["llf"]} | errors | {"converged": found["converged"]})
 
 
 def by_row(record: AnyRecord, values: Floats, name: str) -> pd.Series[float]:

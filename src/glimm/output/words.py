@@ -5,6 +5,7 @@ Each function is a sentence or phrase that is true of the record given; link and
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -14,8 +15,8 @@ from ..data.records import Missing
 from ..design.records import RandomTerm
 from ..inference.covariance import Inference
 from ..kernels.matrix import Ints
-from ..records import AnyRecord, GeeRecord, GlmRecord, MixedRecord, Record
-from ..text import counted, extremes, listed
+from ..records import AnyRecord, GeeRecord, GlmRecord, MixedRecord, Record, Stochastic
+from ..text import counted, extremes, figures, listed
 
 RULES = {
     "standard": "standard (sums divided by rows - p and pairs - p)",
@@ -237,8 +238,31 @@ def method(record: Record) -> str:
     return f"maximum likelihood (ML), adaptive Gauss-Hermite quadrature with {record.points} points"
 
 
+def engine(record: Record) -> str:
+    """How a search with random probes was made, and what of it is exact; nothing of other fits."""
+    how = record.stochastic if isinstance(record, MixedRecord) else None
+    if how is None:
+        return ""
+    begin = f"Krylov, {how.probes} probes (seed {how.seed}); log-likelihood"
+    if how.exact:
+        return f"{begin} exact by one factorisation of {how.block:,} effects"
+    return f"{begin} by Monte Carlo, standard error {figures(how.llf_error, 2)}; {distance(how)}"
+
+
+def distance(how: Stochastic) -> str:
+    """How far estimates are from the optimum."""
+    if not math.isfinite(how.estimate_error):
+        return "how far estimates are from the optimum is not known"
+    return f"estimates within {figures(max(how.estimate_error, 0.001), 2)} standard errors of the optimum"
+
+
 def short_method(record: Record) -> str:
     """The method as a cell of a comparison."""
+    how = record.stochastic if isinstance(record, MixedRecord) else None
+    return _short_method(record) + ("" if how is None else f", Krylov engine, {how.probes} probes")
+
+
+def _short_method(record: Record) -> str:
     if isinstance(record, GlmRecord):
         plain = "ML" if record.family.likelihood else "quasi-likelihood"
         return {"firth": "bias-reduced (Firth)", "jeffreys": "penalised ML (Jeffreys)"}.get(record.penalty, plain)

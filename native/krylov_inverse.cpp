@@ -1,0 +1,259 @@
+// M^-1 from P = S^-1: P_ba = -P M_ba M_aa^-1, P_aa = M_aa^-1 + M_aa^-1 M_ab P M_ba M_aa^-1, level by level of the leading term.
+//
+// P is the inverse of the dense S, or G^-1 (diagonal blocks of S) and, for what that leaves, the mean of v z' over probes.
+#include "blocked.hpp"
+#include "factor.hpp"
+#include "krylov_block.hpp"
+
+namespace glimm {
+
+// Dense S, lower triangle by rows: I + Lambda_b'A_bb Lambda_b - M_ba M_aa^-1 M_ab.
+bool Krylov::factor() {
+  if (factored_) return true;
+  const Index side = rest();
+  dense_.assign(static_cast<size_t>(side) * side, 0.0);
+  const auto at = [&](Index r, Index c) -> double& { return dense_[static_cast<size_t>(std::max(r, c)) * side + std::min(r, c)]; };
+  Vec block;
+  for (std::int32_t j = lead_; j < static_cast<std::int32_t>(nodes()); ++j) {
+    const int qj = q(j);
+    const double *m = lambda_.data() + lambda_at_[lambda_of_[j]], *d = &d_[dp_[j]];
+    for (int a = 0; a < qj; ++a)
+      for (int c = 0; c <= a; ++c) {
+        double s = a == c ? 1.0 : 0.0;
+        for (int g = 0; g < qj; ++g)
+          for (int h = 0; h < qj; ++h) s += m[g * qj + a] * (g >= h ? d[g * qj + h] : d[h * qj + g]) * m[h * qj + c];
+        at(first_[j] - sa_ + a, first_[j] - sa_ + c) += s;
+      }
+  }
+  Level level;
+  std::vector<Index> place;
+  Vec left, right;
+  for (std::int32_t j = 0; j < lead_; ++j) {
+    if (j % kNodeRun == 0) check_interrupt();
+    const int qa = q(j);
+    read(j, level, true);
+    place.clear();
+    for (Index c = cell_starts_[j]; c < cell_starts_[j + 1]; ++c)
+      for (int e = 0; e < q(cell_node_[c]); ++e) place.push_back(first_[cell_node_[c]] - sa_ + e);
+    for (Index e = 0; e < level.size; ++e)
+      for (Index f = 0; f <= e; ++f) at(place[e], place[f]) -= dot(&level.m[e * qa], &level.x[f * qa], qa);
+    for (size_t k = 0; k < others_.size(); ++k)  // rows tie levels of different terms
+      for (size_t l = k + 1; l < others_.size(); ++l) {
+        const Term &s = terms_[others_[k]], &t = terms_[others_[l]];
+        for (Index i = starts_[j]; i < starts_[j + 1]; ++i) {
+          const std::int32_t a = cell_node_[cell_starts_[j] + s.slot[i]], b = cell_node_[cell_starts_[j] + t.slot[i]];
+          row_effects(s, a, i, left);
+          row_effects(t, b, i, right);
+          for (int e = 0; e < q(a); ++e)
+            for (int f = 0; f < q(b); ++f) at(first_[a] - sa_ + e, first_[b] - sa_ + f) += row_weight(i) * left[e] * right[f];
+        }
+      }
+  }
+  if (!blocked_cholesky(dense_.data(), side, side, threads_)) return false;
+  LogProduct pivots;
+  for (Index i = 0; i < side; ++i) pivots.add(dense_[static_cast<size_t>(i) * (side + 1)]);
+  double leading = 0.0;
+  LogProduct first;
+  for (std::int32_t j = 0; j < lead_; ++j) {
+    const int qj = q(j);
+    if (qj == 1) {
+      first.add(f_[dp_[j]]);
+      continue;
+    }
+    block.assign(f_.begin() + dp_[j], f_.begin() + dp_[j + 1]);
+    if (!cholesky(block.data(), qj, qj)) return false;
+    for (int a = 0; a < qj; ++a) leading -= 2.0 * std::log(block[a * qj + a]);
+  }
+  dense_logdet_ = 2.0 * pivots.log() - first.log() + leading;
+  factored_ = std::isfinite(dense_logdet_);
+  return factored_;
+}
+
+void Krylov::invert() {
+  if (!inverted_) blocked_inverse(dense_.data(), rest(), rest(), threads_);
+  inverted_ = true;
+}
+
+// Lambda'z of a row of one term: q entries.
+void Krylov::row_effects(const Term& t, std::int32_t node, Index i, Vec& out) const {
+  const int qj = q(node);
+  const double* m = lambda_.data() + lambda_at_[lambda_of_[node]];
+  const Index o = t.at[i] - first_[node];
+  out.assign(qj, 0.0);
+  for (int a = 0; a < t.count; ++a) {
+    const double z = t.z.empty() ? 1.0 : t.z[i * t.count + a];
+    for (int c = 0; c < qj; ++c) out[c] += z * m[(o + a) * qj + c];
+  }
+}
+
+void Krylov::level_inverse(std::int32_t j, Level& level) const {
+  const int qa = q(j);
+  const Index base = dp_[lead_];
+  read(j, level, true);
+  const Index m = level.size;
+  level.y.assign(static_cast<size_t>(m) * qa, 0.0);
+  if (inverted_) {
+    level.place.clear();
+    for (Index c = cell_starts_[j]; c < cell_starts_[j + 1]; ++c)
+      for (int e = 0; e < q(cell_node_[c]); ++e) level.place.push_back(first_[cell_node_[c]] - sa_ + e);
+    level.p.resize(static_cast<size_t>(m) * m);
+    for (Index e = 0; e < m; ++e)
+      for (Index f = 0; f <= e; ++f) {
+        const Index r = std::max(level.place[e], level.place[f]), c = std::min(level.place[e], level.place[f]);
+        level.p[e * m + f] = level.p[f * m + e] = dense_[static_cast<size_t>(r) * rest() + c];
+      }
+    for (Index e = 0; e < m; ++e)
+      for (Index f = 0; f < m; ++f)
+        for (int a = 0; a < qa; ++a) level.y[e * qa + a] += level.p[e * m + f] * level.x[f * qa + a];
+  } else {
+    for (Index c = cell_starts_[j]; c < cell_starts_[j + 1]; ++c) {
+      const int qb = q(cell_node_[c]);
+      const Index o = level.offset[c - cell_starts_[j]];
+      const double* g = &gi_[dp_[cell_node_[c]] - base];
+      for (int e = 0; e < qb; ++e)
+        for (int f = 0; f < qb; ++f)
+          for (int a = 0; a < qa; ++a) level.y[(o + e) * qa + a] += g[e * qb + f] * level.x[(o + f) * qa + a];
+    }
+  }
+  level.aa.assign(f_.begin() + dp_[j], f_.begin() + dp_[j + 1]);
+  for (Index e = 0; e < m; ++e)
+    for (int a = 0; a < qa; ++a)
+      for (int c = 0; c < qa; ++c) level.aa[a * qa + c] += level.x[e * qa + a] * level.y[e * qa + c];
+}
+
+// h = M^-1 Lambda'z of a row, by term: what P gives exactly.
+void Krylov::row_inverse(std::int32_t j, Index i, const Level& level, std::vector<Vec>& zt, std::vector<Vec>& h) const {
+  const int qa = q(j);
+  const Index m = level.size;
+  Vec &za = zt[leading_], &ha = h[leading_];
+  row_effects(terms_[leading_], j, i, za);
+  ha.assign(qa, 0.0);
+  for (int a = 0; a < qa; ++a) ha[a] = dot(&level.aa[a * qa], za.data(), qa);
+  for (int k : others_) {
+    const std::int32_t cell = terms_[k].slot[i], node = cell_node_[cell_starts_[j] + cell];
+    const int qb = q(node);
+    const Index o = level.offset[cell];
+    row_effects(terms_[k], node, i, zt[k]);
+    h[k].assign(qb, 0.0);
+    for (int e = 0; e < qb; ++e) {
+      const double* y = &level.y[(o + e) * qa];
+      for (int a = 0; a < qa; ++a) {
+        h[k][e] -= y[a] * za[a];
+        ha[a] -= y[a] * zt[k][e];
+      }
+    }
+    if (!inverted_) {
+      const double* g = &gi_[dp_[node] - dp_[lead_]];
+      for (int e = 0; e < qb; ++e) h[k][e] += dot(g + e * qb, zt[k].data(), qb);
+    }
+  }
+  if (!inverted_) return;
+  for (int k : others_)
+    for (int l : others_) {
+      const Index ok = level.offset[terms_[k].slot[i]], ol = level.offset[terms_[l].slot[i]];
+      for (size_t e = 0; e < zt[k].size(); ++e) h[k][e] += dot(&level.p[(ok + e) * m + ol], zt[l].data(), static_cast<int>(zt[l].size()));
+    }
+}
+
+void Krylov::inverse(double* leverage, double* pulls) {
+  const Index size = lambda_size();
+  const int wide = inverted_ ? 0 : groups_ * kWide;
+  std::vector<Vec> parts(chunks()), probed(chunks());
+  over_chunks([&](Index chunk, std::int32_t first, std::int32_t last) {
+    Vec &own = parts[chunk], &random = probed[chunk];
+    own.assign(size, 0.0);
+    random.assign(static_cast<size_t>(size) * kWide, 0.0);
+    Level level;
+    std::vector<Vec> zt(terms_.size()), h(terms_.size());
+    for (std::int32_t j = first; j < last; ++j) {
+      if (j % kNodeRun == 0) check_interrupt();
+      level_inverse(j, level);
+      for (Index i = starts_[j]; i < starts_[j + 1]; ++i) {
+        row_inverse(j, i, level, zt, h);
+        double lev = 0.0;
+        for (size_t k = 0; k < terms_.size(); ++k) {
+          const Term& t = terms_[k];
+          const std::int32_t node = static_cast<int>(k) == leading_ ? j : cell_node_[cell_starts_[j] + t.slot[i]];
+          const int qj = q(node);
+          double* to = &own[lambda_at_[lambda_of_[node]] + (t.at[i] - first_[node]) * qj];
+          lev += dot(zt[k].data(), h[k].data(), qj);
+          for (int a = 0; a < t.count; ++a) add_scaled(to + a * qj, row_weight(i) * (t.z.empty() ? 1.0 : t.z[i * t.count + a]), h[k].data(), qj);
+        }
+        double from_probes[kWide] = {0.0};
+        for (int g = 0; g < (wide ? groups_ : 0); ++g) {
+          double tz[kWide] = {0.0};
+          for (size_t k = 0; k < terms_.size(); ++k) {
+            const std::int32_t node = static_cast<int>(k) == leading_ ? j : cell_node_[cell_starts_[j] + terms_[k].slot[i]];
+            for (int c = 0; c < q(node); ++c) add_times<kWide>(tz, zt[k][c], &z_[g][(first_[node] + c) * kWide]);
+          }
+          for (size_t k = 0; k < terms_.size(); ++k) {
+            const Term& t = terms_[k];
+            const std::int32_t node = static_cast<int>(k) == leading_ ? j : cell_node_[cell_starts_[j] + t.slot[i]];
+            const int qj = q(node);
+            for (int c = 0; c < qj; ++c) {
+              const double* v = &v_[g][(first_[node] + c) * kWide];
+              double product[kWide];
+              for (int b = 0; b < kWide; ++b) {
+                product[b] = tz[b] * v[b];
+                from_probes[b] += zt[k][c] * product[b];
+              }
+              for (int a = 0; a < t.count; ++a)
+                add_times<kWide>(&random[(lambda_at_[lambda_of_[node]] + (t.at[i] - first_[node] + a) * qj + c) * kWide],
+                                 row_weight(i) * (t.z.empty() ? 1.0 : t.z[i * t.count + a]), product);
+            }
+          }
+        }
+        if (wide) {
+          double sum = 0.0;
+          for (double v : from_probes) sum += v;
+          lev += sum / wide;
+        }
+        if (leverage) leverage[i] = lev;
+      }
+    }
+  });
+  std::fill(pulls, pulls + size, 0.0);
+  for (Index chunk = 0; chunk < chunks(); ++chunk)
+    for (Index i = 0; i < size; ++i) {
+      pulls[i] += parts[chunk][i];
+      for (int b = 0; wide && b < kWide; ++b) pulls[i] += probed[chunk][i * kWide + b] / wide;
+    }
+}
+
+// Sum of squares of G^-1/2 (S - G) G^-T/2, level by level of the other terms.
+double Krylov::square_norm() const {
+  return 0.0;
+}
+
+Vec Krylov::inverse_blocks() {
+  Vec out(dp_.back(), 0.0);
+  over_chunks([&](Index, std::int32_t first, std::int32_t last) {
+    Level level;
+    for (std::int32_t j = first; j < last; ++j) {
+      if (j % kNodeRun == 0) check_interrupt();
+      level_inverse(j, level);
+      std::copy(level.aa.begin(), level.aa.end(), &out[dp_[j]]);
+    }
+  });
+  for (std::int32_t j = lead_; j < static_cast<std::int32_t>(nodes()); ++j) {
+    const int qj = q(j);
+    const Index o = first_[j] - sa_;
+    for (int a = 0; a < qj; ++a)
+      for (int c = 0; c < qj; ++c)
+        out[dp_[j] + a * qj + c] =
+            inverted_ ? dense_[static_cast<size_t>(o + std::max(a, c)) * rest() + o + std::min(a, c)] : gi_[dp_[j] - dp_[lead_] + a * qj + c];
+  }
+  if (inverted_) return out;
+  const double share = 0.5 / (groups_ * kWide);
+  for (std::int32_t j = 0; j < static_cast<std::int32_t>(nodes()); ++j)
+    for (int g = 0; g < groups_; ++g)
+      for (int a = 0; a < q(j); ++a)
+        for (int c = 0; c < q(j); ++c) {
+          const double *z = &z_[g][first_[j] * kWide], *v = &v_[g][first_[j] * kWide];
+          for (int k = 0; k < kWide; ++k)
+            out[dp_[j] + a * q(j) + c] += share * (v[a * kWide + k] * z[c * kWide + k] + z[a * kWide + k] * v[c * kWide + k]);
+        }
+  return out;
+}
+
+}  // namespace glimm

@@ -1,0 +1,242 @@
+"""The likelihood of crossed terms too large to be factored at every step, as `linear_engines` and `mixed_engines` ask for it.
+
+In a search log|M| and its gradient come from random probes; `finish` makes the end exact, or says what is open.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from ..covariance.layout import Shapes, slices, total
+from ..kernels import How, KrylovLaplace, KrylovLinear, Limits, Optimum, SparseMixed, minimise
+from ..kernels.matrix import Floats
+from ..kernels.sparse import NOWHERE, SparseLmm
+from ..records import Stochastic
+from .krylov import ROUGH, Path, Plan, estimated, exact_end, random_end
+from .linear_engines import AnyDesign, LinearEnd, bends
+from .mixed_engines import AnyDesign as AnyMixed
+from .mixed_engines import MixedEnd, Value, differences, model_scaled, most_moves
+from .terms import directions, lambdas, placed_effects, placed_variances
+
+SEARCH = How(1e-8, 1e-4)
+FINE = How(1e-11, 1e-6)
+EXACT = How(1e-11, 1e-6, 2)
+BARE = How(1e-11, 1e-6, -1)
+COARSE_MODES, MODES, SHARP = 1e-9, 1e-14, 1e-20
+CENTRAL = 1e-2
+NONE = Value(False, np.inf, np.zeros(0), np.zeros((0, 0)))
+
+
+@dataclass(slots=True)
+class State:
+    """Where a large fit stands: the path of the search with its shapes, the last end, the curvature found there."""
+
+    plan: Plan
+    path: Path = field(default_factory=Path)
+    shapes: Shapes = ()
+    ended: Stochastic | None = None
+    deviance: float = np.nan
+    x: Floats = field(default_factory=lambda: np.zeros(0))
+    curvature: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+
+    def value(self, shapes: Shapes, x: Floats, gradient: Floats, estimate: float) -> float:
+        """-2 log L along the search; a new path for other shapes."""
+        if shapes is not self.shapes:
+            self.path, self.shapes = Path(), shapes
+        return self.path.at(x, gradient, estimate)
+
+    def end(self, found: Optimum, ended: Stochastic) -> Optimum:
+        """Remember the end."""
+        self.ended, self.deviance, self.x = ended, found.value, found.x
+        return found
+
+    def deviance_at(self, x: Floats) -> float:
+        """-2 log L where the last end was."""
+        return self.deviance if np.array_equal(x, self.x) else np.nan
+
+
+@dataclass(frozen=True, slots=True)
+class LargeLinear(AnyDesign):
+    """An LMM."""
+
+    model: KrylovLinear
+    state: State
+
+    def answer(self, shapes: Shapes, theta: Floats, how: How, order: int) -> SparseLmm:
+        """The kernel's answer."""
+        return self.model.evaluate(lambdas(shapes, theta), self.reml, how, directions(shapes, theta) if order else NOWHERE, order)
+
+    def run(self, shapes: Shapes, x: Floats, limits: Limits) -> Optimum:
+        """Newton with the average information and the gradient of fixed probes."""
+
+        def evaluate(theta: Floats) -> tuple[bool, float, Floats, Floats]:
+            v = self.value(shapes, theta, SEARCH, 2)
+            if not v.ok:
+                return False, np.inf, np.zeros(len(theta)), np.eye(len(theta))
+            estimate = estimated(v.deviance, self.model.log_quadratures())
+            self.step(estimate)
+            return True, self.state.value(shapes, theta, v.gradient, estimate), v.gradient, v.hessian
+
+        if not len(x):
+            e = self.answer(shapes, x, SEARCH, 0)
+            empty = np.zeros(0)
+            return Optimum(
+                x, estimated(e.deviance, self.model.log_quadratures()), empty, np.zeros((0, 0)), 0.0, 1, 0, e.ok, empty.astype(bool)
+            )
+        return minimise(evaluate, x, replace(limits, tol=max(limits.tol, ROUGH)))
+
+    def value(self, shapes: Shapes, theta: Floats, how: How, order: int) -> Value:
+        """The answer as a value; with order 2 the model Hessian has its second-order term."""
+        e = self.answer(shapes, theta, how, order)
+        if not e.ok:
+            return NONE
+        gradient = np.zeros(len(theta)) if e.gradient is None else e.gradient
+        if order < 2 or e.hessian is None or e.pulled is None:
+            return Value(True, e.deviance, gradient, np.zeros((len(theta), len(theta))))
+        return Value(True, e.deviance, gradient, e.hessian + bends(shapes, theta, e.pulled))
+
+    def slope(self, shapes: Shapes, x: Floats) -> Floats:
+        """Gradient, exact where S can be factored."""
+        e = self.answer(shapes, x, EXACT if self.state.plan.exact else FINE, 1)
+        return np.zeros(len(x)) if e.gradient is None else e.gradient
+
+    def finish(self, shapes: Shapes, found: Optimum) -> Optimum:
+        """By one factorisation, or by more probes."""
+        plan = self.state.plan
+
+        def rough(x: Floats) -> Value:
+            self.step(None)
+            return self.value(shapes, x, FINE, 1)
+
+        def exact(x: Floats) -> Value:
+            self.step(None)
+            v = self.value(shapes, x, EXACT, 2)
+            self.model.release()
+            return v
+
+        def value(x: Floats) -> float:
+            return self.answer(shapes, x, BARE, 0).deviance
+
+        end = exact_end(plan, self.model, found, exact, rough) if plan.exact else random_end(plan, self.model, found, rough, value)
+        return self.state.end(*end)
+
+    def stochastic(self) -> Stochastic | None:
+        """Of the last end."""
+        return self.state.ended
+
+    def end(self, shapes: Shapes, x: Floats) -> LinearEnd:
+        """The solution."""
+        e = self.answer(shapes, x, BARE, 0)
+        if not e.ok:
+            return LinearEnd(False, e.deviance, e.r2, e.beta, e.information, ())
+        parts = zip(self.terms, shapes, slices(shapes), e.u, strict=True)
+        effects = tuple(placed_effects(t, s, x[at], u) for t, s, at, u in parts)
+        return LinearEnd(True, self.state.deviance_at(x), e.r2, e.beta, e.information, effects)
+
+    def posterior(self, shapes: Shapes, x: Floats) -> tuple[Floats, ...]:
+        """Blocks of M^-1, exact where S can be factored."""
+        exact = self.state.plan.exact
+        self.answer(shapes, x, How(1e-11, 1e-6, 1 if exact else 0), 0)
+        parts = zip(self.terms, shapes, slices(shapes), self.model.inverse_blocks(exact), strict=True)
+        found = tuple(placed_variances(t, s, x[at], b) for t, s, at, b in parts)
+        self.model.release()
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class LargeMixed(AnyMixed):
+    """A GLMM, by Laplace."""
+
+    model: KrylovLaplace
+    state: State
+
+    def asked(self, shapes: Shapes, x: Floats, how: How, order: int, tol: float) -> SparseMixed:
+        """The kernel's answer, without parameters of the family that are known."""
+        p, m = self.p, total(shapes)
+        theta = x[p : p + m]
+        moved = directions(shapes, theta) if order else NOWHERE
+        at = x[:p], lambdas(shapes, theta), self.family.psi(x[p + m :])
+        return self.without_known(self.model.evaluate(self.kernels, at, how, moved, order, tol), p + m, order)
+
+    def answer(self, shapes: Shapes, x: Floats, order: int, tol: float = MODES) -> SparseMixed:
+        """By probes; the deviance lacks what they tell of it."""
+        return self.asked(shapes, x, BARE if order == 0 else FINE, order, tol)
+
+    def evaluate(self, shapes: Shapes, x: Floats, points: int, order: int) -> Value:
+        """As a search asks for it: its value is that along the search."""
+        if order == 0:
+            e = self.asked(shapes, x, BARE, 0, COARSE_MODES)
+            return Value(e.ok, e.deviance, np.zeros(0), np.zeros((0, 0)))
+        e = self.asked(shapes, x, SEARCH, order, COARSE_MODES)
+        if not e.ok:
+            return NONE
+        estimate = estimated(e.deviance, self.model.log_quadratures())
+        value = self.state.value(shapes, x, e.gradient, estimate)
+        return Value(True, value, e.gradient, np.zeros((0, 0)) if e.hessian is None else e.hessian)
+
+    def hessian(self, shapes: Shapes, x: Floats, model: Floats, points: int) -> Floats:
+        """Central differences of the gradient with fixed probes, along the columns of model^(-1/2); those of the last end are kept."""
+        if np.array_equal(x, self.state.x) and len(self.state.curvature) == len(x):
+            return self.state.curvature
+        scaled, root = model_scaled(model)
+        w, v = np.linalg.eigh(scaled)
+        steps = (v * np.sqrt(2.0 / np.maximum(np.abs(w), 1e-8 * np.abs(w).max(initial=1e-300)))) / root[:, None]
+
+        def gradient(at: Floats) -> Value:
+            e = self.asked(shapes, at, FINE, 1, SHARP)
+            self.step(None)
+            return Value(e.ok, e.deviance, e.gradient, np.zeros((0, 0)))
+
+        return differences(gradient, x, most_moves(shapes, self.p, x), steps, CENTRAL, None)
+
+    def finish(self, shapes: Shapes, found: Optimum) -> Optimum:
+        """By one factorisation, or by more probes; the Hessian is made on the way."""
+        plan, state = self.state.plan, self.state
+        curvature = self.hessian(shapes, found.x, found.hessian, 1)
+        usable = np.isfinite(curvature).all()
+        found = replace(found, hessian=curvature if usable else found.hessian)
+
+        def rough(x: Floats) -> Value:
+            e = self.asked(shapes, x, FINE, 1, SHARP)
+            self.step(None)
+            return Value(e.ok, e.deviance, e.gradient, found.hessian)
+
+        def exact(x: Floats) -> Value:
+            e = self.asked(shapes, x, EXACT, 1, SHARP)
+            self.step(None)
+            self.model.release()
+            return Value(e.ok, e.deviance, e.gradient, found.hessian) if e.ok else NONE
+
+        def value(x: Floats) -> float:
+            return self.asked(shapes, x, BARE, 0, SHARP).deviance
+
+        end = exact_end(plan, self.model, found, exact, rough) if plan.exact else random_end(plan, self.model, found, rough, value)
+        state.end(*end)
+        state.curvature = curvature
+        return end.optimum
+
+    def stochastic(self) -> Stochastic | None:
+        """Of the last end."""
+        return self.state.ended
+
+    def end(self, shapes: Shapes, x: Floats, points: int) -> MixedEnd:
+        """The solution; gradient and model Hessian by probes."""
+        e = self.asked(shapes, x, FINE, 2, SHARP)
+        if not e.ok:
+            return MixedEnd(False, np.inf, np.zeros(0), np.zeros((0, 0)), ())
+        theta = x[self.p : self.p + total(shapes)]
+        parts = zip(self.terms, shapes, slices(shapes), e.u, strict=True)
+        effects = tuple(placed_effects(t, s, theta[at], u) for t, s, at, u in parts)
+        return MixedEnd(True, self.state.deviance_at(x), e.gradient, e.hessian, effects)
+
+    def posterior(self, shapes: Shapes, x: Floats, points: int) -> tuple[Floats, ...]:
+        """Blocks of M^-1 at the modes, exact where S can be factored."""
+        exact = self.state.plan.exact
+        self.asked(shapes, x, How(1e-11, 1e-6, 1 if exact else 0), 0, MODES)
+        theta = x[self.p : self.p + total(shapes)]
+        parts = zip(self.terms, shapes, slices(shapes), self.model.inverse_blocks(exact), strict=True)
+        found = tuple(placed_variances(t, s, theta[at], b) for t, s, at, b in parts)
+        self.model.release()
+        return found
