@@ -66,7 +66,8 @@ class Krylov : public Nodes {
     int count = 1;
     bool placed = false;
   };
-  struct Level;   // scratch: one level of the leading term with its cells
+  struct Level;    // scratch: one level of the leading term with its cells
+  struct RowSums;
 
   // Over chunks of leading nodes: work(chunk, first, last), each writing to its own place.
   template <class Work> void over_chunks(Work work) const {
@@ -81,6 +82,8 @@ class Krylov : public Nodes {
   template <int K> void precondition(const double* r, double* out) const;
   template <int K> int conjugate(const double* f, double* x, double tol, bool fresh, Recurrence* kept);
   template <int K> bool solve_group(std::vector<Vec>& columns, size_t begin, int count, double tol, const std::vector<Vec>* from);
+  double row_sums(std::int32_t j, Index i, const std::vector<char>& asked, RowSums& sums) const;
+  void add_traces(double* out) const;
   void cells_of(const std::vector<RandomColumns>& terms);
   void read(std::int32_t j, Level& level, bool inverse) const;
   void level_inverse(std::int32_t j, Level& level) const;

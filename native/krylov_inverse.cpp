@@ -6,6 +6,48 @@
 #include "krylov_block.hpp"
 
 namespace glimm {
+namespace {
+
+constexpr double kSingular = 1e-7;
+
+// Inverse of the transpose of a q x q matrix, by Gauss and Jordan with pivots; false where it is next to singular.
+bool transposed_inverse(const double* m, int q, Vec& out) {
+  Vec a(static_cast<size_t>(q) * q);
+  out.assign(a.size(), 0.0);
+  double largest = 0.0;
+  for (int i = 0; i < q; ++i) {
+    out[i * q + i] = 1.0;
+    for (int k = 0; k < q; ++k) {
+      a[i * q + k] = m[k * q + i];
+      largest = std::max(largest, std::fabs(m[k * q + i]));
+    }
+  }
+  for (int c = 0; c < q; ++c) {
+    int best = c;
+    for (int r = c + 1; r < q; ++r)
+      if (std::fabs(a[r * q + c]) > std::fabs(a[best * q + c])) best = r;
+    const double pivot = a[best * q + c];
+    if (!(std::fabs(pivot) > kSingular * largest) || !(largest > kSingular)) return false;
+    for (int k = 0; k < q; ++k) {
+      std::swap(a[c * q + k], a[best * q + k]);
+      std::swap(out[c * q + k], out[best * q + k]);
+    }
+    for (int k = 0; k < q; ++k) {
+      a[c * q + k] /= pivot;
+      out[c * q + k] /= pivot;
+    }
+    for (int r = 0; r < q; ++r) {
+      const double times = r == c ? 0.0 : a[r * q + c];
+      for (int k = 0; times != 0.0 && k < q; ++k) {
+        a[r * q + k] -= times * a[c * q + k];
+        out[r * q + k] -= times * out[c * q + k];
+      }
+    }
+  }
+  return true;
+}
+
+}  // namespace
 
 // Dense S, lower triangle by rows: I + Lambda_b'A_bb Lambda_b - M_ba M_aa^-1 M_ab.
 bool Krylov::factor() {
@@ -155,69 +197,128 @@ void Krylov::row_inverse(std::int32_t j, Index i, const Level& level, std::vecto
     }
 }
 
+// One row of h = M^-1 Lambda'z into its leverage and, for Lambda without an inverse, into the sums over nodes of (A Lambda M^-1)_jj.
+struct Krylov::RowSums {
+  Vec pulls, random;  // (lambda_size); by probe
+  std::vector<Vec> zt, h;
+};
+
+double Krylov::row_sums(std::int32_t j, Index i, const std::vector<char>& asked, RowSums& sums) const {
+  const size_t count = terms_.size();
+  const int wide = inverted_ ? 0 : groups_;
+  double leverage = 0.0;
+  const auto node_of = [&](size_t k) { return static_cast<int>(k) == leading_ ? j : cell_node_[cell_starts_[j] + terms_[k].slot[i]]; };
+  for (size_t k = 0; k < count; ++k) {
+    const Term& t = terms_[k];
+    const std::int32_t node = node_of(k);
+    const int qj = q(node);
+    leverage += dot(sums.zt[k].data(), sums.h[k].data(), qj);
+    if (!asked[lambda_of_[node]]) continue;
+    double* to = &sums.pulls[lambda_at_[lambda_of_[node]] + (t.at[i] - first_[node]) * qj];
+    for (int a = 0; a < t.count; ++a) add_scaled(to + a * qj, row_weight(i) * (t.z.empty() ? 1.0 : t.z[i * t.count + a]), sums.h[k].data(), qj);
+  }
+  double from_probes[kWide] = {0.0};
+  for (int g = 0; g < wide; ++g) {
+    double tz[kWide] = {0.0}, tv[kWide] = {0.0};
+    for (size_t k = 0; k < count; ++k) {
+      const std::int32_t node = node_of(k);
+      for (int c = 0; c < q(node); ++c) {
+        add_times<kWide>(tz, sums.zt[k][c], &z_[g][(first_[node] + c) * kWide]);
+        add_times<kWide>(tv, sums.zt[k][c], &v_[g][(first_[node] + c) * kWide]);
+      }
+    }
+    for (int b = 0; b < kWide; ++b) from_probes[b] += tz[b] * tv[b];
+    for (size_t k = 0; k < count; ++k) {
+      const Term& t = terms_[k];
+      const std::int32_t node = node_of(k);
+      if (!asked[lambda_of_[node]]) continue;
+      for (int c = 0; c < q(node); ++c) {
+        double product[kWide];
+        for (int b = 0; b < kWide; ++b) product[b] = tz[b] * v_[g][(first_[node] + c) * kWide + b];
+        for (int a = 0; a < t.count; ++a)
+          add_times<kWide>(&sums.random[(lambda_at_[lambda_of_[node]] + (t.at[i] - first_[node] + a) * q(node) + c) * kWide],
+                           row_weight(i) * (t.z.empty() ? 1.0 : t.z[i * t.count + a]), product);
+      }
+    }
+  }
+  double total = 0.0;
+  for (double v : from_probes) total += v;
+  return wide ? leverage + total / (wide * kWide) : leverage;
+}
+
+// Blocks of M^-1 on its diagonal, summed over the nodes of each Lambda; without the leading term's exact part.
+void Krylov::add_traces(double* out) const {
+  const double share = 0.5 / (groups_ * kWide);
+  for (std::int32_t j = 0; j < static_cast<std::int32_t>(nodes()); ++j) {
+    const int qj = q(j);
+    double* to = out + lambda_at_[lambda_of_[j]];
+    if (j >= lead_) {
+      const Index o = first_[j] - sa_;
+      for (int a = 0; a < qj; ++a)
+        for (int c = 0; c < qj; ++c)
+          to[a * qj + c] +=
+              inverted_ ? dense_[static_cast<size_t>(o + std::max(a, c)) * rest() + o + std::min(a, c)] : gi_[dp_[j] - dp_[lead_] + a * qj + c];
+    }
+    for (int g = 0; g < (inverted_ ? 0 : groups_); ++g) {
+      const double *z = &z_[g][first_[j] * kWide], *v = &v_[g][first_[j] * kWide];
+      for (int a = 0; a < qj; ++a)
+        for (int c = 0; c < qj; ++c) {
+          double s = 0.0;
+          for (int k = 0; k < kWide; ++k) s += v[a * kWide + k] * z[c * kWide + k] + z[a * kWide + k] * v[c * kWide + k];
+          to[a * qj + c] += share * s;
+        }
+    }
+  }
+}
+
+// A Lambda M^-1 = Lambda^-T (I - M^-1) where Lambda has an inverse: the probes' error is then that of the trace of M^-1 alone.
 void Krylov::inverse(double* leverage, double* pulls) {
   const Index size = lambda_size();
-  const int wide = inverted_ ? 0 : groups_ * kWide;
-  std::vector<Vec> parts(chunks()), probed(chunks());
+  std::vector<char> asked(lambdas());
+  std::vector<Vec> inverses(lambdas());
+  bool rows = leverage != nullptr;
+  for (int i = 0; i < lambdas(); ++i) {
+    asked[i] = !transposed_inverse(&lambda_[lambda_at_[i]], lambda_q_[i], inverses[i]);
+    rows = rows || asked[i];
+  }
+  std::vector<RowSums> parts(chunks());
+  std::vector<Vec> traces(chunks());
   over_chunks([&](Index chunk, std::int32_t first, std::int32_t last) {
-    Vec &own = parts[chunk], &random = probed[chunk];
-    own.assign(size, 0.0);
-    random.assign(static_cast<size_t>(size) * kWide, 0.0);
+    RowSums& own = parts[chunk];
+    own.pulls.assign(size, 0.0);
+    own.random.assign(static_cast<size_t>(size) * kWide, 0.0);
+    own.zt.resize(terms_.size());
+    own.h.resize(terms_.size());
+    traces[chunk].assign(size, 0.0);
     Level level;
-    std::vector<Vec> zt(terms_.size()), h(terms_.size());
     for (std::int32_t j = first; j < last; ++j) {
       if (j % kNodeRun == 0) check_interrupt();
       level_inverse(j, level);
-      for (Index i = starts_[j]; i < starts_[j + 1]; ++i) {
-        row_inverse(j, i, level, zt, h);
-        double lev = 0.0;
-        for (size_t k = 0; k < terms_.size(); ++k) {
-          const Term& t = terms_[k];
-          const std::int32_t node = static_cast<int>(k) == leading_ ? j : cell_node_[cell_starts_[j] + t.slot[i]];
-          const int qj = q(node);
-          double* to = &own[lambda_at_[lambda_of_[node]] + (t.at[i] - first_[node]) * qj];
-          lev += dot(zt[k].data(), h[k].data(), qj);
-          for (int a = 0; a < t.count; ++a) add_scaled(to + a * qj, row_weight(i) * (t.z.empty() ? 1.0 : t.z[i * t.count + a]), h[k].data(), qj);
-        }
-        double from_probes[kWide] = {0.0};
-        for (int g = 0; g < (wide ? groups_ : 0); ++g) {
-          double tz[kWide] = {0.0};
-          for (size_t k = 0; k < terms_.size(); ++k) {
-            const std::int32_t node = static_cast<int>(k) == leading_ ? j : cell_node_[cell_starts_[j] + terms_[k].slot[i]];
-            for (int c = 0; c < q(node); ++c) add_times<kWide>(tz, zt[k][c], &z_[g][(first_[node] + c) * kWide]);
-          }
-          for (size_t k = 0; k < terms_.size(); ++k) {
-            const Term& t = terms_[k];
-            const std::int32_t node = static_cast<int>(k) == leading_ ? j : cell_node_[cell_starts_[j] + t.slot[i]];
-            const int qj = q(node);
-            for (int c = 0; c < qj; ++c) {
-              const double* v = &v_[g][(first_[node] + c) * kWide];
-              double product[kWide];
-              for (int b = 0; b < kWide; ++b) {
-                product[b] = tz[b] * v[b];
-                from_probes[b] += zt[k][c] * product[b];
-              }
-              for (int a = 0; a < t.count; ++a)
-                add_times<kWide>(&random[(lambda_at_[lambda_of_[node]] + (t.at[i] - first_[node] + a) * qj + c) * kWide],
-                                 row_weight(i) * (t.z.empty() ? 1.0 : t.z[i * t.count + a]), product);
-            }
-          }
-        }
-        if (wide) {
-          double sum = 0.0;
-          for (double v : from_probes) sum += v;
-          lev += sum / wide;
-        }
-        if (leverage) leverage[i] = lev;
+      add_scaled(&traces[chunk][lambda_at_[lambda_of_[j]]], 1.0, level.aa.data(), q(j) * q(j));
+      for (Index i = starts_[j]; rows && i < starts_[j + 1]; ++i) {
+        row_inverse(j, i, level, own.zt, own.h);
+        const double value = row_sums(j, i, asked, own);
+        if (leverage) leverage[i] = value;
       }
     }
   });
+  Vec trace(size, 0.0), count(lambdas(), 0.0);
+  for (const Vec& t : traces) add_scaled(trace.data(), 1.0, t.data(), static_cast<int>(size));
+  add_traces(trace.data());
+  for (std::int32_t j = 0; j < static_cast<std::int32_t>(nodes()); ++j) count[lambda_of_[j]] += 1.0;
   std::fill(pulls, pulls + size, 0.0);
-  for (Index chunk = 0; chunk < chunks(); ++chunk)
-    for (Index i = 0; i < size; ++i) {
-      pulls[i] += parts[chunk][i];
-      for (int b = 0; wide && b < kWide; ++b) pulls[i] += probed[chunk][i * kWide + b] / wide;
-    }
+  for (int i = 0; i < lambdas(); ++i) {
+    const int qi = lambda_q_[i];
+    const Index at = lambda_at_[i];
+    for (Index e = at; asked[i] && e < at + qi * qi; ++e)
+      for (const RowSums& part : parts) {
+        pulls[e] += part.pulls[e];
+        for (int b = 0; !inverted_ && b < kWide; ++b) pulls[e] += part.random[e * kWide + b] / (groups_ * kWide);
+      }
+    for (int a = 0; !asked[i] && a < qi; ++a)
+      for (int c = 0; c < qi; ++c)
+        for (int h = 0; h < qi; ++h) pulls[at + a * qi + c] += inverses[i][a * qi + h] * ((h == c ? count[i] : 0.0) - trace[at + h * qi + c]);
+  }
 }
 
 // Sum of squares of G^-1/2 (S - G) G^-T/2, level by level of the other terms.

@@ -85,6 +85,6 @@ def control_of(record: MixedRecord) -> Control:
 def _several(control: Control, terms: tuple[Effects, ...]) -> None:
     if control.engine == "krylov":
         raise GlimmError(
-            f"control: engine='krylov' is for random effects of several groupings; those of {terms[0].term.group!r} alone are fitted exactly "
-            "in time proportional to the rows: use engine='auto'"
+            f"control: engine='krylov' is for random effects of several groupings; those of {terms[0].term.group!r} alone are fitted "
+            "exactly in time proportional to the rows: use engine='auto'"
         )

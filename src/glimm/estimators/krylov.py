@@ -6,7 +6,7 @@ g_(x) = g(x0) + G(x) - G(x0), G with fixed probes and g exact: its root is the o
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -134,17 +134,8 @@ def exact_end(plan: Plan, system: System, found: Optimum, exact: Callable[[Float
         moved = minimise(corrected, x, limits)
         evaluations += moved.evaluations
         close = decrement < CLOSE
-        optimum = Optimum(
-            moved.x,
-            moved.value,
-            moved.gradient,
-            e.hessian,
-            moved.decrement,
-            evaluations,
-            found.iterations,
-            moved.converged and close,
-            found.floor,
-        )
+        optimum = replace(optimum, x=moved.x, value=moved.value, gradient=moved.gradient, decrement=moved.decrement)
+        optimum = replace(optimum, evaluations=evaluations, converged=moved.converged and close)
         x = moved.x
         if close:
             break
@@ -178,8 +169,12 @@ def random_end(plan: Plan, system: System, found: Optimum, rough: Callable[[Floa
             break
         drawn.append(system.log_quadratures())
     trace, llf_error = log_trace(np.concatenate(drawn), system.square_norm())
-    optimum = Optimum(
-        at, base + trace, left, found.hessian, newton_step(found.hessian, left)[1], found.evaluations + len(gradients) - 1, found.iterations,
-        found.converged, found.floor,
-    )  # fmt: skip
+    optimum = replace(
+        found,
+        x=at,
+        value=base + trace,
+        gradient=left,
+        decrement=newton_step(found.hessian, left)[1],
+        evaluations=found.evaluations + len(gradients),
+    )
     return End(optimum, Stochastic(plan.probes, plan.seed, plan.block, False, 0.5 * llf_error, error, system.most_steps()))

@@ -15,9 +15,9 @@ from ..kernels.matrix import Floats
 from ..kernels.sparse import NOWHERE, SparseLmm
 from ..records import Stochastic
 from .krylov import ROUGH, Path, Plan, estimated, exact_end, random_end
-from .linear_engines import AnyDesign, LinearEnd, bends
-from .mixed_engines import AnyDesign as AnyMixed
+from .linear_engines import LinearEnd, Several, bends
 from .mixed_engines import MixedEnd, Value, differences, model_scaled, most_moves
+from .mixed_engines import Several as SeveralMixed
 from .terms import directions, lambdas, placed_effects, placed_variances
 
 SEARCH = How(1e-8, 1e-4)
@@ -58,10 +58,9 @@ class State:
 
 
 @dataclass(frozen=True, slots=True)
-class LargeLinear(AnyDesign):
+class LargeLinear(Several[KrylovLinear]):
     """An LMM."""
 
-    model: KrylovLinear
     state: State
 
     def answer(self, shapes: Shapes, theta: Floats, how: How, order: int) -> SparseLmm:
@@ -146,10 +145,9 @@ class LargeLinear(AnyDesign):
 
 
 @dataclass(frozen=True, slots=True)
-class LargeMixed(AnyMixed):
+class LargeMixed(SeveralMixed[KrylovLaplace]):
     """A GLMM, by Laplace."""
 
-    model: KrylovLaplace
     state: State
 
     def asked(self, shapes: Shapes, x: Floats, how: How, order: int, tol: float) -> SparseMixed:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
 from ..covariance.layout import Layout, Shapes, slices
-from ..kernels import KrylovLinear, Limits, LinearMixed, Optimum, Rows, SparseLinear, minimise
+from ..kernels import Limits, LinearMixed, Optimum, Rows, SparseLinear, minimise
 from ..kernels.matrix import Floats
 from ..records import Stochastic
 from .terms import Effects, by_term, directions, lambdas, placed_effects, placed_variances
@@ -158,15 +158,60 @@ class OneFactor:
         return self.model(layout).search_many(responses, x, layout.rows, layout.columns, self.reml, limits, threads)
 
 
-@dataclass(frozen=True, slots=True)
-class AnyDesign:
-    """Any number of terms."""
+class LinearModel(Protocol):
+    """What the kernels of any number of terms share."""
 
-    model: SparseLinear | KrylovLinear
+    def moments(self) -> Floats:
+        """Standard deviations that sums by level tell."""
+
+    def removed(self) -> tuple[float, float]:
+        """What is left of the response."""
+
+    def respond(self, y: Floats) -> None:
+        """Another response."""
+
+
+M = TypeVar("M", bound=LinearModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Several(Generic[M]):
+    """Any number of terms: what does not depend on how systems are solved."""
+
+    model: M
     terms: tuple[Effects, ...]
     size: Floats | None
     reml: bool
     step: Callable[[float | None], None]
+
+    def removed(self) -> tuple[float, float]:
+        """What is left of the response."""
+        return self.model.removed()
+
+    def typical(self) -> tuple[Floats, ...]:
+        """One over the root mean square of Z'WZ; 1 for an effect that no row is left of."""
+        squares = [t.squares(self.size) for t in self.terms]
+        return tuple(np.sqrt(count / np.where(total > 0.0, total, count)) for total, count in squares)
+
+    def start(self, shapes: Shapes) -> tuple[Floats, ...]:
+        """By the method of moments, each term as if it were alone, the residual what they leave; not below what a level can just tell."""
+        found = by_term(shapes, self.model.moments())
+        typical = self.typical()
+        taken = sum(float((sd / size).mean() ** 2) * float((size**2).mean()) for sd, size in zip(found, typical, strict=True))
+        left = np.sqrt(max(1.0 - min(taken, 1.0), LEAST))
+        return tuple(np.maximum(sd / left, size) for sd, size in zip(found, typical, strict=True))
+
+    def respond(self, y: Floats) -> None:
+        """In the one model."""
+        self.model.respond(y)
+
+    def many(self, shapes: Shapes, x: Floats, limits: Limits, responses: Floats, threads: int) -> None:
+        """One at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnyDesign(Several[SparseLinear]):
+    """Any number of terms, by elimination."""
 
     def run(self, shapes: Shapes, x: Floats, limits: Limits) -> Optimum:
         """Newton with the average information."""
@@ -204,27 +249,6 @@ class AnyDesign:
         parts = zip(self.terms, shapes, slices(shapes), self.model.inverse_blocks(), strict=True)
         return tuple(placed_variances(t, s, x[at], b) for t, s, at, b in parts)
 
-    def removed(self) -> tuple[float, float]:
-        """What is left of the response."""
-        return self.model.removed()
-
-    def typical(self) -> tuple[Floats, ...]:
-        """One over the root mean square of Z'WZ; 1 for an effect that no row is left of."""
-        squares = [t.squares(self.size) for t in self.terms]
-        return tuple(np.sqrt(count / np.where(total > 0.0, total, count)) for total, count in squares)
-
-    def start(self, shapes: Shapes) -> tuple[Floats, ...]:
-        """By the method of moments, each term as if it were alone, the residual what they leave; not below what a level can just tell."""
-        found = by_term(shapes, self.model.moments())
-        typical = self.typical()
-        taken = sum(float((sd / size).mean() ** 2) * float((size**2).mean()) for sd, size in zip(found, typical, strict=True))
-        left = np.sqrt(max(1.0 - min(taken, 1.0), LEAST))
-        return tuple(np.maximum(sd / left, size) for sd, size in zip(found, typical, strict=True))
-
-    def respond(self, y: Floats) -> None:
-        """In the one model."""
-        self.model.respond(y)
-
     def finish(self, shapes: Shapes, found: Optimum) -> Optimum:
         """As found."""
         return found
@@ -232,9 +256,6 @@ class AnyDesign:
     def stochastic(self) -> Stochastic | None:
         """Nothing is random."""
         return None
-
-    def many(self, shapes: Shapes, x: Floats, limits: Limits, responses: Floats, threads: int) -> None:
-        """One at a time."""
 
 
 def only(shapes: Shapes) -> Layout:

@@ -5,7 +5,6 @@ Source: Bates, Maechler, Bolker and Walker (2015), J. Stat. Softw. 67(1), sectio
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,7 +24,7 @@ from ..version import VERSION
 from .boundary import FLOOR, Search, Settled, limits, settle
 from .control import Control
 from .ending import mixed_solution
-from .engines import linear_engine
+from .engines import Step, linear_engine, silent
 from .linear_engines import LinearEnd, LinearEngine
 from .terms import Effects, reported, reported_many, roots, working_effects
 
@@ -59,9 +58,7 @@ def fit_lmm(design: Design, family: Family, reml: bool, control: Control) -> Mix
         return solve_lmm(prepare_lmm(design, family, reml, control, bar.step))
 
 
-def prepare_lmm(
-    design: Design, family: Family, reml: bool, control: Control, step: Callable[[float | None], None] = lambda value: None
-) -> LinearProblem:
+def prepare_lmm(design: Design, family: Family, reml: bool, control: Control, step: Step = silent) -> LinearProblem:
     """What `solve_lmm` and `refit_lmm` work on."""
     n, p = design.n, design.mean.matrix.p
     if n - p < 1:

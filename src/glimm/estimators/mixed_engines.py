@@ -6,14 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
 from ..covariance.layout import Curve, Layout, Shapes, slices, total
 from ..design.records import Design
 from ..family import Family, Link
-from ..kernels import KrylovLaplace, MixedEvaluation, MixedModel, Optimum, Rows, SparseLaplace, SparseMixed, inverse
+from ..kernels import MixedEvaluation, MixedModel, Optimum, Rows, SparseLaplace, SparseMixed, inverse
 from ..kernels.families import FamilyKernel, LinkKernel
 from ..kernels.matrix import Floats, Ints
 from ..kernels.sparse import NOWHERE
@@ -203,11 +203,21 @@ class OneFactor:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class AnyDesign:
-    """Any number of terms, by Laplace."""
+class MixedKernel(Protocol):
+    """What the kernels of any number of terms share."""
 
-    model: SparseLaplace | KrylovLaplace
+    def moments(self, kernels: tuple[FamilyKernel, LinkKernel], beta: Floats, psi: Floats) -> Floats:
+        """Standard deviations that the scores without random effects tell."""
+
+
+M = TypeVar("M", bound=MixedKernel)
+
+
+@dataclass(frozen=True, slots=True)
+class Several(Generic[M]):
+    """Any number of terms, by Laplace: what does not depend on how systems are solved."""
+
+    model: M
     family: Family
     link: Link
     terms: tuple[Effects, ...]
@@ -224,6 +234,28 @@ class AnyDesign:
         """None: the levels are not independent of each other."""
         return 0
 
+    def without_known(self, e: SparseMixed, before: int, order: int) -> SparseMixed:
+        """Derivatives without the parameters of the family that are known, which stand behind the first ones."""
+        if order == 0 or not e.ok or len(self.family.free) == len(self.family.parameters):
+            return e
+        places = np.concatenate([np.arange(before), before + np.array(self.family.free, dtype=np.int64)])
+        return e._replace(gradient=e.gradient[places], hessian=e.hessian[np.ix_(places, places)] if order > 1 else e.hessian)
+
+    def start(self, shapes: Shapes, beta: Floats, psi: Floats) -> tuple[Floats, ...]:
+        """By the method of moments, each term as if it were alone; neither tiny nor huge."""
+        found = by_term(shapes, self.model.moments(self.kernels, beta, self.family.psi(psi)))
+        n = len(self.terms[0].term.refs)
+        units = [np.sqrt(n / np.maximum(t.squares(None)[0], 1e-300)) for t in self.terms]
+        return tuple(np.clip(sd, LEAST * unit, MOST * unit) for sd, unit in zip(found, units, strict=True))
+
+    def fewer(self) -> None:
+        """All rows at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnyDesign(Several[SparseLaplace]):
+    """By elimination."""
+
     def answer(self, shapes: Shapes, x: Floats, order: int, tol: float = 1e-16) -> SparseMixed:
         """The kernel's answer."""
         p, m = self.p, total(shapes)
@@ -231,13 +263,6 @@ class AnyDesign:
         moved = directions(shapes, theta) if order else NOWHERE
         e = self.model.evaluate(self.kernels, x[:p], lambdas(shapes, theta), self.family.psi(x[p + m :]), moved, order, tol)
         return self.without_known(e, p + m, order)
-
-    def without_known(self, e: SparseMixed, before: int, order: int) -> SparseMixed:
-        """Derivatives without the parameters of the family that are known, which stand behind the first ones."""
-        if order == 0 or not e.ok or len(self.family.free) == len(self.family.parameters):
-            return e
-        places = np.concatenate([np.arange(before), before + np.array(self.family.free, dtype=np.int64)])
-        return e._replace(gradient=e.gradient[places], hessian=e.hessian[np.ix_(places, places)] if order > 1 else e.hessian)
 
     def evaluate(self, shapes: Shapes, x: Floats, points: int, order: int) -> Value:
         """Laplace."""
@@ -274,16 +299,6 @@ class AnyDesign:
         theta = x[self.p : self.p + total(shapes)]
         parts = zip(self.terms, shapes, slices(shapes), self.model.inverse_blocks(), strict=True)
         return tuple(placed_variances(t, s, theta[at], b) for t, s, at, b in parts)
-
-    def start(self, shapes: Shapes, beta: Floats, psi: Floats) -> tuple[Floats, ...]:
-        """By the method of moments, each term as if it were alone; neither tiny nor huge."""
-        found = by_term(shapes, self.model.moments(self.kernels, beta, self.family.psi(psi)))
-        n = len(self.terms[0].term.refs)
-        units = [np.sqrt(n / np.maximum(t.squares(None)[0], 1e-300)) for t in self.terms]
-        return tuple(np.clip(sd, LEAST * unit, MOST * unit) for sd, unit in zip(found, units, strict=True))
-
-    def fewer(self) -> None:
-        """All rows at once."""
 
     def finish(self, shapes: Shapes, found: Optimum) -> Optimum:
         """As found."""
