@@ -27,9 +27,11 @@ STEPS = 15
 GAIN = 2.0
 
 
-def linear_engine(
-    design: Design, terms: tuple[Effects, ...], reml: bool, control: Control, step: Step = lambda value: None
-) -> LinearEngine:
+def silent(value: float | None) -> None:
+    """Nobody watches."""
+
+
+def linear_engine(design: Design, terms: tuple[Effects, ...], reml: bool, control: Control, step: Step = silent) -> LinearEngine:
     """The engine for an LMM's random terms; step is called after every evaluation of a long one."""
     part = design.mean
     rows = Rows(part.matrix, part.center, part.scale, design.y, design.size, part.offset, threads=control.n_threads)
@@ -44,9 +46,7 @@ def linear_engine(
     return LargeLinear(model, terms, design.size, reml, step, State(planned(control, model.shape()[2])))
 
 
-def mixed_engine(
-    design: Design, family: Family, terms: tuple[Effects, ...], control: Control, step: Step = lambda value: None
-) -> MixedEngine:
+def mixed_engine(design: Design, family: Family, terms: tuple[Effects, ...], control: Control, step: Step = silent) -> MixedEngine:
     """The engine for a GLMM's random terms; step is called after every evaluation for the Hessian."""
     if one_factor(terms):
         _several(control, terms)
