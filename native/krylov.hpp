@@ -47,7 +47,7 @@ class Krylov : public Nodes {
   const std::vector<Recurrence>& recurrences() const { return recurrences_; }
   void redraw(int groups, std::uint64_t seed);
   double logdet_blocks() const { return logdet_; }                   // log|M_aa| + log|G|
-  double square_norm() const;                                        // of G^-1/2 (S - G) G^-1/2, Frobenius
+  double square_norm() const;                                        // tr (G^-1/2 (S - G) G^-1/2)^2 of two intercepts; NaN elsewhere, and where it is too dear
 
   bool factor();   // the dense S and its log-determinant: log|M| = dense_logdet()
   void invert();   // in place

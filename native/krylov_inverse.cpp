@@ -1,6 +1,8 @@
 // M^-1 from P = S^-1: P_ba = -P M_ba M_aa^-1, P_aa = M_aa^-1 + M_aa^-1 M_ab P M_ba M_aa^-1, level by level of the leading term.
 //
 // P is the inverse of the dense S, or G^-1 (diagonal blocks of S) and, for what that leaves, the mean of v z' over probes.
+#include <limits>
+
 #include "blocked.hpp"
 #include "factor.hpp"
 #include "krylov_block.hpp"
@@ -9,6 +11,7 @@ namespace glimm {
 namespace {
 
 constexpr double kSingular = 1e-7;
+constexpr double kMostProducts = 1e10;
 
 // Inverse of the transpose of a q x q matrix, by Gauss and Jordan with pivots; false where it is next to singular.
 bool transposed_inverse(const double* m, int q, Vec& out) {
@@ -321,9 +324,52 @@ void Krylov::inverse(double* leverage, double* pulls) {
   }
 }
 
-// Sum of squares of G^-1/2 (S - G) G^-T/2, level by level of the other terms.
+// Two intercepts: S_bc = -lambda_b^2 sum_j H_j B_jb B_jc off the diagonal, one row of S at a time.
 double Krylov::square_norm() const {
-  return 0.0;
+  if (b_.empty()) return std::numeric_limits<double>::quiet_NaN();
+  double products = 0.0;
+  for (std::int32_t j = 0; j < lead_; ++j) {
+    const double m = static_cast<double>(cell_starts_[j + 1] - cell_starts_[j]);
+    products += m * m;
+  }
+  if (products > kMostProducts) return std::numeric_limits<double>::quiet_NaN();
+  const Index side = rest();
+  std::vector<Index> starts(side + 1, 0);
+  for (std::int32_t node : cell_node_) ++starts[node - lead_ + 1];
+  for (Index b = 0; b < side; ++b) starts[b + 1] += starts[b];
+  std::vector<std::int32_t> level(cell_node_.size());
+  Vec value(cell_node_.size());
+  std::vector<Index> next(starts.begin(), starts.end() - 1);
+  for (std::int32_t j = 0; j < lead_; ++j)
+    for (Index c = cell_starts_[j]; c < cell_starts_[j + 1]; ++c) {
+      const Index at = next[cell_node_[c] - lead_]++;
+      level[at] = j;
+      value[at] = b_[c];
+    }
+  const double squared = std::pow(lambda_[lambda_at_[lambda_of_[lead_]]], 4);
+  const Index blocks = (side + kRunRows - 1) / kRunRows;
+  Vec sums(blocks, 0.0);
+  parallel_blocks(blocks, threads_, [&](Index block) {
+    Vec row(side, 0.0);
+    const double* g = gi_.data();
+    for (Index b = block * kRunRows; b < std::min(side, (block + 1) * kRunRows); ++b) {
+      if (b % kNodeRun == 0) check_interrupt();
+      for (Index e = starts[b]; e < starts[b + 1]; ++e) {
+        const double x = h_[level[e]] * value[e];
+        for (Index c = cell_starts_[level[e]]; c < cell_starts_[level[e] + 1]; ++c) row[cell_node_[c] - lead_] += x * b_[c];
+      }
+      row[b] = 0.0;
+      double total = 0.0;
+      for (Index c = 0; c < side; ++c) {
+        total += row[c] * row[c] * g[c];
+        row[c] = 0.0;
+      }
+      sums[block] += total * g[b] * squared;
+    }
+  });
+  double total = 0.0;
+  for (double s : sums) total += s;
+  return total;
 }
 
 Vec Krylov::inverse_blocks() {

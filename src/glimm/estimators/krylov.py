@@ -78,15 +78,23 @@ def estimated(deviance: float, quadratures: Floats) -> float:
 
 
 def log_trace(quadratures: Floats, square_norm: float) -> tuple[float, float]:
-    """tr log S_ and its standard error: log regressed on e'(I - S_)e and e'(I - S_)^2 e, whose expectations are known."""
+    """tr log S_ and its standard error: log regressed on e'(I - S_)e and e'(I - S_)^2 e, whose expectations are known.
+
+    square_norm : tr (I - S_)^2, NaN where it is not
+    """
     y = quadratures[:, 0]
-    known = quadratures[:, 1:] - np.array([0.0, square_norm])
+    known = quadratures[:, 1:2] if np.isnan(square_norm) else quadratures[:, 1:] - np.array([0.0, square_norm])
     design = np.column_stack([np.ones(len(y)), known])
     coefficients, *_ = np.linalg.lstsq(design, y, rcond=None)
     left = y - design @ coefficients
     free = max(len(y) - design.shape[1], 1)
     inverse = np.linalg.pinv(design.T @ design)
     return float(coefficients[0]), float(np.sqrt(left @ left / free * inverse[0, 0]))
+
+
+def other_seed(plan: Plan, batch: int) -> int:
+    """Seeds that no other `seed` of a user leads to."""
+    return (plan.seed + 1) * 2**20 + batch
 
 
 class End(NamedTuple):
@@ -151,7 +159,7 @@ def random_end(plan: Plan, system: System, found: Optimum, rough: Callable[[Floa
     x, gradients = found.x, [found.gradient]
     step, error = np.zeros(len(x)), 0.0
     for batch in range(1, BATCHES if len(x) else 1):
-        system.redraw(plan.groups, plan.seed + batch)
+        system.redraw(plan.groups, other_seed(plan, batch))
         gradients.append(rough(x).gradient)
         mean, spread = np.mean(gradients, axis=0), np.std(gradients, axis=0, ddof=1) / np.sqrt(len(gradients))
         step = newton_step(found.hessian, mean)[0]
@@ -164,7 +172,7 @@ def random_end(plan: Plan, system: System, found: Optimum, rough: Callable[[Floa
     base = value(at)
     drawn = []
     for batch in range(VALUES):
-        system.redraw(1, plan.seed + 1000 + batch)
+        system.redraw(1, other_seed(plan, BATCHES + batch))
         if not system.probe(1e-5):
             break
         drawn.append(system.log_quadratures())

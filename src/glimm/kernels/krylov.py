@@ -56,7 +56,7 @@ class System:
         return np.array([side * np.array(quadrature(*column)) for column in columns(self.handle.recurrences())])
 
     def square_norm(self) -> float:
-        """tr (I - S_)^2."""
+        """tr (I - S_)^2 of two random intercepts; NaN for others, and where it takes too many products."""
         return float(self.handle.square_norm())
 
     def inverse_blocks(self, exact: bool) -> list[Floats]:
