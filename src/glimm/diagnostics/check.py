@@ -65,7 +65,9 @@ def skipped(sight: Sight) -> Iterator[str]:
     if sight.mixed is not None and sight.posterior is None:
         what = "outlying clusters" if sight.linear else "outlying clusters, dispersion and zeros"
         unknown = too_many(sight.mixed)
-        many = f"{unknown:,} crossed effects, which were not factorised" if unknown else f"more than {MOST_EFFECTS} random effects"
-        yield f"{what}: {many}, whose conditional variances take longer than the fit"
+        if unknown:
+            yield f"{what}: conditional variances need a factorisation of {unknown:,} crossed effects, which the fit did without"
+        else:
+            yield f"{what}: more than {MOST_EFFECTS} random effects, whose conditional variances take longer than the fit"
     if sight.record.design.weights is not None and sight.record.family.scale_known:
         yield "dispersion and zeros: weights multiply the log-likelihood of this family, and change no variance that could be compared"

@@ -134,7 +134,8 @@ def simulated(record: MixedRecord) -> Finding:
     if math.isfinite(how.estimate_error):
         distance = f"{figures(max(how.estimate_error, 0.001), 2)} of its standard errors from the optimum. "
         moved = f"An estimate may be {distance}" if far else f"No estimate is more than about {distance}"
-    memory = 8.0 * how.block**2 / 2**30
+    gigabytes = 8.0 * how.block**2 / 2**30
+    memory = "less than 0.1 GB" if gigabytes < 0.1 else f"about {figures(gigabytes, 2)} GB"
     return Finding(
         "log_likelihood_by_simulation",
         "warning" if far else "note",
@@ -142,11 +143,11 @@ def simulated(record: MixedRecord) -> Finding:
         f"{figures(how.llf_error, 2)}: the {how.block:,} effects beside those of {group} were not factorised.",
         f"{moved}{criteria}.",
         f"Nothing for estimates and their intervals. For criteria and lrt take more probes (control=glimm.Control(probes={4 * how.probes}) "
-        f"halves the errors), or control=glimm.Control(exact_block={how.block}), which takes about {figures(memory, 2)} GB and makes the "
+        f"halves the errors), or control=glimm.Control(exact_block={how.block}), which takes {memory} and makes the "
         "log-likelihood exact."
         if not far
         else f"Take more probes: control=glimm.Control(probes={4 * how.probes}) halves the errors; or "
-        f"control=glimm.Control(exact_block={how.block}), which takes about {figures(memory, 2)} GB and ends the search exactly.",
+        f"control=glimm.Control(exact_block={how.block}), which takes {memory} and ends the search exactly.",
         {
             "llf_error": how.llf_error,
             "estimate_error": how.estimate_error,

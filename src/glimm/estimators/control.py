@@ -24,7 +24,7 @@ class Control:
     progress : a line on standard error about fits that take more than two seconds; by default where that is a terminal
     engine : how a mixed model of several random terms is fitted: "exact" by sparse factorisations, "krylov" by conjugate gradients, for
     large crossed designs; "auto" takes the one that needs less work
-    probes : random vectors of the Krylov engine, at least 2 (default 8, more where the design needs it); seed : of these
+    probes : random vectors of the Krylov engine, made up to a multiple of 8 (default 8, more where the design needs it); seed : of these
     exact_block : with at most this many effects beside those of the term with most levels, one exact factorisation ends a Krylov fit
 
     Raises GlimmError for a setting of the wrong type or out of range.

@@ -1,6 +1,6 @@
 """Which engine computes the likelihood of a mixed model: that of one grouping factor, exact elimination, or conjugate gradients.
 
-products of a factorisation against rows x columns x steps of conjugate gradients
+evaluations x (products + side^3) of factorisations against evaluations x rows of conjugate gradients and one factorisation
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from .mixed_engines import OneFactor as OneFactorMixed
 from .terms import Effects, by_level, one_factor
 
 Step = Callable[[float | None], None]
-SMALL = 1000
-DENSE = 12.0
-STEPS = 15
-GAIN = 2.0
+SMALL = 1000  # effects beside those of the largest term, below which an elimination is always cheap
+SPARSE, DENSE = 2e-9, 2.6e-11  # seconds of a factorisation and its inverse, by product of the sparse part and by side^3 of the dense one
+PASS = 2e-7  # seconds of an evaluation by conjugate gradients, by row and effect
+GAIN = 0.7
 
 
 def silent(value: float | None) -> None:
@@ -39,7 +39,7 @@ def linear_engine(design: Design, terms: tuple[Effects, ...], reml: bool, contro
         _several(control, terms)
         return OneFactor(rows, terms[0], reml, {}, [])
     columns = [t.sparse() for t in terms]
-    if not krylov_chosen(design, terms, control):
+    if not krylov_chosen(design, terms, control, True):
         return AnyDesign(SparseLinear(rows, columns), terms, design.size, reml, step)
     plan = planned(control, 0)
     model = KrylovLinear(rows, columns, plan.groups, plan.seed)
@@ -51,7 +51,7 @@ def mixed_engine(design: Design, family: Family, terms: tuple[Effects, ...], con
     if one_factor(terms):
         _several(control, terms)
         return OneFactorMixed(design, family, terms[0], *by_level(terms[0].term), control.n_threads, {})
-    if not krylov_chosen(design, terms, control):
+    if not krylov_chosen(design, terms, control, False):
         return any_design(design, family, terms, control.n_threads, step)
     part = design.mean
     rows = Rows(part.matrix, part.center, part.scale, design.y, design.size, part.offset, threads=control.n_threads)
@@ -60,18 +60,22 @@ def mixed_engine(design: Design, family: Family, terms: tuple[Effects, ...], con
     return LargeMixed(model, family, part.link, terms, part.matrix.p, step, State(planned(control, model.shape()[2])))
 
 
-def krylov_chosen(design: Design, terms: tuple[Effects, ...], control: Control) -> bool:
+def krylov_chosen(design: Design, terms: tuple[Effects, ...], control: Control, linear: bool) -> bool:
     """Whether conjugate gradients are asked for, or are less work."""
     if control.engine != "auto":
         return control.engine == "krylov"
     if len(terms) < 2:
         return False
-    effects = sorted(len(t.term.levels) * t.q if t.patterns is None else len(t.term.places) for t in terms)
-    if sum(effects[:-1]) < SMALL:
+    effects = sorted(len(t.term.levels) * t.q if t.term.times is None else len(t.term.times) for t in terms)
+    block = float(sum(effects[:-1]))
+    if block < SMALL:
         return False
     products, tail = elimination_cost(design.n, [t.sparse() for t in terms])
-    passes = design.n * sum(t.q for t in terms) * STEPS * 8
-    return products + float(tail) ** 3 / DENSE > GAIN * passes
+    parameters = design.mean.matrix.p + sum(t.shape().size for t in terms)
+    once = (SPARSE * products + DENSE * float(tail) ** 3) * (5 if linear else 5 + 2 * parameters)
+    passed = PASS * design.n * sum(t.q for t in terms) * (6 if linear else 10 + 2 * parameters)
+    ended = DENSE * block**3 if block <= control.exact_block else 0.0
+    return tail > control.exact_block or passed + ended < GAIN * once
 
 
 def control_of(record: MixedRecord) -> Control:

@@ -172,7 +172,7 @@ def random_end(plan: Plan, system: System, found: Optimum, rough: Callable[[Floa
     base = value(at)
     drawn = []
     for batch in range(VALUES):
-        system.redraw(1, other_seed(plan, BATCHES + batch))
+        system.redraw(plan.groups, other_seed(plan, BATCHES + batch))
         if not system.probe(1e-5):
             break
         drawn.append(system.log_quadratures())

@@ -14,7 +14,7 @@ from ..errors import GlimmError
 from ..family import Family
 from ..kernels.matrix import Bools, Floats
 from ..records import MixedRecord
-from .control import Control
+from .engines import control_of
 from .glmm import fit_glmm
 from .lmm import LinearProblem, prepare_lmm, refit_lmm, solve_many
 
@@ -35,15 +35,6 @@ def refit(record: MixedRecord, y: Any, prepared: LinearProblem | None) -> tuple[
     if prepared is None:
         prepared = prepare_lmm(record.design, record.family, record.reml, control_of(record))
     return replace(refit_lmm(prepared, response, record), call=record.call), prepared
-
-
-def control_of(record: MixedRecord) -> Control:
-    """Settings with which the engine that made a fit makes another one, with the same probes and the same kind of end."""
-    how = record.stochastic
-    if how is None:
-        return Control()
-    block = max(how.block, Control().exact_block) if how.exact else how.block - 1
-    return Control(engine="krylov", probes=how.probes, seed=how.seed, exact_block=block)
 
 
 @dataclass(frozen=True, slots=True)

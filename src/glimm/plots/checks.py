@@ -19,7 +19,7 @@ from ..diagnostics.quantiles import batches, check, quantile_residuals
 from ..diagnostics.residual_tests import Test, residual_tests
 from ..diagnostics.scores import Scores, scores_of
 from ..diagnostics.smooth import QUARTERS, smooth_quantiles
-from ..estimators.conditional import conditional_variances
+from ..estimators.conditional import conditional_variances, too_many
 from ..inference.criteria import fitted, residuals
 from ..inference.random import covariances, variance
 from ..inference.simulate import generator
@@ -340,6 +340,8 @@ def _effects(record: MixedRecord, seed: Any) -> Panel:
 
     term, title = record.design.mean.random[0], "Random effects"
     v = float(covariances(record)[0][0, 0])
+    if unknown := too_many(record):
+        return Panel("empty", title, f"Their standard deviations need a factorisation of {unknown:,} crossed effects, which was not made.")
     known = conditional_variances(record)[0][:, 0, 0]
     if not record.linear:  # it depends on the response, and simulated ones are held against the same
         known = np.full(len(known), float(known.mean()))
