@@ -83,6 +83,7 @@ class Krylov : public Nodes {
   template <int K> int conjugate(const double* f, double* x, double tol, bool fresh, Recurrence* kept);
   template <int K> bool solve_group(std::vector<Vec>& columns, size_t begin, int count, double tol, const std::vector<Vec>* from);
   double row_sums(std::int32_t j, Index i, const std::vector<char>& asked, RowSums& sums) const;
+  double pair_inverse(std::int32_t first, std::int32_t last, double* leverage) const;
   void add_traces(double* out) const;
   void cells_of(const std::vector<RandomColumns>& terms);
   void read(std::int32_t j, Level& level, bool inverse) const;

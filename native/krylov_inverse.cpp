@@ -75,6 +75,15 @@ bool Krylov::factor() {
   Vec left, right;
   for (std::int32_t j = 0; j < lead_; ++j) {
     if (j % kNodeRun == 0) check_interrupt();
+    if (!b_.empty()) {
+      const double x = lambda_[lambda_at_[lambda_of_[lead_]]];
+      for (Index e = cell_starts_[j]; e < cell_starts_[j + 1]; ++e) {
+        double* row = &dense_[static_cast<size_t>(cell_node_[e] - lead_) * side];
+        const double times = x * x * h_[j] * b_[e];
+        for (Index f = cell_starts_[j]; f <= e; ++f) row[cell_node_[f] - lead_] -= times * b_[f];  // cells stand in the order of nodes
+      }
+      continue;
+    }
     const int qa = q(j);
     read(j, level, true);
     place.clear();
@@ -274,16 +283,67 @@ void Krylov::add_traces(double* out) const {
   }
 }
 
+// Two intercepts: leverages (unless null) of the rows of leading levels first .. last, by cell; the sum of these levels' parts of M^-1.
+double Krylov::pair_inverse(std::int32_t first, std::int32_t last, double* leverage) const {
+  const double la = lambda_[lambda_at_[lambda_of_[0]]], lb = lambda_[lambda_at_[lambda_of_[lead_]]];
+  const auto& slot = terms_[others_[0]].slot;
+  const double share = inverted_ ? 0.0 : 1.0 / (groups_ * kWide);
+  double trace = 0.0;
+  Vec x, y, of_cell;
+  for (std::int32_t j = first; j < last; ++j) {
+    if (j % kNodeRun == 0) check_interrupt();
+    const Index begin = cell_starts_[j], m = cell_starts_[j + 1] - begin;
+    const std::int32_t* node = &cell_node_[begin];
+    x.resize(m);
+    y.resize(m);
+    for (Index c = 0; c < m; ++c) x[c] = f_[dp_[j]] * la * lb * b_[begin + c];
+    const auto p = [&](Index r, Index c) { return dense_[static_cast<size_t>(node[r] - lead_) * rest() + (node[c] - lead_)]; };
+    if (inverted_) {
+      std::fill(y.begin(), y.end(), 0.0);
+      for (Index r = 0; r < m; ++r) {
+        double sum = p(r, r) * x[r];
+        for (Index c = 0; c < r; ++c) {
+          const double value = p(r, c);
+          sum += value * x[c];
+          y[c] += value * x[r];
+        }
+        y[r] += sum;
+      }
+    } else {
+      for (Index c = 0; c < m; ++c) y[c] = gi_[node[c] - lead_] * x[c];
+    }
+    double own = f_[dp_[j]];
+    for (Index c = 0; c < m; ++c) own += x[c] * y[c];
+    trace += own;
+    if (!leverage) continue;
+    of_cell.resize(m);
+    for (Index c = 0; c < m; ++c) {
+      double value = la * la * own - 2.0 * la * lb * y[c] + lb * lb * (inverted_ ? p(c, c) : gi_[node[c] - lead_]);
+      for (int g = 0; g < (inverted_ ? 0 : groups_); ++g) {
+        const double *za = &z_[g][static_cast<size_t>(j) * kWide], *va = &v_[g][static_cast<size_t>(j) * kWide];
+        const double *zb = &z_[g][static_cast<size_t>(node[c]) * kWide], *vb = &v_[g][static_cast<size_t>(node[c]) * kWide];
+        double sum = 0.0;
+        for (int k = 0; k < kWide; ++k) sum += (la * za[k] + lb * zb[k]) * (la * va[k] + lb * vb[k]);
+        value += share * sum;
+      }
+      of_cell[c] = value;
+    }
+    for (Index i = starts_[j]; i < starts_[j + 1]; ++i) leverage[i] = of_cell[slot[i]];
+  }
+  return trace;
+}
+
 // A Lambda M^-1 = Lambda^-T (I - M^-1) where Lambda has an inverse: the probes' error is then that of the trace of M^-1 alone.
 void Krylov::inverse(double* leverage, double* pulls) {
   const Index size = lambda_size();
   std::vector<char> asked(lambdas());
   std::vector<Vec> inverses(lambdas());
-  bool rows = leverage != nullptr;
+  bool rows = leverage != nullptr, any = false;
   for (int i = 0; i < lambdas(); ++i) {
     asked[i] = !transposed_inverse(&lambda_[lambda_at_[i]], lambda_q_[i], inverses[i]);
-    rows = rows || asked[i];
+    any = any || asked[i];
   }
+  rows = rows || any;
   std::vector<RowSums> parts(chunks());
   std::vector<Vec> traces(chunks());
   over_chunks([&](Index chunk, std::int32_t first, std::int32_t last) {
@@ -293,6 +353,10 @@ void Krylov::inverse(double* leverage, double* pulls) {
     own.zt.resize(terms_.size());
     own.h.resize(terms_.size());
     traces[chunk].assign(size, 0.0);
+    if (!b_.empty() && !any) {
+      traces[chunk][lambda_at_[lambda_of_[0]]] = pair_inverse(first, last, leverage);
+      return;
+    }
     Level level;
     for (std::int32_t j = first; j < last; ++j) {
       if (j % kNodeRun == 0) check_interrupt();

@@ -13,7 +13,7 @@ from ..family import Family
 from ..kernels import KrylovLaplace, KrylovLinear, Rows, SparseLinear, elimination_cost
 from ..records import MixedRecord
 from .control import Control
-from .krylov import planned
+from .krylov import DENSE, PASS, planned
 from .krylov_engines import LargeLinear, LargeMixed, State
 from .linear_engines import AnyDesign, LinearEngine, OneFactor
 from .mixed_engines import MixedEngine, any_design
@@ -22,8 +22,7 @@ from .terms import Effects, by_level, one_factor
 
 Step = Callable[[float | None], None]
 SMALL = 1000  # effects beside those of the largest term, below which an elimination is always cheap
-SPARSE, DENSE = 2e-9, 2.6e-11  # seconds of a factorisation and its inverse, by product of the sparse part and by side^3 of the dense one
-PASS = 2e-7  # seconds of an evaluation by conjugate gradients, by row and effect
+SPARSE = 2e-9  # seconds of a factorisation and its inverse, by product of the sparse part
 GAIN = 0.7
 
 

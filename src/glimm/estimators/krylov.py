@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..errors import GlimmError
 from ..kernels import Limits, Optimum, minimise
 from ..kernels.krylov import WIDE, System
 from ..kernels.matrix import Floats
@@ -18,6 +19,8 @@ from ..records import Stochastic
 from .control import Control
 from .mixed_engines import Value
 
+DENSE = 2.6e-11  # seconds of a dense factor and its inverse, by side^3
+PASS = 2e-7  # seconds of an evaluation by conjugate gradients, by row and effect
 ROUGH = 1e-6
 CLOSE = 1e-4
 END = 1e-9
@@ -26,7 +29,14 @@ FAR = 1.0
 BATCHES = 8
 SETTLED = 0.02
 VALUES = 4
+BLOCKS, BLOCK_TOL = 8, 1e-3
 CAP, MOVES = 4.0, 20
+
+
+UNSOLVED = (
+    "a linear system of the crossed random effects was not solved by conjugate gradients in 2,000 steps: the groupings are poorly "
+    "connected; use control=glimm.Control(engine='exact')"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +47,10 @@ class Plan:
     seed: int
     block: int
     exact: bool
+
+    def cheap(self, n: int, effects: int) -> bool:
+        """Whether a factorisation of S and its inverse take no longer than a gradient by probes, of n rows with some effects each."""
+        return self.exact and DENSE * float(self.block) ** 3 < PASS * n * effects
 
     @property
     def probes(self) -> int:
@@ -90,6 +104,23 @@ def log_trace(quadratures: Floats, square_norm: float) -> tuple[float, float]:
     free = max(len(y) - design.shape[1], 1)
     inverse = np.linalg.pinv(design.T @ design)
     return float(coefficients[0]), float(np.sqrt(left @ left / free * inverse[0, 0]))
+
+
+def random_blocks(plan: Plan, system: System) -> tuple[list[Floats], float]:
+    """Blocks of M^-1 by term where S is not factored, and their typical Monte-Carlo error as a share of them.
+
+    Exact diagonal blocks of S, and what these leave by probes: the mean over batches, whose spread is the error.
+    """
+    batches = []
+    for batch in range(BLOCKS):
+        system.redraw(1, other_seed(plan, 2 * BATCHES + batch))
+        if not system.probe(BLOCK_TOL):
+            raise GlimmError(UNSOLVED)
+        batches.append(system.inverse_blocks(exact=False))
+    means = [np.mean(of_term, axis=0) for of_term in zip(*batches, strict=True)]
+    spread = [np.std(of_term, axis=0, ddof=1) / np.sqrt(BLOCKS) for of_term in zip(*batches, strict=True)]
+    squares = sum(float(s @ s) for s in spread) / sum(float(m @ m) for m in means)
+    return means, float(np.sqrt(squares))
 
 
 def other_seed(plan: Plan, batch: int) -> int:
@@ -174,7 +205,7 @@ def random_end(plan: Plan, system: System, found: Optimum, rough: Callable[[Floa
     for batch in range(VALUES):
         system.redraw(plan.groups, other_seed(plan, BATCHES + batch))
         if not system.probe(1e-5):
-            break
+            raise GlimmError(UNSOLVED)
         drawn.append(system.log_quadratures())
     trace, llf_error = log_trace(np.concatenate(drawn), system.square_norm())
     optimum = replace(

@@ -11,10 +11,11 @@ import numpy as np
 
 from ..covariance.layout import Shapes, slices, total
 from ..kernels import How, KrylovLaplace, KrylovLinear, Limits, Optimum, SparseMixed, minimise
+from ..kernels.krylov import System
 from ..kernels.matrix import Floats
 from ..kernels.sparse import NOWHERE, SparseLmm
 from ..records import Stochastic
-from .krylov import ROUGH, Path, Plan, estimated, exact_end, random_end
+from .krylov import ROUGH, Path, Plan, estimated, exact_end, random_blocks, random_end
 from .linear_engines import LinearEnd, Several, bends
 from .mixed_engines import MixedEnd, Value, differences, model_scaled, most_moves
 from .mixed_engines import Several as SeveralMixed
@@ -31,7 +32,7 @@ NONE = Value(False, np.inf, np.zeros(0), np.zeros((0, 0)))
 
 @dataclass(slots=True)
 class State:
-    """Where a large fit stands: the path of the search with its shapes, the last end, the curvature found there."""
+    """Where a large fit stands: the path of the search with its shapes, the last end."""
 
     plan: Plan
     path: Path = field(default_factory=Path)
@@ -39,7 +40,7 @@ class State:
     ended: Stochastic | None = None
     deviance: float = np.nan
     x: Floats = field(default_factory=lambda: np.zeros(0))
-    curvature: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+    blocks_error: float = 0.0
 
     def value(self, shapes: Shapes, x: Floats, gradient: Floats, estimate: float) -> float:
         """-2 log L along the search; a new path for other shapes."""
@@ -50,6 +51,13 @@ class State:
     def end(self, found: Optimum, ended: Stochastic) -> Optimum:
         """Remember the end."""
         self.ended, self.deviance, self.x = ended, found.value, found.x
+        return found
+
+    def blocks(self, system: System) -> list[Floats]:
+        """Blocks of M^-1 by term."""
+        if self.plan.exact:
+            return system.inverse_blocks(exact=True)
+        found, self.blocks_error = random_blocks(self.plan, system)
         return found
 
     def deviance_at(self, x: Floats) -> float:
@@ -136,9 +144,8 @@ class LargeLinear(Several[KrylovLinear]):
 
     def posterior(self, shapes: Shapes, x: Floats) -> tuple[Floats, ...]:
         """Blocks of M^-1, exact where S can be factored."""
-        exact = self.state.plan.exact
-        self.answer(shapes, x, How(1e-11, 1e-6, 1 if exact else 0), 0)
-        parts = zip(self.terms, shapes, slices(shapes), self.model.inverse_blocks(exact), strict=True)
+        self.answer(shapes, x, How(1e-11, 1e-6, 1 if self.state.plan.exact else -1), 0)
+        parts = zip(self.terms, shapes, slices(shapes), self.state.blocks(self.model), strict=True)
         found = tuple(placed_variances(t, s, x[at], b) for t, s, at, b in parts)
         self.model.release()
         return found
@@ -175,26 +182,23 @@ class LargeMixed(SeveralMixed[KrylovLaplace]):
         return Value(True, value, e.gradient, np.zeros((0, 0)) if e.hessian is None else e.hessian)
 
     def hessian(self, shapes: Shapes, x: Floats, model: Floats, points: int) -> Floats:
-        """Central differences of the gradient with fixed probes, along the columns of model^(-1/2); those of the last end are kept."""
-        if np.array_equal(x, self.state.x) and len(self.state.curvature) == len(x):
-            return self.state.curvature
+        """Central differences of the gradient along the columns of model^(-1/2), with fixed probes where the exact one is dear."""
         scaled, root = model_scaled(model)
         w, v = np.linalg.eigh(scaled)
         steps = (v * np.sqrt(2.0 / np.maximum(np.abs(w), 1e-8 * np.abs(w).max(initial=1e-300)))) / root[:, None]
 
+        how = EXACT if self.state.plan.cheap(len(self.terms[0].term.refs), sum(t.q for t in self.terms)) else FINE
+
         def gradient(at: Floats) -> Value:
-            e = self.asked(shapes, at, FINE, 1, SHARP)
+            e = self.asked(shapes, at, how, 1, SHARP)
             self.step(None)
             return Value(e.ok, e.deviance, e.gradient, np.zeros((0, 0)))
 
         return differences(gradient, x, most_moves(shapes, self.p, x), steps, CENTRAL, None)
 
     def finish(self, shapes: Shapes, found: Optimum) -> Optimum:
-        """By one factorisation, or by more probes; the Hessian is made on the way."""
-        plan, state = self.state.plan, self.state
-        curvature = self.hessian(shapes, found.x, found.hessian, 1)
-        usable = np.isfinite(curvature).all()
-        found = replace(found, hessian=curvature if usable else found.hessian)
+        """By one factorisation, or by more probes."""
+        plan = self.state.plan
 
         def rough(x: Floats) -> Value:
             e = self.asked(shapes, x, FINE, 1, SHARP)
@@ -211,9 +215,7 @@ class LargeMixed(SeveralMixed[KrylovLaplace]):
             return self.asked(shapes, x, BARE, 0, SHARP).deviance
 
         end = exact_end(plan, self.model, found, exact, rough) if plan.exact else random_end(plan, self.model, found, rough, value)
-        state.end(*end)
-        state.curvature = curvature
-        return end.optimum
+        return self.state.end(*end)
 
     def stochastic(self) -> Stochastic | None:
         """Of the last end."""
@@ -231,10 +233,9 @@ class LargeMixed(SeveralMixed[KrylovLaplace]):
 
     def posterior(self, shapes: Shapes, x: Floats, points: int) -> tuple[Floats, ...]:
         """Blocks of M^-1 at the modes, exact where S can be factored."""
-        exact = self.state.plan.exact
-        self.asked(shapes, x, How(1e-11, 1e-6, 1 if exact else 0), 0, MODES)
+        self.asked(shapes, x, How(1e-11, 1e-6, 1 if self.state.plan.exact else -1), 0, MODES)
         theta = x[self.p : self.p + total(shapes)]
-        parts = zip(self.terms, shapes, slices(shapes), self.model.inverse_blocks(exact), strict=True)
+        parts = zip(self.terms, shapes, slices(shapes), self.state.blocks(self.model), strict=True)
         found = tuple(placed_variances(t, s, theta[at], b) for t, s, at, b in parts)
         self.model.release()
         return found
