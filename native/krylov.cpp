@@ -126,8 +126,7 @@ void Krylov::redraw(int groups, std::uint64_t seed) {
 
 void Krylov::weigh(const double* w) {
   w_ = w;
-  probed_ = false;
-  release();
+  prepared_ = false;
   const Index chunks = this->chunks(), blocks = dp_.back() - dp_[lead_];
   const bool pair = plain_ && others_.size() == 1;
   d_.assign(dp_.back(), 0.0);
@@ -218,8 +217,9 @@ void Krylov::read(std::int32_t j, Level& level, bool solved) const {
 }
 
 bool Krylov::prepare(const double* lambda) {
+  if (prepared_ && std::equal(lambda_.begin(), lambda_.end(), lambda)) return true;
   lambda_.assign(lambda, lambda + lambda_size());
-  probed_ = false;
+  prepared_ = probed_ = false;
   release();
   h_.assign(dp_[lead_], 0.0);
   f_.assign(d_.begin(), d_.end());
@@ -311,7 +311,8 @@ bool Krylov::prepare(const double* lambda) {
     if (!invert_block(g, q(j), &gi_[dp_[j] - dp_[lead_]], logdet_)) return false;
   }
   logdet_ += pivots.log();
-  return std::isfinite(logdet_);
+  prepared_ = std::isfinite(logdet_);
+  return prepared_;
 }
 
 }  // namespace glimm

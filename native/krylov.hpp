@@ -30,7 +30,7 @@ class Krylov : public Nodes {
   void weigh(const double* w);
   const Vec& weight_blocks() const { return d_; }
   Vec diagonal() const;  // (s) of A
-  // At Lambda: false where M_aa or a block of G is not positive definite.
+  // At Lambda, kept while it and the weights stay: false where M_aa or a block of G is not positive definite.
   bool prepare(const double* lambda);
   // columns <- M^-1 columns, each (s); from is an approximation to begin with, or empty. False where no solution was found.
   bool solve(std::vector<Vec>& columns, double tol, const std::vector<Vec>* from = nullptr);
@@ -114,7 +114,7 @@ class Krylov : public Nodes {
   std::vector<Recurrence> recurrences_;
   Vec buffers_, scaled_;
   Vec dense_;
-  bool factored_ = false, inverted_ = false, probed_ = false;
+  bool prepared_ = false, factored_ = false, inverted_ = false, probed_ = false;
 };
 
 }  // namespace glimm

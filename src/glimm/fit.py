@@ -11,7 +11,7 @@ import numpy as np
 
 from .diagnostics.pairs import correlations
 from .errors import GlimmError, GlimmWarning
-from .estimators.conditional import conditional_variances, too_many, unknown_variances
+from .estimators.conditional import conditional_variances, estimated_variances, too_many
 from .estimators.lmm import LinearProblem
 from .estimators.refit import refit
 from .fit_base import LATER, Fit
@@ -205,16 +205,18 @@ class GlmmFit(Fit):
         """Conditional modes of the random effects with conditional standard errors: group, level, term, estimate, std_error.
 
         With several groupings of different kinds the levels are strings. Under ou a term is a time of its level, "t = 2.5".
-        Where crossed effects were too many to be factorised (`llf_error` above 0) std_error is NaN, with a GlimmWarning.
+        Where crossed effects were too many to be factorised (`llf_error` above 0) std_error comes from random probes, and a GlimmWarning
+        says how well it is known.
         """
         if unknown := too_many(self.record):
+            variances, error = estimated_variances(self.record)
             warnings.warn(
-                f"ranef: no standard errors, which need a factorisation of {unknown:,} crossed effects: fit with "
-                f"control=glimm.Control(exact_block={unknown}) to have them",
+                f"ranef: std_error comes from random probes and is known to about {50.0 * error:.2g} %: {unknown:,} crossed effects were not "
+                f"factorised; control=glimm.Control(exact_block={unknown}) gives exact ones",
                 GlimmWarning,
                 stacklevel=2,
             )
-            return tables.deliver(self.record, tables.ranef(self.record, unknown_variances(self.record)))
+            return tables.deliver(self.record, tables.ranef(self.record, variances))
         return tables.deliver(self.record, tables.ranef(self.record, self._conditional_variances))
 
 

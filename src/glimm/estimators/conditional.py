@@ -9,6 +9,7 @@ from ..errors import GlimmError
 from ..kernels.matrix import Floats
 from ..records import MixedRecord
 from .engines import control_of, linear_engine, mixed_engine
+from .krylov_engines import LargeLinear, LargeMixed
 from .terms import one_factor, working_effects
 
 
@@ -22,26 +23,29 @@ def conditional_variances(record: MixedRecord) -> tuple[Floats, ...]:
             f"standard errors of the random effects need a factorisation of {unknown:,} crossed effects, which this fit did without: fit "
             f"with control=glimm.Control(exact_block={unknown})"
         )
+    return estimated_variances(record)[0]
+
+
+def estimated_variances(record: MixedRecord) -> tuple[tuple[Floats, ...], float]:
+    """The same of any fit, and their typical Monte-Carlo error as a share of them: 0 but where crossed effects were too many."""
     design, control = record.design, control_of(record)
     terms = tuple(working_effects(t) for t in design.mean.random)
     if record.linear and one_factor(terms):
-        return (_one_factor(record),)
+        return (_one_factor(record),), 0.0
     if record.linear:
-        blocks = linear_engine(design, terms, record.reml, control).posterior(record.layouts, record.work_theta)
-        return tuple(record.scale * b for b in blocks)
+        linear = linear_engine(design, terms, record.reml, control)
+        blocks = linear.posterior(record.layouts, record.work_theta)
+        return tuple(record.scale * b for b in blocks), linear.state.blocks_error if isinstance(linear, LargeLinear) else 0.0
     beta = to_working(design.mean, record.vector[record.blocks["mean"]])
     x = np.concatenate([beta, record.work_theta, record.vector[record.blocks["family"]]])
-    return mixed_engine(design, record.family, terms, control).posterior(record.layouts, x, record.points)
+    mixed = mixed_engine(design, record.family, terms, control)
+    found = mixed.posterior(record.layouts, x, record.points)
+    return found, mixed.state.blocks_error if isinstance(mixed, LargeMixed) else 0.0
 
 
 def too_many(record: MixedRecord) -> int:
     """The crossed effects that a fit left without a factorisation, 0 where it made one."""
     return 0 if record.stochastic is None or record.stochastic.exact else record.stochastic.block
-
-
-def unknown_variances(record: MixedRecord) -> tuple[Floats, ...]:
-    """In the form of `conditional_variances`, without numbers."""
-    return tuple(np.full((*effects.shape, effects.shape[1]), np.nan) for effects in record.effects)
 
 
 def _one_factor(record: MixedRecord) -> Floats:

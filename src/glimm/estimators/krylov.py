@@ -107,7 +107,7 @@ def log_trace(quadratures: Floats, square_norm: float) -> tuple[float, float]:
 
 
 def random_blocks(plan: Plan, system: System) -> tuple[list[Floats], float]:
-    """Blocks of M^-1 by term where S is not factored, and their typical Monte-Carlo error as a share of them.
+    """Blocks of M^-1 by term where S is not factored, and their Monte-Carlo error as a share of them, of the term where it is largest.
 
     Exact diagonal blocks of S, and what these leave by probes: the mean over batches, whose spread is the error.
     """
@@ -119,8 +119,7 @@ def random_blocks(plan: Plan, system: System) -> tuple[list[Floats], float]:
         batches.append(system.inverse_blocks(exact=False))
     means = [np.mean(of_term, axis=0) for of_term in zip(*batches, strict=True)]
     spread = [np.std(of_term, axis=0, ddof=1) / np.sqrt(BLOCKS) for of_term in zip(*batches, strict=True)]
-    squares = sum(float(s @ s) for s in spread) / sum(float(m @ m) for m in means)
-    return means, float(np.sqrt(squares))
+    return means, max(float(np.sqrt((s @ s) / (m @ m))) for s, m in zip(spread, means, strict=True))
 
 
 def other_seed(plan: Plan, batch: int) -> int:
