@@ -211,8 +211,8 @@ class GlmmFit(Fit):
         if unknown := too_many(self.record):
             variances, error = estimated_variances(self.record)
             warnings.warn(
-                f"ranef: std_error comes from random probes and is known to about {50.0 * error:.2g} %: {unknown:,} crossed effects were not "
-                f"factorised; control=glimm.Control(exact_block={unknown}) gives exact ones",
+                f"ranef: std_error comes from random probes and is known to about {50.0 * error:.2g} %: {unknown:,} crossed effects "
+                f"were not factorised; control=glimm.Control(exact_block={unknown}) gives exact ones",
                 GlimmWarning,
                 stacklevel=2,
             )
