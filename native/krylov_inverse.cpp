@@ -10,11 +10,11 @@
 namespace glimm {
 namespace {
 
-constexpr double kSingular = 1e-7;
+constexpr double kSingular = 1e-7, kWeak = 0.1;
 constexpr double kMostProducts = 1e10;
 
-// Inverse of the transpose of a q x q matrix, by Gauss and Jordan with pivots; false where it is next to singular.
-bool transposed_inverse(const double* m, int q, Vec& out) {
+// Inverse of the transpose of a q x q matrix, by Gauss and Jordan with pivots; false where one of these is not above least.
+bool transposed_inverse(const double* m, int q, double least, Vec& out) {
   Vec a(static_cast<size_t>(q) * q);
   out.assign(a.size(), 0.0);
   double largest = 0.0;
@@ -30,7 +30,7 @@ bool transposed_inverse(const double* m, int q, Vec& out) {
     for (int r = c + 1; r < q; ++r)
       if (std::fabs(a[r * q + c]) > std::fabs(a[best * q + c])) best = r;
     const double pivot = a[best * q + c];
-    if (!(std::fabs(pivot) > kSingular * largest) || !(largest > kSingular)) return false;
+    if (!(std::fabs(pivot) > kSingular * largest) || !(std::fabs(pivot) > least)) return false;
     for (int k = 0; k < q; ++k) {
       std::swap(a[c * q + k], a[best * q + k]);
       std::swap(out[c * q + k], out[best * q + k]);
@@ -124,8 +124,10 @@ bool Krylov::factor() {
 }
 
 void Krylov::invert() {
-  if (!inverted_) blocked_inverse(dense_.data(), rest(), rest(), threads_);
-  inverted_ = true;
+  if (inverted_) return;
+  factored_ = false;
+  blocked_inverse(dense_.data(), rest(), rest(), threads_);
+  factored_ = inverted_ = true;
 }
 
 // Lambda'z of a row of one term: q entries.
@@ -146,7 +148,7 @@ void Krylov::level_inverse(std::int32_t j, Level& level) const {
   read(j, level, true);
   const Index m = level.size;
   level.y.assign(static_cast<size_t>(m) * qa, 0.0);
-  if (inverted_) {
+  if (exact_) {
     level.place.clear();
     for (Index c = cell_starts_[j]; c < cell_starts_[j + 1]; ++c)
       for (int e = 0; e < q(cell_node_[c]); ++e) level.place.push_back(first_[cell_node_[c]] - sa_ + e);
@@ -196,12 +198,12 @@ void Krylov::row_inverse(std::int32_t j, Index i, const Level& level, std::vecto
         ha[a] -= y[a] * zt[k][e];
       }
     }
-    if (!inverted_) {
+    if (!exact_) {
       const double* g = &gi_[dp_[node] - dp_[lead_]];
       for (int e = 0; e < qb; ++e) h[k][e] += dot(g + e * qb, zt[k].data(), qb);
     }
   }
-  if (!inverted_) return;
+  if (!exact_) return;
   for (int k : others_)
     for (int l : others_) {
       const Index ok = level.offset[terms_[k].slot[i]], ol = level.offset[terms_[l].slot[i]];
@@ -217,7 +219,7 @@ struct Krylov::RowSums {
 
 double Krylov::row_sums(std::int32_t j, Index i, const std::vector<char>& asked, RowSums& sums) const {
   const size_t count = terms_.size();
-  const int wide = inverted_ ? 0 : groups_;
+  const int wide = exact_ ? 0 : parts();
   double leverage = 0.0;
   const auto node_of = [&](size_t k) { return static_cast<int>(k) == leading_ ? j : cell_node_[cell_starts_[j] + terms_[k].slot[i]]; };
   for (size_t k = 0; k < count; ++k) {
@@ -255,7 +257,7 @@ double Krylov::row_sums(std::int32_t j, Index i, const std::vector<char>& asked,
   }
   double total = 0.0;
   for (double v : from_probes) total += v;
-  return wide ? leverage + total / (wide * kWide) : leverage;
+  return wide ? leverage + total / (groups_ * kWide) : leverage;
 }
 
 // Blocks of M^-1 on its diagonal, summed over the nodes of each Lambda; without the leading term's exact part.
@@ -269,9 +271,9 @@ void Krylov::add_traces(double* out) const {
       for (int a = 0; a < qj; ++a)
         for (int c = 0; c < qj; ++c)
           to[a * qj + c] +=
-              inverted_ ? dense_[static_cast<size_t>(o + std::max(a, c)) * rest() + o + std::min(a, c)] : gi_[dp_[j] - dp_[lead_] + a * qj + c];
+              exact_ ? dense_[static_cast<size_t>(o + std::max(a, c)) * rest() + o + std::min(a, c)] : gi_[dp_[j] - dp_[lead_] + a * qj + c];
     }
-    for (int g = 0; g < (inverted_ ? 0 : groups_); ++g) {
+    for (int g = 0; g < (exact_ ? 0 : parts()); ++g) {
       const double *z = &z_[g][first_[j] * kWide], *v = &v_[g][first_[j] * kWide];
       for (int a = 0; a < qj; ++a)
         for (int c = 0; c < qj; ++c) {
@@ -287,7 +289,7 @@ void Krylov::add_traces(double* out) const {
 double Krylov::pair_inverse(std::int32_t first, std::int32_t last, double* leverage) const {
   const double la = lambda_[lambda_at_[lambda_of_[0]]], lb = lambda_[lambda_at_[lambda_of_[lead_]]];
   const auto& slot = terms_[others_[0]].slot;
-  const double share = inverted_ ? 0.0 : 1.0 / (groups_ * kWide);
+  const double share = exact_ ? 0.0 : 1.0 / (groups_ * kWide);
   double trace = 0.0;
   Vec x, y, of_cell;
   for (std::int32_t j = first; j < last; ++j) {
@@ -298,7 +300,7 @@ double Krylov::pair_inverse(std::int32_t first, std::int32_t last, double* lever
     y.resize(m);
     for (Index c = 0; c < m; ++c) x[c] = f_[dp_[j]] * la * lb * b_[begin + c];
     const auto p = [&](Index r, Index c) { return dense_[static_cast<size_t>(node[r] - lead_) * rest() + (node[c] - lead_)]; };
-    if (inverted_) {
+    if (exact_) {
       std::fill(y.begin(), y.end(), 0.0);
       for (Index r = 0; r < m; ++r) {
         double sum = p(r, r) * x[r];
@@ -318,8 +320,8 @@ double Krylov::pair_inverse(std::int32_t first, std::int32_t last, double* lever
     if (!leverage) continue;
     of_cell.resize(m);
     for (Index c = 0; c < m; ++c) {
-      double value = la * la * own - 2.0 * la * lb * y[c] + lb * lb * (inverted_ ? p(c, c) : gi_[node[c] - lead_]);
-      for (int g = 0; g < (inverted_ ? 0 : groups_); ++g) {
+      double value = la * la * own - 2.0 * la * lb * y[c] + lb * lb * (exact_ ? p(c, c) : gi_[node[c] - lead_]);
+      for (int g = 0; g < (exact_ ? 0 : parts()); ++g) {
         const double *za = &z_[g][static_cast<size_t>(j) * kWide], *va = &v_[g][static_cast<size_t>(j) * kWide];
         const double *zb = &z_[g][static_cast<size_t>(node[c]) * kWide], *vb = &v_[g][static_cast<size_t>(node[c]) * kWide];
         double sum = 0.0;
@@ -333,14 +335,35 @@ double Krylov::pair_inverse(std::int32_t first, std::int32_t last, double* lever
   return trace;
 }
 
+// By Lambda: whether an effect is so small beside what a level tells of it that I - M^-1 of the level would be lost in the error of solves.
+std::vector<char> Krylov::weak() const {
+  std::vector<Vec> sums(lambdas());
+  Vec count(lambdas(), 0.0), unused;
+  for (int i = 0; i < lambdas(); ++i) sums[i].assign(lambda_q_[i], 0.0);
+  for (std::int32_t j = 0; j < static_cast<std::int32_t>(nodes()); ++j) {
+    count[lambda_of_[j]] += 1.0;
+    for (int a = 0; a < q(j); ++a) sums[lambda_of_[j]][a] += d_[dp_[j] + a * q(j) + a];
+  }
+  std::vector<char> out(lambdas());
+  for (int i = 0; i < lambdas(); ++i) {
+    const int qi = lambda_q_[i];
+    Vec scaled(lambda_.begin() + lambda_at_[i], lambda_.begin() + lambda_at_[i] + qi * qi);
+    for (int a = 0; a < qi; ++a)
+      for (int c = 0; c < qi; ++c) scaled[a * qi + c] *= std::sqrt(std::max(sums[i][a], 0.0) / std::max(count[i], 1.0));
+    out[i] = !transposed_inverse(scaled.data(), qi, kWeak, unused);
+  }
+  return out;
+}
+
 // A Lambda M^-1 = Lambda^-T (I - M^-1) where Lambda has an inverse: the probes' error is then that of the trace of M^-1 alone.
-void Krylov::inverse(double* leverage, double* pulls) {
+void Krylov::inverse(bool exact, double* leverage, double* pulls) {
+  exact_ = exact && inverted_;
   const Index size = lambda_size();
-  std::vector<char> asked(lambdas());
+  std::vector<char> asked = exact_ ? std::vector<char>(lambdas()) : weak();
   std::vector<Vec> inverses(lambdas());
   bool rows = leverage != nullptr, any = false;
   for (int i = 0; i < lambdas(); ++i) {
-    asked[i] = !transposed_inverse(&lambda_[lambda_at_[i]], lambda_q_[i], inverses[i]);
+    asked[i] = asked[i] || !transposed_inverse(&lambda_[lambda_at_[i]], lambda_q_[i], kSingular, inverses[i]);
     any = any || asked[i];
   }
   rows = rows || any;
@@ -380,7 +403,7 @@ void Krylov::inverse(double* leverage, double* pulls) {
     for (Index e = at; asked[i] && e < at + qi * qi; ++e)
       for (const RowSums& part : parts) {
         pulls[e] += part.pulls[e];
-        for (int b = 0; !inverted_ && b < kWide; ++b) pulls[e] += part.random[e * kWide + b] / (groups_ * kWide);
+        for (int b = 0; !exact_ && b < kWide; ++b) pulls[e] += part.random[e * kWide + b] / (groups_ * kWide);
       }
     for (int a = 0; !asked[i] && a < qi; ++a)
       for (int c = 0; c < qi; ++c)
@@ -436,7 +459,8 @@ double Krylov::square_norm() const {
   return total;
 }
 
-Vec Krylov::inverse_blocks() {
+Vec Krylov::inverse_blocks(bool exact) {
+  exact_ = exact && inverted_;
   Vec out(dp_.back(), 0.0);
   over_chunks([&](Index, std::int32_t first, std::int32_t last) {
     Level level;
@@ -452,12 +476,12 @@ Vec Krylov::inverse_blocks() {
     for (int a = 0; a < qj; ++a)
       for (int c = 0; c < qj; ++c)
         out[dp_[j] + a * qj + c] =
-            inverted_ ? dense_[static_cast<size_t>(o + std::max(a, c)) * rest() + o + std::min(a, c)] : gi_[dp_[j] - dp_[lead_] + a * qj + c];
+            exact_ ? dense_[static_cast<size_t>(o + std::max(a, c)) * rest() + o + std::min(a, c)] : gi_[dp_[j] - dp_[lead_] + a * qj + c];
   }
-  if (inverted_) return out;
+  if (exact_) return out;
   const double share = 0.5 / (groups_ * kWide);
   for (std::int32_t j = 0; j < static_cast<std::int32_t>(nodes()); ++j)
-    for (int g = 0; g < groups_; ++g)
+    for (int g = 0; g < parts(); ++g)
       for (int a = 0; a < q(j); ++a)
         for (int c = 0; c < q(j); ++c) {
           const double *z = &z_[g][first_[j] * kWide], *v = &v_[g][first_[j] * kWide];

@@ -15,6 +15,17 @@ namespace glimm {
 
 constexpr Index kBlockRows = 8192;
 
+#if defined(_MSC_VER)
+#define GLIMM_APART __declspec(noinline)
+#elif defined(__clang__)
+#define GLIMM_APART __attribute__((noinline))
+#else
+#define GLIMM_APART __attribute__((noinline, noclone))
+#endif
+
+// One compiled copy of a block's work: where it is inlined twice, products may be fused differently, and bits depend on the path taken.
+template <class Work> GLIMM_APART void one_block(Work& work, Index b) { work(b); }
+
 // Calls work(block) for every block; each block must write only to its own place. The first failure, an interrupt too, ends all threads
 // of the call after their block.
 template <class Work> void parallel_blocks(Index blocks, int threads, Work work) {
@@ -22,7 +33,7 @@ template <class Work> void parallel_blocks(Index blocks, int threads, Work work)
   if (threads <= 1) {
     for (Index b = 0; b < blocks; ++b) {
       check_interrupt();
-      work(b);
+      one_block(work, b);
     }
     return;
   }
@@ -42,7 +53,7 @@ template <class Work> void parallel_blocks(Index blocks, int threads, Work work)
   const auto loop = [&] {
     for (Index b = next++; b < blocks && !call.stopped; b = next++) {
       check_interrupt();
-      work(b);
+      one_block(work, b);
     }
   };
   std::mutex mutex;

@@ -21,11 +21,18 @@ REFUSED = ("lmm_homcs_slope_ml", "lmm_homcs_slope_reml")
 """homcs(1 + x | a): one standard deviation for an intercept and a slope, which depends on the unit of x; glimm takes a factor only."""
 
 LINEAR, GENERAL = ([(file, name) for file in FILES for name, _ in entries(file, kind) if name not in REFUSED] for kind in ("lmm", "glmm"))
-BY_NAME = pytest.mark.parametrize(("file", "name"), LINEAR + GENERAL)
+DEAR = ("lmm_insteval_three_ml", "lmm_insteval_three_reml", "lmm_insteval_two_reml", "glmm_verbagg_slopes")
+
+
+def both_engines(names):
+    """(file, name, engine): krylov where there are several terms and it takes a second."""
+    crossed = [(file, name) for file, name in names if len(stored(file)[name]["terms"]) > 1 and name not in DEAR]
+    return [(*at, "exact") for at in names] + [(*at, "krylov") for at in crossed]
+
 
 
 @cache
-def fitted(file: str, name: str):
+def fitted(file: str, name: str, engine: str = "exact"):
     """One fit; the only warnings allowed are of a singular covariance, where the stored one is singular too."""
     entry = stored(file)[name]
     with warnings.catch_warnings():
@@ -35,7 +42,7 @@ def fitted(file: str, name: str):
         )
         if is_singular(entry):
             warnings.filterwarnings("ignore", message="the estimated", category=glimm.GlimmWarning)
-        return glimm.glmm(entry["formula"], frame_of(entry), **arguments_of(entry))
+        return glimm.glmm(entry["formula"], frame_of(entry), control=glimm.Control(engine=engine), **arguments_of(entry))
 
 
 def covariances(fit) -> list[np.ndarray]:
@@ -109,10 +116,11 @@ def slices_of(lengths: list[int], first: int) -> list[slice]:
     return [slice(a, b) for a, b in pairwise(np.cumsum([first, *lengths]).tolist())]
 
 
-@pytest.mark.parametrize(("file", "name"), LINEAR)
-def test_linear(file, name):
+@pytest.mark.parametrize(("file", "name", "engine"), both_engines(LINEAR))
+def test_linear(file, name, engine):
     entry = stored(file)[name]
-    fit, want = fitted(file, name), entry["m2loglik"]
+    fit, want = fitted(file, name, engine), entry["m2loglik"]
+    assert (fit.record.stochastic is not None) == (engine == "krylov")
     assert -2.0 * fit.llf <= want + 1e-6 + 1e-9 * abs(want), f"-2 log L {-2.0 * fit.llf!r} above {want!r}"
     assert -2.0 * fit.llf >= want - 1e-5, f"-2 log L {-2.0 * fit.llf!r} below the optimum {want!r}"
     assert_in_units(fit.params, vector(entry["coef"]), vector(entry["se"]), 1e-4, "coefficients")
@@ -123,10 +131,11 @@ def test_linear(file, name):
     assert_effects(fit, entry, 1e-3)
 
 
-@pytest.mark.parametrize(("file", "name"), GENERAL)
-def test_laplace(file, name):
+@pytest.mark.parametrize(("file", "name", "engine"), both_engines(GENERAL))
+def test_laplace(file, name, engine):
     entry = stored(file)[name]
-    fit = fitted(file, name)
+    fit = fitted(file, name, engine)
+    assert (fit.record.stochastic is not None) == (engine == "krylov")
     assert fit.points == 1
     assert_not_worse(fit.llf, entry["loglik"], 1e-6, "log-likelihood")
     assert fit.llf <= entry["loglik"] + 1e-5, f"log-likelihood {fit.llf!r} above the optimum {entry['loglik']!r}"
@@ -138,10 +147,10 @@ def test_laplace(file, name):
     assert_errors_of_deviations(fit, entry, 1e-3)
 
 
-@BY_NAME
-def test_a_singular_covariance_is_said_and_no_other(file, name):
+@pytest.mark.parametrize(("file", "name", "engine"), both_engines(LINEAR + GENERAL))
+def test_a_singular_covariance_is_said_and_no_other(file, name, engine):
     entry = stored(file)[name]
-    fit = fitted(file, name)
+    fit = fitted(file, name, engine)
     assert fit.record.solution.code == ("boundary" if is_singular(entry) else "converged"), fit.record.solution
     assert fit.converged
 

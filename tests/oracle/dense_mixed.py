@@ -170,7 +170,7 @@ class DenseLaplace:
             if right @ move < 1e-24:
                 break
         assert right @ move < 1e-18
-        self.u, self.m, self.zl, self.curvature = u, m, zl, -second
+        self.u, self.m, self.zl, self.first, self.curvature = u, m, zl, first, -second
         self.deviance = -2 * self._value(y, size, base + zl @ u, u, psi) + np.linalg.slogdet(m)[1]
 
     def information(self, x):

@@ -61,10 +61,11 @@ def mixed_engine(design: Design, family: Family, terms: tuple[Effects, ...], con
 
 def krylov_chosen(design: Design, terms: tuple[Effects, ...], control: Control, linear: bool) -> bool:
     """Whether conjugate gradients are asked for, or are less work."""
+    if len(terms) < 2:
+        _several(control, terms)
+        return False
     if control.engine != "auto":
         return control.engine == "krylov"
-    if len(terms) < 2:
-        return False
     effects = sorted(len(t.term.levels) * t.q if t.term.times is None else len(t.term.times) for t in terms)
     block = float(sum(effects[:-1]))
     if block < SMALL:

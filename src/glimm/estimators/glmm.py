@@ -125,8 +125,8 @@ def _fitted(problem: Problem, points: int | str, near: MixedRecord | None) -> Mi
     if isinstance(points, str) and 0 < q <= MOST_EFFECTS:
         found, used, note = _auto(problem, shapes, x)
     else:
-        found = settle(problem.search(used), shapes, x)
-        found = replace(found, optimum=problem.engine.finish(found.shapes, found.optimum))
+        search = problem.search(used)
+        found = problem.engine.finish(search, settle(search, shapes, x))
         note = _held_against_more(problem, found, used)
     return _record(problem, found, used, note)
 

@@ -11,26 +11,31 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..covariance.layout import Shapes
 from ..errors import GlimmError
 from ..kernels import Limits, Optimum, minimise
 from ..kernels.krylov import WIDE, System
 from ..kernels.matrix import Floats
 from ..records import Stochastic
+from .boundary import FLOOR, Search, Settled, limits, release, settle
 from .control import Control
 from .mixed_engines import Value
 
 DENSE = 2.6e-11  # seconds of a dense factor and its inverse, by side^3
 PASS = 2e-7  # seconds of an evaluation by conjugate gradients, by row and effect
 ROUGH = 1e-6
-CLOSE = 1e-4
+CLOSE, CLOSER = 1e-4, 1e-7
 END = 1e-9
-ROUNDS = 4
+ROUNDS = 6
 FAR = 1.0
 BATCHES = 8
 SETTLED = 0.02
 VALUES = 4
 BLOCKS, BLOCK_TOL = 8, 1e-3
 CAP, MOVES = 4.0, 20
+FEW = 2000  # effects of which a factorisation is a matter of a second: more of them are made
+
+Evaluate = Callable[[Shapes, Floats], Value]
 
 
 UNSOLVED = (
@@ -49,8 +54,8 @@ class Plan:
     exact: bool
 
     def cheap(self, n: int, effects: int) -> bool:
-        """Whether a factorisation of S and its inverse take no longer than a gradient by probes, of n rows with some effects each."""
-        return self.exact and DENSE * float(self.block) ** 3 < PASS * n * effects
+        """Whether a factorisation of S takes little time, or no more than a gradient by probes of n rows with some effects each."""
+        return self.exact and (self.block <= FEW // 2 or DENSE * float(self.block) ** 3 < PASS * n * effects)
 
     @property
     def probes(self) -> int:
@@ -67,6 +72,8 @@ def planned(control: Control, block: int) -> Plan:
 class Path:
     """-2 log L along a search: differences by the trapezoidal rule where they are small, which fits the gradient; else as estimated.
 
+    What is small by that rule alone may be a way from one optimum to another.
+
     Differences are from the lowest place so far, which is where the search stands.
     """
 
@@ -75,24 +82,31 @@ class Path:
     estimate: float = np.nan
     value: float = np.nan
 
-    def at(self, x: Floats, gradient: Floats, estimate: float) -> float:
-        """The value at x."""
+    def along(self, x: Floats, gradient: Floats) -> float:
+        """The value at x by the trapezoidal rule alone."""
+        return self.at(x, gradient, self.estimate + 0.5 * float((gradient + self.gradient) @ (x - self.x)))
+
+    def at(self, x: Floats, gradient: Floats, estimate: float, joined: bool = True) -> float:
+        """The value at x; joined : whether x has the coordinates of the place before."""
         value = estimate
-        if len(self.x) == len(x) and np.isfinite(self.value):
-            change = 0.5 * float((gradient + self.gradient) @ (x - self.x))
-            value = self.value + (change if abs(change) < FAR else estimate - self.estimate)
+        if np.isfinite(self.value):
+            value = self.value + estimate - self.estimate
+            if joined and len(self.x) == len(x):
+                change = 0.5 * float((gradient + self.gradient) @ (x - self.x))
+                near = abs(change) < FAR and abs(change - (estimate - self.estimate)) < FAR
+                value = self.value + change if near else value
         if not value > self.value:
             self.x, self.gradient, self.estimate, self.value = x.copy(), gradient, estimate, value
         return value
 
 
 def estimated(deviance: float, quadratures: Floats) -> float:
-    """-2 log L, from what is exact of it and (probes, 3) quadratures: e'(I - S_)e has expectation 0 and goes along with -log."""
+    """-2 log L, from what is exact of it and (probes, 3) quadratures: e'(I - S_)e goes along with -log."""
     return deviance + float(np.mean(quadratures[:, 0] + quadratures[:, 1]))
 
 
 def log_trace(quadratures: Floats, square_norm: float) -> tuple[float, float]:
-    """tr log S_ and its standard error: log regressed on e'(I - S_)e and e'(I - S_)^2 e, whose expectations are known.
+    """tr log S_ and its standard error: log regressed on e'(I - S_)e and e'(I - S_)^2 e, whose expectations are known (the first is 0).
 
     square_norm : tr (I - S_)^2, NaN where it is not
     """
@@ -128,9 +142,9 @@ def other_seed(plan: Plan, batch: int) -> int:
 
 
 class End(NamedTuple):
-    """Where a search ended: the optimum, and what is random about it."""
+    """Where a search ended, and what is random about it."""
 
-    optimum: Optimum
+    settled: Settled
     stochastic: Stochastic
 
 
@@ -144,62 +158,113 @@ def newton_step(hessian: Floats, gradient: Floats) -> tuple[Floats, float]:
     return step, float(gradient @ step)
 
 
-def exact_end(plan: Plan, system: System, found: Optimum, exact: Callable[[Floats], Value], rough: Callable[[Floats], Value]) -> End:
+def exact_end(plan: Plan, system: System, search: Search, settled: Settled, exact: Evaluate, rough: Evaluate) -> End:
     """The optimum of the exact likelihood near the one that probes found.
 
-    One factorisation gives value and gradient there; what is left to go is made with the gradient that probes tell, corrected by it.
-    Where that was more than CLOSE in -2 log L, another factorisation follows.
+    Where that is not close, or another rank of a covariance is better, the search goes on with a factorisation for every evaluation.
     """
-    x, evaluations, e = found.x, found.evaluations, Value(False, np.inf, found.gradient, found.hessian)
-    optimum, size = found, len(x)
-    limits = Limits(np.full(size, -np.inf), np.zeros(size, dtype=bool), np.ones(size, dtype=bool), CAP, END, MOVES)
+
+    def run(shapes: Shapes, x: Floats, limits: Limits) -> Optimum:
+        if not len(x):
+            return placed(exact(shapes, x), settled.optimum, x)
+
+        def evaluate(v: Floats) -> tuple[bool, float, Floats, Floats]:
+            e = exact(shapes, v)
+            return (True, e.deviance, e.gradient, e.hessian) if e.ok else (False, np.inf, np.zeros(len(v)), np.eye(len(v)))
+
+        return minimise(evaluate, x, limits)
+
+    def slope(shapes: Shapes, x: Floats) -> Floats:
+        e = exact(shapes, x)
+        return e.gradient if e.ok else np.zeros(len(x))
+
+    left = search.max_iter - settled.optimum.iterations
+    fine = replace(search, run=run, slope=slope, max_iter=left)
+    found = approached(search, settled, exact, rough, CLOSER if plan.block <= FEW else CLOSE)
+    if found.converged and release(fine, settled.shapes, found.x)[0] is not None:
+        found = replace(found, converged=False)
+    end = replace(settled, optimum=found)
+    if not found.converged and left > 0 and (settled.optimum.converged or plan.block <= FEW):
+        end = settle(fine, settled.shapes, found.x)
+    system.release()
+    return End(end, Stochastic(plan.probes, plan.seed, plan.block, True, iterations=system.most_steps()))
+
+
+def placed(e: Value, found: Optimum, x: Floats) -> Optimum:
+    """The optimum x, of which e is known; found : what a search took to come near it."""
+    decrement = newton_step(e.hessian, e.gradient)[1] if e.ok and len(x) else 0.0
+    rest = decrement, found.evaluations + 1, found.iterations, e.ok, np.zeros(len(x), dtype=bool)
+    return Optimum(x, e.deviance, e.gradient, e.hessian, *rest)
+
+
+def approached(search: Search, settled: Settled, exact: Evaluate, rough: Evaluate, near: float) -> Optimum:
+    """The optimum of the same shapes: one factorisation gives value and gradient, what is left to go is made with the gradient that probes
+    tell, corrected by it. Where that was more than near in -2 log L, another factorisation follows.
+
+    Not converged where that does not come close, or a standard deviation runs to zero.
+    """
+    shapes, optimum = settled.shapes, settled.optimum
+    x = optimum.x
+    bounds = replace(limits(search, shapes, len(x), FLOOR, MOVES), cap=CAP, tol=END)
     for _ in range(ROUNDS):
-        e = exact(x)
-        evaluations += 1
+        e = exact(shapes, x)
         if not e.ok:
-            break
-        decrement = newton_step(e.hessian, e.gradient)[1] if len(x) else 0.0
-        optimum = Optimum(x, e.deviance, e.gradient, e.hessian, decrement, evaluations, found.iterations, True, found.floor)
-        if decrement < END:
-            break
-        base, path, at = rough(x), Path(), e
-
-        def corrected(v: Floats, at: Value = at, base: Value = base, path: Path = path) -> tuple[bool, float, Floats, Floats]:
-            g = at.gradient if np.array_equal(v, x) else at.gradient + rough(v).gradient - base.gradient  # noqa: B023
-            change = path.value if np.isfinite(path.value) else at.deviance
-            return True, path.at(v, g, change), g, at.hessian
-
-        moved = minimise(corrected, x, limits)
-        evaluations += moved.evaluations
-        close = decrement < CLOSE
-        optimum = replace(optimum, x=moved.x, value=moved.value, gradient=moved.gradient, decrement=moved.decrement)
-        optimum = replace(optimum, evaluations=evaluations, converged=moved.converged and close)
+            return replace(optimum, converged=False)
+        optimum = placed(e, optimum, x)
+        if optimum.decrement < END:
+            return replace(optimum, converged=settled.optimum.converged)
+        close = optimum.decrement < near
+        moved = corrected(shapes, e, x, rough, bounds)
+        if moved is None or moved.floor.any() or not moved.converged:
+            return replace(optimum, converged=False)
         x = moved.x
         if close:
-            break
-    return End(optimum, Stochastic(plan.probes, plan.seed, plan.block, True, iterations=system.most_steps()))
+            moved = replace(moved, hessian=e.hessian, iterations=optimum.iterations, evaluations=optimum.evaluations + moved.evaluations)
+            return replace(moved, converged=settled.optimum.converged)
+    return replace(optimum, converged=False)
 
 
-def random_end(plan: Plan, system: System, found: Optimum, rough: Callable[[Floats], Value], value: Callable[[Floats], float]) -> End:
+def corrected(shapes: Shapes, e: Value, x: Floats, rough: Evaluate, bounds: Limits) -> Optimum | None:
+    """The root of e.gradient + G(v) - G(x), G the gradient by probes; None where that cannot be had at x."""
+    base, path = rough(shapes, x), Path()
+    if not base.ok:
+        return None
+
+    def evaluate(v: Floats) -> tuple[bool, float, Floats, Floats]:
+        if np.array_equal(v, x):
+            return True, path.at(v, e.gradient, e.deviance), e.gradient, e.hessian
+        there = rough(shapes, v)
+        if not there.ok:
+            return False, np.inf, np.zeros(len(v)), np.eye(len(v))
+        gradient = e.gradient + there.gradient - base.gradient
+        return True, path.along(v, gradient), gradient, e.hessian
+
+    return minimise(evaluate, x, bounds)
+
+
+def random_end(
+    plan: Plan, system: System, search: Search, settled: Settled, rough: Evaluate, value: Callable[[Shapes, Floats], float]
+) -> End:
     """The optimum by more probes, -2 log L with its Monte-Carlo error.
 
     Gradients with other probes at the same place say how far from the optimum it is, and a step along their mean brings it nearer;
     value : -2 log L without tr log S_, at which the system then stands.
     """
+    shapes, found = settled.shapes, settled.optimum
     x, gradients = found.x, [found.gradient]
     step, error = np.zeros(len(x)), 0.0
     for batch in range(1, BATCHES if len(x) else 1):
         system.redraw(plan.groups, other_seed(plan, batch))
-        gradients.append(rough(x).gradient)
+        gradients.append(rough(shapes, x).gradient)
         mean, spread = np.mean(gradients, axis=0), np.std(gradients, axis=0, ddof=1) / np.sqrt(len(gradients))
         step = newton_step(found.hessian, mean)[0]
         sizes = np.sqrt(2.0 / np.maximum(np.abs(np.diag(found.hessian)), 1e-300))
         error = float(np.max(np.abs(newton_step(found.hessian, spread)[0]) / sizes))
         if batch >= 2 and error < SETTLED:
             break
-    at = x - step
-    left = np.mean(gradients, axis=0) + rough(at).gradient - gradients[-1]
-    base = value(at)
+    at = np.maximum(x - step, limits(search, shapes, len(x), FLOOR, 1).lower)
+    left = np.mean(gradients, axis=0) + rough(shapes, at).gradient - gradients[-1]
+    base = value(shapes, at)
     drawn = []
     for batch in range(VALUES):
         system.redraw(plan.groups, other_seed(plan, BATCHES + batch))
@@ -215,4 +280,7 @@ def random_end(plan: Plan, system: System, found: Optimum, rough: Callable[[Floa
         decrement=newton_step(found.hessian, left)[1],
         evaluations=found.evaluations + len(gradients),
     )
-    return End(optimum, Stochastic(plan.probes, plan.seed, plan.block, False, 0.5 * llf_error, error, system.most_steps()))
+    return End(
+        replace(settled, optimum=optimum),
+        Stochastic(plan.probes, plan.seed, plan.block, False, 0.5 * llf_error, error, system.most_steps()),
+    )

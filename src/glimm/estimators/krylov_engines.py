@@ -15,9 +15,10 @@ from ..kernels.krylov import System
 from ..kernels.matrix import Floats
 from ..kernels.sparse import NOWHERE, SparseLmm
 from ..records import Stochastic
-from .krylov import ROUGH, Path, Plan, estimated, exact_end, random_blocks, random_end
+from .boundary import Search, Settled
+from .krylov import ROUGH, End, Evaluate, Path, Plan, estimated, exact_end, random_blocks, random_end
 from .linear_engines import LinearEnd, Several, bends
-from .mixed_engines import MixedEnd, Value, differences, model_scaled, most_moves
+from .mixed_engines import CENTRAL, MixedEnd, Value, differences, model_scaled, most_moves
 from .mixed_engines import Several as SeveralMixed
 from .terms import directions, lambdas, placed_effects, placed_variances
 
@@ -26,7 +27,7 @@ FINE = How(1e-11, 1e-6)
 EXACT = How(1e-11, 1e-6, 2)
 BARE = How(1e-11, 1e-6, -1)
 COARSE_MODES, MODES, SHARP = 1e-9, 1e-14, 1e-20
-CENTRAL = 1e-2
+WIDER = 1e-2
 NONE = Value(False, np.inf, np.zeros(0), np.zeros((0, 0)))
 
 
@@ -43,15 +44,17 @@ class State:
     blocks_error: float = 0.0
 
     def value(self, shapes: Shapes, x: Floats, gradient: Floats, estimate: float) -> float:
-        """-2 log L along the search; a new path for other shapes."""
-        if shapes is not self.shapes:
-            self.path, self.shapes = Path(), shapes
-        return self.path.at(x, gradient, estimate)
+        """-2 log L along the search."""
+        joined = shapes is self.shapes
+        self.shapes = shapes
+        return self.path.at(x, gradient, estimate, joined)
 
-    def end(self, found: Optimum, ended: Stochastic) -> Optimum:
+    def end(self, end: End) -> Settled:
         """Remember the end."""
-        self.ended, self.deviance, self.x = ended, found.value, found.x
-        return found
+        found = end.settled.optimum
+        self.ended, self.deviance, self.x = end.stochastic, found.value, found.x
+        self.path = Path()
+        return end.settled
 
     def blocks(self, system: System) -> list[Floats]:
         """Blocks of M^-1 by term."""
@@ -104,30 +107,36 @@ class LargeLinear(Several[KrylovLinear]):
             return Value(True, e.deviance, gradient, np.zeros((len(theta), len(theta))))
         return Value(True, e.deviance, gradient, e.hessian + bends(shapes, theta, e.pulled))
 
+    def informed(self, shapes: Shapes, x: Floats) -> Settled:
+        """x with the average information alone, in which nothing is random: zero where the restricted likelihood is constant."""
+        e = self.answer(shapes, x, SEARCH, 2)
+        information = np.ones((len(x), len(x))) if e.hessian is None else e.hessian
+        empty = np.zeros(len(x), dtype=bool)
+        return Settled(Optimum(x, e.deviance, np.zeros(len(x)), information, np.inf, 1, 0, False, empty), shapes)
+
     def slope(self, shapes: Shapes, x: Floats) -> Floats:
-        """Gradient, exact where S can be factored."""
-        e = self.answer(shapes, x, EXACT if self.state.plan.exact else FINE, 1)
+        """Gradient by probes."""
+        e = self.answer(shapes, x, FINE, 1)
         return np.zeros(len(x)) if e.gradient is None else e.gradient
 
-    def finish(self, shapes: Shapes, found: Optimum) -> Optimum:
-        """By one factorisation, or by more probes."""
+    def finish(self, search: Search, settled: Settled) -> Settled:
+        """By factorisations, or by more probes."""
         plan = self.state.plan
 
-        def rough(x: Floats) -> Value:
+        def rough(shapes: Shapes, x: Floats) -> Value:
             self.step(None)
             return self.value(shapes, x, FINE, 1)
 
-        def exact(x: Floats) -> Value:
+        def exact(shapes: Shapes, x: Floats) -> Value:
             self.step(None)
-            v = self.value(shapes, x, EXACT, 2)
-            self.model.release()
-            return v
+            return self.value(shapes, x, EXACT, 2)
 
-        def value(x: Floats) -> float:
+        def value(shapes: Shapes, x: Floats) -> float:
             return self.answer(shapes, x, BARE, 0).deviance
 
-        end = exact_end(plan, self.model, found, exact, rough) if plan.exact else random_end(plan, self.model, found, rough, value)
-        return self.state.end(*end)
+        if plan.exact:
+            return self.state.end(exact_end(plan, self.model, search, settled, exact, rough))
+        return self.state.end(random_end(plan, self.model, search, settled, rough, value))
 
     def stochastic(self) -> Stochastic | None:
         """Of the last end."""
@@ -178,7 +187,7 @@ class LargeMixed(SeveralMixed[KrylovLaplace]):
         if not e.ok:
             return NONE
         estimate = estimated(e.deviance, self.model.log_quadratures())
-        value = self.state.value(shapes, x, e.gradient, estimate)
+        value = self.state.value(shapes, x, e.gradient, estimate) if order > 1 else estimate
         return Value(True, value, e.gradient, np.zeros((0, 0)) if e.hessian is None else e.hessian)
 
     def hessian(self, shapes: Shapes, x: Floats, model: Floats, points: int) -> Floats:
@@ -186,36 +195,33 @@ class LargeMixed(SeveralMixed[KrylovLaplace]):
         scaled, root = model_scaled(model)
         w, v = np.linalg.eigh(scaled)
         steps = (v * np.sqrt(2.0 / np.maximum(np.abs(w), 1e-8 * np.abs(w).max(initial=1e-300)))) / root[:, None]
-
-        how = EXACT if self.state.plan.cheap(len(self.terms[0].term.refs), sum(t.q for t in self.terms)) else FINE
+        cheap = self.state.plan.cheap(len(self.terms[0].term.refs), sum(t.q for t in self.terms))
 
         def gradient(at: Floats) -> Value:
-            e = self.asked(shapes, at, how, 1, SHARP)
+            e = self.asked(shapes, at, EXACT if cheap else FINE, 1, SHARP)
             self.step(None)
             return Value(e.ok, e.deviance, e.gradient, np.zeros((0, 0)))
 
-        return differences(gradient, x, most_moves(shapes, self.p, x), steps, CENTRAL, None)
+        return differences(gradient, x, most_moves(shapes, self.p, x), steps, CENTRAL if cheap else WIDER, None)
 
-    def finish(self, shapes: Shapes, found: Optimum) -> Optimum:
-        """By one factorisation, or by more probes."""
+    def finish(self, search: Search, settled: Settled) -> Settled:
+        """By factorisations, or by more probes."""
         plan = self.state.plan
 
-        def rough(x: Floats) -> Value:
-            e = self.asked(shapes, x, FINE, 1, SHARP)
-            self.step(None)
-            return Value(e.ok, e.deviance, e.gradient, found.hessian)
+        def gradient(how: How, order: int) -> Evaluate:
+            def evaluate(shapes: Shapes, x: Floats) -> Value:
+                e = self.asked(shapes, x, how, order, SHARP)
+                self.step(None)
+                return Value(e.ok, e.deviance, e.gradient, np.zeros((0, 0)) if e.hessian is None else e.hessian) if e.ok else NONE
 
-        def exact(x: Floats) -> Value:
-            e = self.asked(shapes, x, EXACT, 1, SHARP)
-            self.step(None)
-            self.model.release()
-            return Value(e.ok, e.deviance, e.gradient, found.hessian) if e.ok else NONE
+            return evaluate
 
-        def value(x: Floats) -> float:
+        def value(shapes: Shapes, x: Floats) -> float:
             return self.asked(shapes, x, BARE, 0, SHARP).deviance
 
-        end = exact_end(plan, self.model, found, exact, rough) if plan.exact else random_end(plan, self.model, found, rough, value)
-        return self.state.end(*end)
+        if plan.exact:
+            return self.state.end(exact_end(plan, self.model, search, settled, gradient(EXACT, 2), gradient(FINE, 1)))
+        return self.state.end(random_end(plan, self.model, search, settled, gradient(FINE, 1), value))
 
     def stochastic(self) -> Stochastic | None:
         """Of the last end."""

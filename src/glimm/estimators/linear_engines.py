@@ -15,6 +15,7 @@ from ..covariance.layout import Layout, Shapes, slices
 from ..kernels import Limits, LinearMixed, Optimum, Rows, SparseLinear, minimise
 from ..kernels.matrix import Floats
 from ..records import Stochastic
+from .boundary import Search, Settled
 from .terms import Effects, by_term, directions, lambdas, placed_effects, placed_variances
 
 WELL = 1e6
@@ -60,7 +61,7 @@ class LinearEngine(Protocol):
     def respond(self, y: Floats) -> None:
         """Another response."""
 
-    def finish(self, shapes: Shapes, found: Optimum) -> Optimum:
+    def finish(self, search: Search, settled: Settled) -> Settled:
         """The optimum of the likelihood itself, where the search knew it up to random probes."""
 
     def stochastic(self) -> Stochastic | None:
@@ -144,9 +145,9 @@ class OneFactor:
         for model in self.models.values():
             model.respond(y)
 
-    def finish(self, shapes: Shapes, found: Optimum) -> Optimum:
+    def finish(self, search: Search, settled: Settled) -> Settled:
         """As found."""
-        return found
+        return settled
 
     def stochastic(self) -> Stochastic | None:
         """Nothing is random."""
@@ -249,9 +250,9 @@ class AnyDesign(Several[SparseLinear]):
         parts = zip(self.terms, shapes, slices(shapes), self.model.inverse_blocks(), strict=True)
         return tuple(placed_variances(t, s, x[at], b) for t, s, at, b in parts)
 
-    def finish(self, shapes: Shapes, found: Optimum) -> Optimum:
+    def finish(self, search: Search, settled: Settled) -> Settled:
         """As found."""
-        return found
+        return settled
 
     def stochastic(self) -> Stochastic | None:
         """Nothing is random."""

@@ -25,6 +25,7 @@ from .boundary import FLOOR, Search, Settled, limits, settle
 from .control import Control
 from .ending import mixed_solution
 from .engines import Step, linear_engine, silent
+from .krylov_engines import LargeLinear
 from .linear_engines import LinearEnd, LinearEngine
 from .terms import Effects, reported, reported_many, roots, working_effects
 
@@ -88,8 +89,10 @@ def settled_lmm(problem: LinearProblem, theta: Floats | None) -> tuple[Settled, 
         raise GlimmError("the predictors fit every row exactly, so there is no variation left to estimate variances from: use glimm.glm")
     typical = engine.typical()
     start = np.concatenate([start_of(s, sd) for s, sd in zip(shapes, engine.start(shapes), strict=True)]) if theta is None else theta
-    settled = settle(Search(engine.run, engine.slope, 0, typical, CAP, control.tol, control.max_iter), shapes, start)
-    settled = replace(settled, optimum=engine.finish(settled.shapes, settled.optimum))
+    search = Search(engine.run, engine.slope, 0, typical, CAP, control.tol, control.max_iter)
+    if problem.reml and isinstance(engine, LargeLinear):  # by probes nothing is constant along the search
+        _check_known(problem, engine.informed(shapes, start), typical)
+    settled = engine.finish(search, settle(search, shapes, start))
     if problem.reml:
         _check_known(problem, settled, typical)
     last = engine.end(settled.shapes, settled.optimum.x)

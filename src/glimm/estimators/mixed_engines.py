@@ -13,11 +13,12 @@ import numpy as np
 from ..covariance.layout import Curve, Layout, Shapes, slices, total
 from ..design.records import Design
 from ..family import Family, Link
-from ..kernels import MixedEvaluation, MixedModel, Optimum, Rows, SparseLaplace, SparseMixed, inverse
+from ..kernels import MixedEvaluation, MixedModel, Rows, SparseLaplace, SparseMixed, inverse
 from ..kernels.families import FamilyKernel, LinkKernel
 from ..kernels.matrix import Floats, Ints
 from ..kernels.sparse import NOWHERE
 from ..records import Stochastic
+from .boundary import Search, Settled
 from .linear_engines import only
 from .points import rule
 from .terms import Effects, by_term, directions, lambdas, placed_effects, placed_variances
@@ -75,7 +76,7 @@ class MixedEngine(Protocol):
     def fewer(self) -> MixedEngine | None:
         """The same on some of the clusters, where there are many; None otherwise."""
 
-    def finish(self, shapes: Shapes, found: Optimum) -> Optimum:
+    def finish(self, search: Search, settled: Settled) -> Settled:
         """The optimum of the likelihood itself, where the search knew it up to random probes."""
 
     def stochastic(self) -> Stochastic | None:
@@ -194,9 +195,9 @@ class OneFactor:
         positions = np.repeat(self.starts[chosen] - starts[:-1], sizes) + np.arange(starts[-1])
         return replace(self, order=self.order[positions], starts=starts, models={})
 
-    def finish(self, shapes: Shapes, found: Optimum) -> Optimum:
+    def finish(self, search: Search, settled: Settled) -> Settled:
         """As found."""
-        return found
+        return settled
 
     def stochastic(self) -> Stochastic | None:
         """Nothing is random."""
@@ -300,9 +301,9 @@ class AnyDesign(Several[SparseLaplace]):
         parts = zip(self.terms, shapes, slices(shapes), self.model.inverse_blocks(), strict=True)
         return tuple(placed_variances(t, s, theta[at], b) for t, s, at, b in parts)
 
-    def finish(self, shapes: Shapes, found: Optimum) -> Optimum:
+    def finish(self, search: Search, settled: Settled) -> Settled:
         """As found."""
-        return found
+        return settled
 
     def stochastic(self) -> Stochastic | None:
         """Nothing is random."""

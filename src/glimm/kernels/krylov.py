@@ -51,9 +51,10 @@ class System:
         self.handle.redraw(groups, seed)
 
     def log_quadratures(self) -> Floats:
-        """(probes, 3) e'log(S_)e, e'(I - S_)e and e'(I - S_)^2 e of random signs e, S_ = G^-1/2 S G^-1/2."""
-        side = self.shape()[2]
-        return np.array([side * np.array(quadrature(*column)) for column in columns(self.handle.recurrences())])
+        """(probes, 3) e'log(S_)e, e'(I - S_)e less its expectation, and e'(I - S_)^2 e of random signs e, S_ = G^-1/2 S G^-1/2."""
+        side, mean = self.shape()[2], np.array([0.0, float(self.handle.remainder()), 0.0])
+        values = [side * np.array(quadrature(*column)) for column in columns(self.handle.recurrences())]
+        return np.asarray(np.array(values) - mean)
 
     def square_norm(self) -> float:
         """tr (I - S_)^2 of two random intercepts; NaN for others, and where it takes too many products."""
@@ -105,13 +106,20 @@ def quadrature(alpha: Floats, beta: Floats) -> tuple[float, float, float]:
     )
 
 
+def crossed_terms(rows: Rows, terms: list[SparseTerm]) -> tuple[list[tuple[Any, ...]], int]:
+    """As `checked_terms`; raises ValueError for one term, which leaves no system when it is eliminated."""
+    if len(terms) < 2:
+        raise ValueError("conjugate gradients need two random terms")
+    return checked_terms(rows, terms)
+
+
 class KrylovLinear(System):
     """The cross-products of an LMM, as `SparseLinear`."""
 
     __slots__ = ("n", "p", "size")
 
     def __init__(self, rows: Rows, terms: list[SparseTerm], groups: int, seed: int) -> None:
-        packed, self.size = checked_terms(rows, terms)
+        packed, self.size = crossed_terms(rows, terms)
         self.n, self.p = rows.n, rows.p
         self.handle = native().KrylovLinear(rows.handle, packed, groups, seed, rows.threads)
 
@@ -140,7 +148,7 @@ class KrylovLaplace(System):
     __slots__ = ("n", "p", "size")
 
     def __init__(self, rows: Rows, terms: list[SparseTerm], own: tuple[Floats | None, Floats | None], groups: int, seed: int) -> None:
-        packed, self.size = checked_terms(rows, terms)
+        packed, self.size = crossed_terms(rows, terms)
         self.n, self.p = rows.n, rows.p
         given = (maybe_shaped(a, rows.n) for a in own)
         self.handle = native().KrylovLaplace(rows.handle, packed, *given, groups, seed, rows.threads)
