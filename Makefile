@@ -2,6 +2,7 @@
 # make coverage  do 95 % intervals hold the truth: 10,000 simulated data sets of each mixed model (a few minutes)
 # make coverage-effects  the same of average effects of GLM, GEE and GLMM, and whether the three agree (20 minutes)
 # make coverage-gee  do intervals of a GEE with 10 to 40 clusters hold the truth, with each kind of standard errors: 2,000 data sets each (3 minutes)
+# make crossed  the Krylov engine beside the exact one and beside the truth, crossed designs well and poorly connected: 2,000 data sets each (20 minutes)
 # make residual-levels  do residual tests reject right models 5 times in 100, and wrong ones often: 1,000 data sets each (half an hour)
 # make fuzz   10,000 random calls of the three doors, a table of how they ended and every failure with a line that repeats it (20 minutes)
 # make lint   style, types and import layers only                  make bench  speed against other packages (an hour or two, own environment)
@@ -16,7 +17,7 @@ OUTSIDE := .venv-interop/bin
 STAMP := $(VENV)/.installed
 SOURCES := $(wildcard native/*.cpp native/*.hpp) CMakeLists.txt pyproject.toml $(shell find src -name '*.py' -o -name '*.csv')
 
-.PHONY: demo test lint sanitize interop bench bench-scaling coverage coverage-effects coverage-gee residual-levels fuzz docs clean
+.PHONY: demo test lint sanitize interop bench bench-scaling coverage coverage-effects coverage-gee crossed residual-levels fuzz docs clean
 
 demo: $(STAMP)
 	$(BIN)/python -m glimm demo
@@ -62,6 +63,9 @@ coverage-effects: $(STAMP)
 
 coverage-gee: $(STAMP)
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python tests/small_sample_study.py
+
+crossed: $(STAMP)
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python tests/crossed_study.py
 
 residual-levels: $(STAMP)
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python tests/residual_level_study.py

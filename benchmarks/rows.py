@@ -186,6 +186,76 @@ def crossed(n: int, first: int = 0, second: int = 0) -> Any:
     return pd.DataFrame({"y": y.astype(np.int64), **columns, "a": a, "b": b, "z": eta + r.standard_normal(n)})
 
 
+def crossed_many(n: int) -> Any:
+    """Responses of two crossed factors a and b (n / 20 and n / 200 levels): y, binary; z, Gaussian; count, Poisson.
+
+    Standard deviations of the intercepts: 1 and 0.7; in z 0.7 and 0.4; in count 0.5 and 0.35.
+    """
+    import numpy as np
+    import pandas as pd
+
+    r = np.random.default_rng(107)
+    levels = (n // 20, n // 200)
+    a, b = (shuffled_levels(r, k, n) for k in levels)
+    x = r.standard_normal((n, 3))
+    u, v = r.standard_normal(levels[0]), r.standard_normal(levels[1])
+    fixed = -0.3 + x @ np.array([0.5, -0.5, 0.2])
+    y = r.random(n) < expit(fixed + u[a] + 0.7 * v[b])
+    z = fixed + 0.7 * u[a] + 0.4 * v[b] + np.random.default_rng(1107).standard_normal(n)
+    count = np.random.default_rng(2107).poisson(np.exp(0.5 * (fixed + u[a] + 0.7 * v[b])))
+    columns = {f"x{j + 1}": x[:, j] for j in range(3)}
+    return pd.DataFrame({"y": y.astype(np.int64), **columns, "a": a, "b": b, "z": z, "count": count})
+
+
+def crossed_more(n: int) -> Any:
+    """Gaussian response, random intercepts of two crossed factors a and b (n / 20 and n / 200 levels), standard deviations 0.7 and 0.4."""
+    import numpy as np
+    import pandas as pd
+
+    r = np.random.default_rng(109)
+    levels = (n // 20, n // 200)
+    a, b = (shuffled_levels(r, k, n) for k in levels)
+    x = r.standard_normal(n)
+    u, v = 0.7 * r.standard_normal(levels[0]), 0.4 * r.standard_normal(levels[1])
+    z = 1.0 + 0.5 * x + u[a] + v[b] + r.standard_normal(n)
+    return pd.DataFrame({"z": z, "x": x, "a": a.astype(np.int32), "b": b.astype(np.int32)})
+
+
+def low_mobility(n: int) -> Any:
+    """Binary response of n / 10 persons of ten rows in n / 100 firms on a ring: 9 rows in 100 are in a firm at most five from home."""
+    import numpy as np
+    import pandas as pd
+
+    r = np.random.default_rng(110)
+    persons, firms = n // 10, n // 100
+    person = np.repeat(np.arange(persons), 10)
+    home = shuffled_levels(r, firms, persons)
+    moved = np.where(r.random(n) < 0.09, r.integers(1, 6, n) * r.choice([-1, 1], n), 0)
+    firm = (home[person] + moved) % firms
+    x = r.standard_normal((n, 3))
+    u, v = r.standard_normal(persons), 0.7 * r.standard_normal(firms)
+    y = r.random(n) < expit(-0.3 + x @ np.array([0.5, -0.5, 0.2]) + u[person] + v[firm])
+    columns = {f"x{j + 1}": x[:, j] for j in range(3)}
+    return pd.DataFrame({"y": y.astype(np.int64), **columns, "person": person, "firm": firm})
+
+
+def two_ratings(n: int) -> Any:
+    """Binary ratings by n / 2 users of two different items each, of n / 80 items."""
+    import numpy as np
+    import pandas as pd
+
+    r = np.random.default_rng(111)
+    users, items = n // 2, n // 80
+    user = np.repeat(np.arange(users), 2)
+    first = shuffled_levels(r, items, users)
+    second = (first + r.integers(1, items, users)) % items
+    item = np.column_stack([first, second]).ravel()
+    x = r.standard_normal(n)
+    u, v = r.standard_normal(users), 0.7 * r.standard_normal(items)
+    y = r.random(n) < expit(-0.3 + 0.5 * x + u[user] + v[item])
+    return pd.DataFrame({"y": y.astype(np.int64), "x": x, "user": user, "item": item})
+
+
 def crossed_slopes(n: int) -> Any:
     """Binary response, random intercept and slope of x of two crossed factors (n / 50 and n / 200 levels), correlated."""
     import numpy as np
@@ -302,6 +372,10 @@ MAKERS: dict[str, Callable[[int], Any]] = {
             logistic_slopes,
             logistic_serial,
             crossed,
+            crossed_many,
+            crossed_more,
+            low_mobility,
+            two_ratings,
             crossed_slopes,
             nested,
         ),

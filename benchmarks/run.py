@@ -18,6 +18,7 @@ from .environment import blas_of_r, enter
 from .schedule import Row, once, run_task
 from .startup import run_startup
 from .tasks import TASKS
+from .worker import Allowed
 
 RESULTS = Path(__file__).resolve().parent / "results"
 HEAD = (
@@ -33,6 +34,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--reps", type=int, default=9, help="rounds after the first (default 9)")
     parser.add_argument("--limit", type=float, default=120.0, help="CPU seconds that a call may take (default 120)")
     parser.add_argument("--heavy-limit", type=float, default=300.0, help="the same for heavy tasks (default 300)")
+    parser.add_argument("--huge-limit", type=float, default=900.0, help="the same for the largest crossed designs (default 900)")
+    parser.add_argument("--memory", type=float, default=12.0, help="GB of address space that a peer may take (default 12)")
     parser.add_argument(
         "--blas", choices=["all", "own", "openblas", "reference"], default="all", help="given to R: all found here (default)"
     )
@@ -41,10 +44,11 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def chosen(wanted: list[str]) -> list[str]:
-    """Names of tasks that start with one of the words."""
+def chosen(wanted: list[str], short: bool) -> list[str]:
+    """Names of tasks that start with one of the words; of the largest ones only what is such a word, save in the short form."""
     names = [*(task.name for task in TASKS), "S1"]
-    picked = [n for n in names if not wanted or any(n.startswith(w) for w in wanted)]
+    alone = set() if short else {task.name for task in TASKS if task.by_name}
+    picked = [n for n in names if n in wanted or (n not in alone and (not wanted or any(n.startswith(w) for w in wanted)))]
     if not picked:
         raise SystemExit(f"no task starts with {' or '.join(wanted)}; there are {', '.join(names)}")
     return picked
@@ -57,7 +61,7 @@ def main() -> None:
     from .peers import asked
 
     blas = given_to_r(options.blas)
-    names = chosen(options.task)
+    names = chosen(options.task, options.short)
     only = {"glimm", *options.peer} if options.peer else None
     print(line(HEAD), flush=True)
     if options.short:
@@ -65,10 +69,10 @@ def main() -> None:
     rows: list[Row] = []
     for task in TASKS:
         if task.name in names:
-            limit = options.heavy_limit if task.heavy else options.limit
-            print(f"-- {task.name}: {task.title}" + (f" (at most {limit:g} CPU s a call)" if task.heavy else ""), flush=True)
+            limit = {"usual": options.limit, "heavy": options.heavy_limit, "huge": options.huge_limit}[task.load]
+            print(f"-- {task.name}: {task.title}" + (f" (at most {limit:g} CPU s a call)" if task.load != "usual" else ""), flush=True)
             labels = [label for label in asked(task, blas) if only is None or label.split()[0] in only]
-            rows += shown(run_task(task, labels, options.reps, limit, options.threads))
+            rows += shown(run_task(task, labels, options.reps, Allowed(limit, options.threads, options.memory)))
     if "S1" in names:
         print("-- S1: a whole process from nothing to a fitted model", flush=True)
         rows += shown(run_startup(options.reps, options.limit, options.threads, only))
@@ -89,7 +93,8 @@ def given_to_r(wanted: str) -> list[str]:
 def short(names: list[str], options: argparse.Namespace) -> None:
     """glimm only, tiny sizes: the first task as in a full run, the others in this process, and one whole process."""
     tasks = [task for task in TASKS if task.name in names]
-    rows = [row for task in tasks[:1] for row in shown(run_task(task, ["glimm"], 1, options.limit, options.threads, short=True))]
+    allowed = Allowed(options.limit, options.threads, options.memory)
+    rows = [row for task in tasks[:1] for row in shown(run_task(task, ["glimm"], 1, allowed, short=True))]
     rows += [row for task in tasks[1:] for row in shown([once(task)])]
     if "S1" in names:
         rows += shown(run_startup(0, options.limit, options.threads, {"glimm"}, short=True))

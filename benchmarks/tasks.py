@@ -26,7 +26,9 @@ class Task:
     ask : "effect x" (everybody at x = 1 against x = 0) or "slope x": the call asks this of the model fitted before the clock started
     refit, bootstrap : the call refits the model fitted before the clock started: to the same response, or to that many simulated ones
     rows : name of a maker in MAKERS; size : rows of a simulated set (0 for public data); short : rows in the short form
-    calls : fits in one timed call (more than 1 for fits of milliseconds); heavy : a call may take the larger of the two limits
+    calls : fits in one timed call (more than 1 for fits of milliseconds)
+    load : which of the limits in CPU seconds a call has: "usual", "heavy" or "huge"
+    by_name : run only where it is asked for by its whole name (and in the short form)
     peers : who is asked (empty: all that have the kind)
     loglik : known value, or None: then the first of `trusted` that answers is the reference
     """
@@ -52,7 +54,8 @@ class Task:
     size: int = 0
     short: int = 0
     calls: int = 1
-    heavy: bool = False
+    load: str = "usual"
+    by_name: bool = False
     peers: tuple[str, ...] = ()
     loglik: float | None = None
     trusted: tuple[str, ...] = ("glmmTMB", "lme4", "glm", "geepack", "statsmodels")
@@ -82,6 +85,7 @@ def intercepts(*groups: str) -> tuple[tuple[str, str], ...]:
 VERBAGG = ("Anger", "Gender", "btype", "situ")
 TWO_WAY = " + ".join((*VERBAGG, *(":".join(pair) for pair in combinations(VERBAGG, 2))))
 TWO_FACTORS = ("glimm", "glmm", "gpboost", "glmmTMB")
+CROSSED = ("glimm", "glmm", "gpboost_it", "gpboost", "mixedlm", "lme4", "glmmTMB")
 NESTED = ("glimm", "glmm", "mixedlm", "lme4")
 RATING = ("glimm", "glum")
 
@@ -123,7 +127,19 @@ TASKS = (
     Task("C2", "VerbAgg (7,584 rows), crossed logistic, all two-way interactions, Laplace", "glmm", "verbagg", "y", TWO_WAY,
          random=intercepts("id", "item"), peers=TWO_FACTORS, loglik=-4062.090872),
     Task("C3", "crossed logistic, 1e5 rows, 2,000 x 500 levels, Laplace", "glmm", "crossed", "y", "x1 + x2 + x3",
-         random=intercepts("a", "b"), size=100_000, short=2_000, heavy=True, peers=TWO_FACTORS, loglik=-56254.504072),
+         random=intercepts("a", "b"), size=100_000, short=2_000, load="heavy", peers=TWO_FACTORS, loglik=-56254.504072),
+    Task("K1", "crossed logistic, 1e6 rows, 50,000 x 5,000 levels, Laplace", "glmm", "crossed_many", "y", "x1 + x2 + x3",
+         random=intercepts("a", "b"), size=1_000_000, short=2_000, load="huge", peers=CROSSED, loglik=-578603.085333),
+    Task("K2", "crossed LMM, the same rows, ML", "lmm", "crossed_many", "z", "x1 + x2 + x3", "gaussian",
+         intercepts("a", "b"), size=1_000_000, short=2_000, load="huge", peers=CROSSED),
+    Task("K3", "crossed logistic, 3e5 rows, 30,000 persons x 3,000 firms, few moves, Laplace", "glmm", "low_mobility", "y", "x1 + x2 + x3",
+         random=intercepts("person", "firm"), size=300_000, short=2_000, load="huge", peers=CROSSED),
+    Task("K4", "crossed LMM, 1e7 rows, 500,000 x 50,000 levels, ML", "lmm", "crossed_more", "z", "x", "gaussian",
+         intercepts("a", "b"), size=10_000_000, short=2_000, load="huge", by_name=True, peers=("glimm", "gpboost_it")),
+    Task("K5", "crossed Poisson, the rows of K1, Laplace", "glmm", "crossed_many", "count", "x1 + x2 + x3", "poisson",
+         intercepts("a", "b"), size=1_000_000, short=2_000, load="huge", peers=CROSSED),
+    Task("K6", "crossed logistic, 4e5 ratings, two by each of 200,000 users, 5,000 items, Laplace", "glmm", "two_ratings", "y", "x",
+         random=intercepts("user", "item"), size=400_000, short=2_000, load="huge", peers=CROSSED),
     Task("C4", "grouseticks (403 rows), Poisson, three terms, Laplace", "glmm", "grouseticks", "TICKS", "YEAR + cHEIGHT", "poisson",
          intercepts("BROOD", "INDEX", "LOCATION"), calls=5, peers=TWO_FACTORS, loglik=-890.271330),
     Task("C5", "grouseticks, negative binomial (NB2), two terms, Laplace", "glmm", "grouseticks", "TICKS", "YEAR + cHEIGHT",
@@ -131,14 +147,14 @@ TASKS = (
     Task("V1", "VerbAgg, crossed logistic, 3 and 2 effects, Laplace", "glmm", "verbagg", "y", " + ".join(VERBAGG),
          random=(("1 + btype", "id"), ("1 + Gender", "item")), peers=TWO_FACTORS, loglik=-3934.541848),
     Task("V2", "crossed logistic, 1e5 rows, slopes on 2,000 x 500 levels, Laplace", "glmm", "crossed_slopes", "y", "x + z",
-         random=(("1 + x", "a"), ("1 + x", "b")), size=100_000, short=2_000, heavy=True, peers=TWO_FACTORS, loglik=-57357.990146),
+         random=(("1 + x", "a"), ("1 + x", "b")), size=100_000, short=2_000, load="heavy", peers=TWO_FACTORS, loglik=-57357.990146),
     Task("N1", "LMM, 1e6 rows, pupils in classes in schools, ML", "lmm", "nested", "y1", "x1 + x2", "gaussian",
-         intercepts("school", "cl", "pupil"), size=1_000_000, short=2_000, heavy=True, peers=NESTED, loglik=-1571740.616916),
+         intercepts("school", "cl", "pupil"), size=1_000_000, short=2_000, load="heavy", peers=NESTED, loglik=-1571740.616916),
     Task("N2", "LMM, 1e6 rows, pupils in classes in schools, slope by class, ML", "lmm", "nested", "y2", "x1 + x2", "gaussian",
-         (("1", "school"), ("1 + x1", "cl"), ("1", "pupil")), size=1_000_000, short=2_000, heavy=True, peers=NESTED,
+         (("1", "school"), ("1 + x1", "cl"), ("1", "pupil")), size=1_000_000, short=2_000, load="heavy", peers=NESTED,
          loglik=-1580956.975597),
     Task("B1", "sleepstudy, 1,000 fits of a parametric bootstrap, REML", "lmm", "sleepstudy", "Reaction", "Days", "gaussian",
-         (("Days", "Subject"),), bootstrap=1000, reml=True, heavy=True, peers=("glimm", "lme4"), trusted=("lme4",)),
+         (("Days", "Subject"),), bootstrap=1000, reml=True, load="heavy", peers=("glimm", "lme4"), trusted=("lme4",)),
     Task("E1", "GEE, 2e5 rows, 2e4 clusters, exchangeable", "gee", "logistic_serial", "y", "x1 + x2 + x3 + x4", clusters="g",
          corr="exchangeable", size=200_000, short=1_000),
     Task("E2", "GEE, 2e5 rows, 2e4 clusters, AR(1)", "gee", "logistic_serial", "y", "x1 + x2 + x3 + x4", clusters="g",
@@ -146,7 +162,7 @@ TASKS = (
     Task("E3", "GEE, 2e5 rows, 2e4 clusters, 10 waves, unstructured", "gee", "logistic_serial", "y", "x1 + x2 + x3 + x4", clusters="g",
          corr="unstructured", size=200_000, short=1_000),
     Task("E4", "GEE, 2e6 rows, 2e5 clusters, exchangeable", "gee", "logistic_serial_more", "y", "x1 + x2 + x3 + x4", clusters="g",
-         corr="exchangeable", size=2_000_000, short=2_000, heavy=True, peers=("glimm", "geepack", "gee")),
+         corr="exchangeable", size=2_000_000, short=2_000, load="heavy", peers=("glimm", "geepack", "gee")),
     Task("A1", "average effect in a fitted logistic GLM, 1e5 rows, 10 numeric + 50 levels", "glm", "logistic_fewer", "y",
          " + ".join((*TEN, "f")), ask="effect x1", size=100_000, short=2_000, peers=("glimm", "marginaleffects"),
          trusted=("marginaleffects",)),

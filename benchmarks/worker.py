@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,15 @@ def forget_peak(process: int | str = "self") -> None:
         Path(f"/proc/{process}/clear_refs").write_text("5")
 
 
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What a peer may take: CPU seconds of a call, threads, GB of address space."""
+
+    cpu: float
+    threads: int
+    memory: float
+
+
 class Ended(Exception):
     """The worker answered no more; the text says why, `beyond` how many CPU seconds it was given if they were not enough."""
 
@@ -60,11 +69,11 @@ def command(peer: str, task: Task, short: bool) -> list[str]:
 class Worker:
     """One process; `ask` sends a word and waits for the answer. The peer's label may name the BLAS that R is given."""
 
-    def __init__(self, peer: str, task: Task, short: bool, threads: int) -> None:
+    def __init__(self, peer: str, task: Task, short: bool, allowed: Allowed) -> None:
         name, _, blas = peer.partition(" ")
         if name in R_PEERS and not shutil.which("Rscript"):
             raise Ended("missing: R")
-        environ = measured_environ(threads)
+        environ = measured_environ(allowed.threads)
         if blas:
             environ["LD_PRELOAD"] = blas_of_r()[blas]
         self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
@@ -77,6 +86,8 @@ class Worker:
             env=environ,
         )
         self.buffer = b""
+        with contextlib.suppress(OSError, AttributeError, ValueError):
+            resource.prlimit(self.process.pid, resource.RLIMIT_AS, (int(allowed.memory * 1e9),) * 2)
 
     def ask(self, word: str, limit: float) -> dict[str, Any]:
         """The answer to one word; raises Ended when the process has gone, has failed, or was ended at the limit of CPU seconds."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-PYTHON_PEERS = ("glimm", "statsmodels", "glum", "glmm", "gpboost", "mixedlm_rs", "mixedlm", "marginaleffects")
+PYTHON_PEERS = ("glimm", "statsmodels", "glum", "glmm", "gpboost", "gpboost_it", "mixedlm_rs", "mixedlm", "marginaleffects")
 R_PEERS = ("glm", "lme4", "glmmTMB", "geepack", "gee")
 
 # Which peers are asked for which kind of model.
@@ -39,12 +39,18 @@ class NotOffered(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a fit says. coef, se : in the order of the formula's terms; note : the package's own words on convergence."""
+    """What a fit says. coef, se : in the order of the formula's terms; note : the package's own words on convergence.
+
+    sds : standard deviations of the random intercepts, in the order of the terms, then of the residuals of a linear model
+    noise : Monte-Carlo standard error of loglik (0: exact; None: noisy by an amount that the package does not say)
+    """
 
     loglik: float | None
     coef: Sequence[float]
     se: Sequence[float]
     note: str = ""
+    sds: Sequence[float] = ()
+    noise: float | None = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,9 +35,20 @@ def prepare(task: Any, rows: Any) -> Call:
         note = "" if model.converged else "says it did not converge"
         if task.points == "auto":
             note = f"{model.points} points"
-        return Answer(llf, params.tolist(), bse.tolist(), note)
+        search = getattr(model.record, "stochastic", None)
+        if search is not None:
+            end = "exact" if search.exact else "noisy"
+            note = f"{note} {search.probes} probes, at most {search.iterations} CG iterations, {end} end".strip()
+        return Answer(llf, params.tolist(), bse.tolist(), note, deviations(model), 0.0 if search is None else search.llf_error)
 
     return Call(glimm.__version__, fit, read)
+
+
+def deviations(model: Any) -> list[float]:
+    """Of the random intercepts and of the residuals; empty for other models."""
+    if not hasattr(model, "varcorr"):
+        return []
+    return [float(sd) for sd in model.varcorr()["std_dev"]]
 
 
 def question(task: Any, first: Any) -> Call:

@@ -31,6 +31,14 @@ def prepare(task: Any, rows: Any) -> Call:
     def read(answer: Any) -> Answer:
         model, beta, se, loglik = answer
         note = "" if model.converged else "says it did not converge"
-        return Answer(float(loglik), np.asarray(beta).tolist(), np.asarray(se).tolist(), note)
+        return Answer(float(loglik), np.asarray(beta).tolist(), np.asarray(se).tolist(), note, deviations(task, model))
 
     return Call(version("glmm"), fit, read)
+
+
+def deviations(task: Any, model: Any) -> list[float]:
+    """Of random intercepts, and of the residuals of a linear model."""
+    if not task.random or any(effects != "1" for effects, _ in task.random):
+        return []
+    residual = [float(model.dispersion) ** 0.5] if task.kind == "lmm" else []
+    return [*(float(np.ravel(v)[0]) ** 0.5 for v in model.varcorr), *residual]

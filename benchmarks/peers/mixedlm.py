@@ -1,4 +1,4 @@
-"""mixedlm: LMMs by an lme4-like formula, several random terms."""
+"""mixedlm: LMMs and Laplace GLMMs by an lme4-like formula, several random terms."""
 
 from __future__ import annotations
 
@@ -10,15 +10,20 @@ import numpy as np
 
 from . import Answer, Call, NotOffered
 
+FAMILIES = {"gaussian": mixedlm.families.Gaussian, "binomial": mixedlm.families.Binomial, "poisson": mixedlm.families.Poisson}
+
 
 def prepare(task: Any, rows: Any) -> Call:
-    if task.kind != "lmm":
-        raise NotOffered("LMMs only in this adapter")
+    if task.kind not in ("lmm", "glmm") or task.family not in FAMILIES:
+        raise NotOffered("LMMs, logistic and Poisson GLMMs only in this adapter")
     if task.refit or task.bootstrap:
         raise NotOffered("no refit in this adapter")
 
     def fit() -> Any:
-        model = mixedlm.lmer(task.formula, rows, REML=task.reml)
+        if task.kind == "lmm":
+            model = mixedlm.lmer(task.formula, rows, REML=task.reml)
+        else:
+            model = mixedlm.glmer(task.formula, rows, family=FAMILIES[task.family](), nAGQ=task.points)
         return model, model.fixef(), np.sqrt(np.diag(model.vcov())), model.logLik().value
 
     def read(answer: Any) -> Answer:

@@ -39,12 +39,20 @@ fits <- list(
          else glmer(model, rows, family, nAGQ = task$points)
     list(coef(summary(m)), logLik(m), m)
   },
-  glmmTMB = function() { m <- glmmTMB(model, rows, family, REML = task$reml); list(summary(m)$coefficients$cond, logLik(m)) }
+  glmmTMB = function() { m <- glmmTMB(model, rows, family, REML = task$reml); list(summary(m)$coefficients$cond, logLik(m), m) }
 )
+# standard deviations of random intercepts in the order of the formula, then of the residuals of a linear model
+deviations <- function(m) {
+  if (length(task$random) == 0 || any(task$random[, 1] != "1")) return(numeric(0))
+  varcorr <- if (peer == "glmmTMB") VarCorr(m)$cond else VarCorr(m)
+  if (!all(task$random[, 2] %in% names(varcorr))) return(numeric(0))
+  c(vapply(varcorr[task$random[, 2]], function(v) attr(v, "stddev")[[1]], 0), if (task$kind == "lmm") sigma(m))
+}
 read <- function(answer) {
   table <- answer[[1]]
   say(loglik = if (is.null(answer[[2]])) NULL else as.numeric(answer[[2]]), coef = I(unname(table[, 1])), se = I(unname(table[, 2])),
-      note = if (length(answer) == 3) paste(answer[[3]]@optinfo$conv$lme4$messages, collapse = "; ") else "")
+      sds = I(if (length(answer) == 3) unname(deviations(answer[[3]])) else numeric(0)),
+      note = if (peer == "lme4" && length(answer) == 3) paste(answer[[3]]@optinfo$conv$lme4$messages, collapse = "; ") else "")
 }
 
 first <- NULL
