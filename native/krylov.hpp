@@ -85,7 +85,7 @@ class Krylov : public Nodes {
   double row_sums(std::int32_t j, Index i, const std::vector<char>& asked, RowSums& sums) const;
   double pair_inverse(std::int32_t first, std::int32_t last, double* leverage) const;
   void add_traces(double* out) const;
-  std::vector<char> weak() const;
+  Vec strength() const;
   void cells_of(const std::vector<RandomColumns>& terms);
   void read(std::int32_t j, Level& level, bool inverse) const;
   void level_inverse(std::int32_t j, Level& level) const;

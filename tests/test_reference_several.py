@@ -30,7 +30,6 @@ def both_engines(names):
     return [(*at, "exact") for at in names] + [(*at, "krylov") for at in crossed]
 
 
-
 @cache
 def fitted(file: str, name: str, engine: str = "exact"):
     """One fit; the only warnings allowed are of a singular covariance, where the stored one is singular too."""
