@@ -9,6 +9,7 @@
 namespace glimm {
 namespace {
 
+constexpr Index kMostBorder = 32;  // effects
 constexpr Index kChunks = 4;  // sums of the other terms' effects that are kept apart, whatever the number of threads
 
 // Rows sorted by key, as they come where keys are equal.
@@ -45,6 +46,13 @@ Krylov::Krylov(Index n, const std::vector<RandomColumns>& terms, int groups, std
     if (k != leading_) by.push_back(k);
   std::stable_sort(by.begin(), by.end(), [&](int a, int b) { return terms[a].levels > terms[b].levels; });
   others_ = by;
+  border_node_ = static_cast<std::int32_t>(nodes());
+  for (size_t k = by.size(); k-- > 1;) {  // small terms behind the first are solved exactly in the preconditioner
+    const std::int32_t from = border_node_ - static_cast<std::int32_t>(terms[by[k]].levels);
+    if (s_ - first_[from] > kMostBorder) break;
+    border_node_ = from;
+  }
+  border_ = s_ - first_[border_node_];
   order_.resize(n);
   std::iota(order_.begin(), order_.end(), 0);
   std::vector<std::int32_t> key(n);
@@ -108,7 +116,7 @@ void Krylov::cells_of(const std::vector<RandomColumns>& terms) {
 
 void Krylov::redraw(int groups, std::uint64_t seed) {
   groups_ = groups;
-  probed_ = false;
+  probed_ = HUGE_VAL;
   std::uint64_t state = seed;
   const auto next = [&] {  // splitmix64 (Steele, Lea and Flood 2014)
     std::uint64_t x = (state += 0x9e3779b97f4a7c15ULL);
@@ -220,7 +228,8 @@ void Krylov::read(std::int32_t j, Level& level, bool solved) const {
 bool Krylov::prepare(const double* lambda) {
   if (prepared_ && std::equal(lambda_.begin(), lambda_.end(), lambda)) return true;
   lambda_.assign(lambda, lambda + lambda_size());
-  prepared_ = probed_ = false;
+  prepared_ = false;
+  probed_ = HUGE_VAL;
   release();
   h_.assign(dp_[lead_], 0.0);
   f_.assign(d_.begin(), d_.end());
@@ -297,21 +306,26 @@ bool Krylov::prepare(const double* lambda) {
   for (Index chunk = 1; chunk < chunks; ++chunk)
     for (Index i = 0; i < blocks; ++i) buffers_[i] += buffers_[chunk * blocks + i];
   for (Index i = 0; i < blocks; ++i) buffers_[i] = d_[dp_[lead_] + i] - buffers_[i];
+  double of_border = 0.0;
+  LogProduct border_pivots;
   for (std::int32_t j = lead_; j < static_cast<std::int32_t>(nodes()); ++j) {
     if (j % kNodeRun == 0) check_interrupt();
+    LogProduct& product = j < border_node_ ? pivots : border_pivots;
     double* g = &f_[dp_[j]];
     if (q(j) == 1) {
       const double m = lambda_[lambda_at_[lambda_of_[j]]], pivot = 1.0 + m * m * buffers_[dp_[j] - dp_[lead_]];
       if (!(pivot > 0.0)) return false;
-      pivots.add(pivot);
+      product.add(pivot);
       g[0] = std::sqrt(pivot);
       gi_[dp_[j] - dp_[lead_]] = 1.0 / pivot;
       continue;
     }
     scaled(j, &buffers_[dp_[j] - dp_[lead_]], g);
-    if (!invert_block(g, q(j), &gi_[dp_[j] - dp_[lead_]], logdet_)) return false;
+    if (!invert_block(g, q(j), &gi_[dp_[j] - dp_[lead_]], j < border_node_ ? logdet_ : of_border)) return false;
   }
   logdet_ += pivots.log();
+  active_ = 0;
+  if (border_ && !prepare_border()) logdet_ += of_border + border_pivots.log();  // S may be positive definite where G with its border is not
   prepared_ = std::isfinite(logdet_);
   return prepared_;
 }

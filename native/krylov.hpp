@@ -47,6 +47,7 @@ class Krylov : public Nodes {
   const std::vector<Recurrence>& recurrences() const { return recurrences_; }
   void redraw(int groups, std::uint64_t seed);
   double logdet_blocks() const { return logdet_; }                   // log|M_aa| + log|G|
+  double remainder();                                                // tr (I - G^-1/2 S G^-1/2)
   double square_norm() const;                                        // tr (G^-1/2 (S - G) G^-1/2)^2 of two intercepts; NaN elsewhere, and where it is too dear
 
   bool factor();   // the dense S and its log-determinant: log|M| = dense_logdet()
@@ -55,8 +56,8 @@ class Krylov : public Nodes {
   double dense_logdet() const { return dense_logdet_; }
 
   // z'Lambda M^-1 Lambda'z by row (null: not wanted) and, by Lambda, sums over nodes of (A Lambda M^-1)_jj; exact after invert().
-  void inverse(double* leverage, double* pulls);
-  Vec inverse_blocks();  // of M^-1 by node, one after the other
+  void inverse(bool exact, double* leverage, double* pulls);
+  Vec inverse_blocks(bool exact);  // of M^-1 by node, one after the other
 
  private:
   struct Term {
@@ -79,12 +80,17 @@ class Krylov : public Nodes {
   template <int K> void to_leading(const double* x, double* out) const;   // out = A_ab x
   template <int K> void scale(Index from, Index to, bool transpose, double* x) const;  // x_j <- Lambda_j x_j over nodes
   template <int K> void leading_inverse(double* x) const;                 // x_j <- (I + Lambda'A Lambda)_jj^-1 x_j
+  template <int K> void border_product(const double* r, double* out) const;  // out += V K V'r
   template <int K> void precondition(const double* r, double* out) const;
   template <int K> int conjugate(const double* f, double* x, double tol, bool fresh, Recurrence* kept);
   template <int K> bool solve_group(std::vector<Vec>& columns, size_t begin, int count, double tol, const std::vector<Vec>* from);
   double row_sums(std::int32_t j, Index i, const std::vector<char>& asked, RowSums& sums) const;
   double pair_inverse(std::int32_t first, std::int32_t last, double* leverage) const;
   void add_traces(double* out) const;
+  bool prepare_border();
+  int parts() const { return static_cast<int>(z_.size()); }  // groups of probes, and of columns of the border behind them
+  void add_border_parts();
+  void carry_on(Vec& x) const;
   Vec strength() const;
   void cells_of(const std::vector<RandomColumns>& terms);
   void read(std::int32_t j, Level& level, bool inverse) const;
@@ -111,11 +117,16 @@ class Krylov : public Nodes {
   Vec lambda_;
   double logdet_ = 0.0, dense_logdet_ = 0.0;
   int most_steps_ = 0, groups_ = 1;
+  std::int32_t border_node_ = 0;  // from here on nodes are the border of G: G^-1 = blocks + V K V'
+  Index border_ = 0, active_ = 0;  // their effects; the same, or 0 where G has no border at the last prepare()
+  Vec border_v_, border_k_, border_l_;  // V (rest, border); K; Cholesky factor of K^-1
   std::vector<Vec> signs_, z_, v_;      // by group: probes (rest, kWide); G^-1/2 and the rest of M^-1 applied to them, (s, kWide)
   std::vector<Recurrence> recurrences_;
   Vec buffers_, scaled_;
   Vec dense_;
-  bool prepared_ = false, factored_ = false, inverted_ = false, probed_ = false;
+  bool prepared_ = false, factored_ = false, inverted_ = false;
+  bool exact_ = false;      // the inverse of the dense S is asked for
+  double probed_ = HUGE_VAL;  // tolerance to which the probes are solved, at the last prepare()
 };
 
 }  // namespace glimm

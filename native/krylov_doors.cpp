@@ -39,6 +39,10 @@ template <class Door, class Class> void system_of(Class& c) {
         return self.model.system().probe(tol);
       })
       .def("redraw", [](Door& self, int groups, std::uint64_t seed) { self.model.system().redraw(groups, seed); })
+      .def("remainder", [](Door& self) {
+        const Unlocked unlocked;
+        return self.model.system().remainder();
+      })
       .def("square_norm", [](Door& self) {
         const Unlocked unlocked;
         return self.model.system().square_norm();
@@ -47,7 +51,7 @@ template <class Door, class Class> void system_of(Class& c) {
         const Entered entered;
         Krylov& f = self.model.system();
         if (exact) f.invert();
-        return by_term(f, self.held.terms, f.inverse_blocks(), [](int q) { return q * q; });
+        return by_term(f, self.held.terms, f.inverse_blocks(exact), [](int q) { return q * q; });
       })
       .def("release", [](Door& self) { self.model.system().release(); })
       .def("shape", [](Door& self) {

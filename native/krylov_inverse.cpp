@@ -149,7 +149,7 @@ void Krylov::level_inverse(std::int32_t j, Level& level) const {
   read(j, level, true);
   const Index m = level.size;
   level.y.assign(static_cast<size_t>(m) * qa, 0.0);
-  if (inverted_) {
+  if (exact_) {
     level.place.clear();
     for (Index c = cell_starts_[j]; c < cell_starts_[j + 1]; ++c)
       for (int e = 0; e < q(cell_node_[c]); ++e) level.place.push_back(first_[cell_node_[c]] - sa_ + e);
@@ -199,12 +199,12 @@ void Krylov::row_inverse(std::int32_t j, Index i, const Level& level, std::vecto
         ha[a] -= y[a] * zt[k][e];
       }
     }
-    if (!inverted_) {
+    if (!exact_) {
       const double* g = &gi_[dp_[node] - dp_[lead_]];
       for (int e = 0; e < qb; ++e) h[k][e] += dot(g + e * qb, zt[k].data(), qb);
     }
   }
-  if (!inverted_) return;
+  if (!exact_) return;
   for (int k : others_)
     for (int l : others_) {
       const Index ok = level.offset[terms_[k].slot[i]], ol = level.offset[terms_[l].slot[i]];
@@ -220,7 +220,7 @@ struct Krylov::RowSums {
 
 double Krylov::row_sums(std::int32_t j, Index i, const std::vector<char>& asked, RowSums& sums) const {
   const size_t count = terms_.size();
-  const int wide = inverted_ ? 0 : groups_;
+  const int wide = exact_ ? 0 : parts();
   double leverage = 0.0;
   const auto node_of = [&](size_t k) { return static_cast<int>(k) == leading_ ? j : cell_node_[cell_starts_[j] + terms_[k].slot[i]]; };
   for (size_t k = 0; k < count; ++k) {
@@ -258,7 +258,7 @@ double Krylov::row_sums(std::int32_t j, Index i, const std::vector<char>& asked,
   }
   double total = 0.0;
   for (double v : from_probes) total += v;
-  return wide ? leverage + total / (wide * kWide) : leverage;
+  return wide ? leverage + total / (groups_ * kWide) : leverage;
 }
 
 // Blocks of M^-1 on its diagonal, summed over the nodes of each Lambda; without the leading term's exact part.
@@ -272,9 +272,9 @@ void Krylov::add_traces(double* out) const {
       for (int a = 0; a < qj; ++a)
         for (int c = 0; c < qj; ++c)
           to[a * qj + c] +=
-              inverted_ ? dense_[static_cast<size_t>(o + std::max(a, c)) * rest() + o + std::min(a, c)] : gi_[dp_[j] - dp_[lead_] + a * qj + c];
+              exact_ ? dense_[static_cast<size_t>(o + std::max(a, c)) * rest() + o + std::min(a, c)] : gi_[dp_[j] - dp_[lead_] + a * qj + c];
     }
-    for (int g = 0; g < (inverted_ ? 0 : groups_); ++g) {
+    for (int g = 0; g < (exact_ ? 0 : parts()); ++g) {
       const double *z = &z_[g][first_[j] * kWide], *v = &v_[g][first_[j] * kWide];
       for (int a = 0; a < qj; ++a)
         for (int c = 0; c < qj; ++c) {
@@ -290,7 +290,7 @@ void Krylov::add_traces(double* out) const {
 double Krylov::pair_inverse(std::int32_t first, std::int32_t last, double* leverage) const {
   const double la = lambda_[lambda_at_[lambda_of_[0]]], lb = lambda_[lambda_at_[lambda_of_[lead_]]];
   const auto& slot = terms_[others_[0]].slot;
-  const double share = inverted_ ? 0.0 : 1.0 / (groups_ * kWide);
+  const double share = exact_ ? 0.0 : 1.0 / (groups_ * kWide);
   double trace = 0.0;
   Vec x, y, of_cell;
   for (std::int32_t j = first; j < last; ++j) {
@@ -301,7 +301,7 @@ double Krylov::pair_inverse(std::int32_t first, std::int32_t last, double* lever
     y.resize(m);
     for (Index c = 0; c < m; ++c) x[c] = f_[dp_[j]] * la * lb * b_[begin + c];
     const auto p = [&](Index r, Index c) { return dense_[static_cast<size_t>(node[r] - lead_) * rest() + (node[c] - lead_)]; };
-    if (inverted_) {
+    if (exact_) {
       std::fill(y.begin(), y.end(), 0.0);
       for (Index r = 0; r < m; ++r) {
         double sum = p(r, r) * x[r];
@@ -321,8 +321,8 @@ double Krylov::pair_inverse(std::int32_t first, std::int32_t last, double* lever
     if (!leverage) continue;
     of_cell.resize(m);
     for (Index c = 0; c < m; ++c) {
-      double value = la * la * own - 2.0 * la * lb * y[c] + lb * lb * (inverted_ ? p(c, c) : gi_[node[c] - lead_]);
-      for (int g = 0; g < (inverted_ ? 0 : groups_); ++g) {
+      double value = la * la * own - 2.0 * la * lb * y[c] + lb * lb * (exact_ ? p(c, c) : gi_[node[c] - lead_]);
+      for (int g = 0; g < (exact_ ? 0 : parts()); ++g) {
         const double *za = &z_[g][static_cast<size_t>(j) * kWide], *va = &v_[g][static_cast<size_t>(j) * kWide];
         const double *zb = &z_[g][static_cast<size_t>(node[c]) * kWide], *vb = &v_[g][static_cast<size_t>(node[c]) * kWide];
         double sum = 0.0;
@@ -359,9 +359,10 @@ Vec Krylov::strength() const {
 
 // A Lambda M^-1 = Lambda^-T (I - M^-1) where Lambda has an inverse: the probes' error is then that of the trace of M^-1 alone. Towards
 // Lambda = 0 that error stays and what is left by rows vanishes: a mean of both, which goes from one to the other without a jump.
-void Krylov::inverse(double* leverage, double* pulls) {
+void Krylov::inverse(bool exact, double* leverage, double* pulls) {
+  exact_ = exact && inverted_;
   const Index size = lambda_size();
-  Vec share = inverted_ ? Vec(lambdas(), 1.0) : strength();
+  Vec share = exact_ ? Vec(lambdas(), 1.0) : strength();
   std::vector<char> asked(lambdas());
   std::vector<Vec> inverses(lambdas());
   bool rows = leverage != nullptr, any = false;
@@ -407,7 +408,7 @@ void Krylov::inverse(double* leverage, double* pulls) {
     for (Index e = at; asked[i] && e < at + qi * qi; ++e)
       for (const RowSums& part : parts) {
         pulls[e] += (1.0 - share[i]) * part.pulls[e];
-        for (int b = 0; !inverted_ && b < kWide; ++b) pulls[e] += (1.0 - share[i]) * part.random[e * kWide + b] / (groups_ * kWide);
+        for (int b = 0; !exact_ && b < kWide; ++b) pulls[e] += (1.0 - share[i]) * part.random[e * kWide + b] / (groups_ * kWide);
       }
     for (int a = 0; share[i] > 0.0 && a < qi; ++a)
       for (int c = 0; c < qi; ++c)
@@ -464,7 +465,8 @@ double Krylov::square_norm() const {
   return total;
 }
 
-Vec Krylov::inverse_blocks() {
+Vec Krylov::inverse_blocks(bool exact) {
+  exact_ = exact && inverted_;
   Vec out(dp_.back(), 0.0);
   over_chunks([&](Index, std::int32_t first, std::int32_t last) {
     Level level;
@@ -480,12 +482,12 @@ Vec Krylov::inverse_blocks() {
     for (int a = 0; a < qj; ++a)
       for (int c = 0; c < qj; ++c)
         out[dp_[j] + a * qj + c] =
-            inverted_ ? dense_[static_cast<size_t>(o + std::max(a, c)) * rest() + o + std::min(a, c)] : gi_[dp_[j] - dp_[lead_] + a * qj + c];
+            exact_ ? dense_[static_cast<size_t>(o + std::max(a, c)) * rest() + o + std::min(a, c)] : gi_[dp_[j] - dp_[lead_] + a * qj + c];
   }
-  if (inverted_) return out;
+  if (exact_) return out;
   const double share = 0.5 / (groups_ * kWide);
   for (std::int32_t j = 0; j < static_cast<std::int32_t>(nodes()); ++j)
-    for (int g = 0; g < groups_; ++g)
+    for (int g = 0; g < parts(); ++g)
       for (int a = 0; a < q(j); ++a)
         for (int c = 0; c < q(j); ++c) {
           const double *z = &z_[g][first_[j] * kWide], *v = &v_[g][first_[j] * kWide];

@@ -101,7 +101,7 @@ LaplaceEvaluation KrylovLaplace::evaluate(const Stage& stage, const double* beta
 
 bool KrylovLaplace::inverse(const double*, double* leverage, double* pulls) {
   if (how_.invert) krylov_.invert();
-  krylov_.inverse(leverage, pulls);
+  krylov_.inverse(how_.invert, leverage, pulls);
   return true;
 }
 

@@ -79,7 +79,7 @@ SparseEvaluation KrylovLinear::evaluate(const double* lambda, bool reml, const D
 
   if (how.invert) f.invert();
   Vec pulled(f.lambda_size());
-  f.inverse(nullptr, pulled.data());
+  f.inverse(how.invert, nullptr, pulled.data());
   const auto left = [&](const Vec& from, Vec solved) {  // Z'W (column - Z Lambda solved)
     f.times(lambda, false, solved.data());
     Vec product(s);

@@ -55,6 +55,7 @@ template <int K> void Krylov::precondition(const double* r, double* out) const {
       for (int c = 1; c < qj; ++c) add_times<K>(to + a * K, g[a * qj + c], from + c * K);
     }
   }
+  if (active_) border_product<K>(r, out);
 }
 
 // out += A_ba y, y and out without Lambda
@@ -292,12 +293,14 @@ bool Krylov::solve(Vec& column, double tol) {
 
 double Krylov::square(const double* r) const {
   double total = 0.0;
-  for (std::int32_t j = 0; j < static_cast<std::int32_t>(nodes()); ++j) {
+  for (std::int32_t j = 0; j < lead_; ++j) {
     const int qj = q(j);
-    const double *inverse = j < lead_ ? &f_[dp_[j]] : &gi_[dp_[j] - dp_[lead_]], *rj = r + first_[j];
+    const double *inverse = &f_[dp_[j]], *rj = r + first_[j];
     for (int a = 0; a < qj; ++a) total += rj[a] * dot(inverse + a * qj, rj, qj);
   }
-  return total;
+  Vec out(rest());
+  precondition<1>(r + sa_, out.data());
+  return total + wide_dot(r + sa_, out.data(), rest());
 }
 
 void Krylov::multiply(const double* x, double* out) const {
@@ -322,19 +325,30 @@ void Krylov::multiply(const double* x, double* out) const {
     for (Index i = 0; i < rest(); ++i) out[sa_ + i] += buffers[chunk * rest() + i];
 }
 
+// The leading part of kWide columns (s): -M_aa^-1 M_ab of the others.
+void Krylov::carry_on(Vec& x) const {
+  const Index front = sa_ * kWide;
+  Vec own(x.begin() + front, x.end()), lead(front);
+  scale<kWide>(lead_, nodes(), false, own.data());
+  to_leading<kWide>(own.data(), lead.data());
+  scale<kWide>(0, lead_, true, lead.data());
+  leading_inverse<kWide>(lead.data());
+  for (Index i = 0; i < front; ++i) x[i] = -lead[i];
+}
+
 // v = S^-1 G^1/2 e - G^-1/2 e and z = G^-1/2 e of random signs e, both carried on to the leading term: mean v z' is what G^-1 leaves of S^-1.
 bool Krylov::probe(double tol) {
-  if (probed_) return true;
+  if (probed_ <= tol) return true;
   z_.assign(groups_, Vec());
   v_.assign(groups_, Vec());
   recurrences_.assign(groups_, Recurrence());
   const Index size = rest() * kWide, front = sa_ * kWide;
-  Vec f(size), own(size), lead(front);
+  Vec f(size);
   for (int g = 0; g < groups_; ++g) {
     Vec &z = z_[g], &v = v_[g];
     z.assign(static_cast<size_t>(s_) * kWide, 0.0);
     v.assign(z.size(), 0.0);
-    for (std::int32_t j = lead_; j < static_cast<std::int32_t>(nodes()); ++j) {  // f = L e, z = L^-T e, G = L L'
+    for (std::int32_t j = lead_; j < (active_ ? border_node_ : static_cast<std::int32_t>(nodes())); ++j) {  // f = L e, z = L^-T e, G = L L'
       const int qj = q(j);
       const double *l = &f_[dp_[j]], *e = &signs_[g][(first_[j] - sa_) * kWide];
       double *fj = &f[(first_[j] - sa_) * kWide], *zj = &z[first_[j] * kWide];
@@ -351,19 +365,26 @@ bool Krylov::probe(double tol) {
         }
       }
     }
+    if (active_) {  // the border of L is [V'L, its own factor] with the sign of V turned
+      const Index begin = rest() - active_;
+      for (Index c = 0; c < active_; ++c) {
+        double* fc = &f[(begin + c) * kWide];
+        std::fill(fc, fc + kWide, 0.0);
+        for (Index i = 0; i < begin; ++i) add_times<kWide>(fc, -border_v_[i * active_ + c], &f[i * kWide]);
+        for (Index k = 0; k <= c; ++k) add_times<kWide>(fc, border_l_[c * active_ + k], &signs_[g][(begin + k) * kWide]);
+      }
+      precondition<kWide>(f.data(), &z[front]);
+    }
     if (conjugate<kWide>(f.data(), &v[front], tol, true, &recurrences_[g]) < 0) return false;
     for (Index i = 0; i < size; ++i) v[front + i] -= z[front + i];
-    for (Vec* x : {&z, &v}) {
-      own.assign(x->begin() + front, x->end());
-      scale<kWide>(lead_, nodes(), false, own.data());
-      to_leading<kWide>(own.data(), lead.data());
-      scale<kWide>(0, lead_, true, lead.data());
-      leading_inverse<kWide>(lead.data());
-      for (Index i = 0; i < front; ++i) (*x)[i] = -lead[i];
-    }
+    carry_on(z);
+    carry_on(v);
   }
-  probed_ = true;
+  if (active_) add_border_parts();
+  probed_ = tol;
   return true;
 }
+
+template void Krylov::apply<kWide>(const double*, double*);
 
 }  // namespace glimm

@@ -1,6 +1,7 @@
 """Twins of the Krylov engine's parts from a dense M: what is left after one term is eliminated, its blocks, its functions of matrices.
 
-S = M_bb - M_ba M_aa^-1 M_ab; S_ = G^-1/2 S G^-1/2 with G the blocks of S by level; log|M| = log|M_aa| + log|G| + tr log S_.
+S = M_bb - M_ba M_aa^-1 M_ab; S_ = G^-1/2 S G^-1/2 with G the blocks of S by level,
+and all of S beside small terms behind the first of b; log|M| = log|M_aa| + log|G| + tr log S_.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
+
+BORDER = 32  # effects
 
 
 def effects_of(terms):
@@ -33,7 +36,14 @@ class DenseSchur:
         levels = effects_of(terms)
         first = leading(terms)
         a = np.arange(levels[first][0][0], levels[first][-1][1])
-        rest = [span for k, spans in enumerate(levels) if k != first for span in spans]
+        others = sorted((k for k in range(len(terms)) if k != first), key=lambda k: -terms[k].levels)
+        border = 0
+        for k in others[:0:-1]:
+            effects = levels[k][-1][1] - levels[k][0][0]
+            if border + effects > BORDER:
+                break
+            border += effects
+        rest = [span for k in others for span in levels[k]]
         b = np.concatenate([np.arange(*span) for span in rest])
         self.front = m[np.ix_(a, a)]
         self.s = m[np.ix_(b, b)] - m[np.ix_(b, a)] @ np.linalg.solve(self.front, m[np.ix_(a, b)])
@@ -43,6 +53,11 @@ class DenseSchur:
             q = high - low
             self.g[at : at + q, at : at + q] = self.s[at : at + q, at : at + q]
             at += q
+        bordered = self.g.copy()
+        bordered[at - border :] = self.s[at - border :]
+        bordered[:, at - border :] = self.s[:, at - border :]
+        if border and np.linalg.eigvalsh(bordered)[0] > 0:
+            self.g = bordered
         half = np.linalg.inv(np.linalg.cholesky(self.g))
         self.scaled = half @ self.s @ half.T
 
@@ -57,10 +72,10 @@ class DenseSchur:
         return np.linalg.slogdet(self.scaled)[1]
 
     def forms(self, signs):
-        """(3,) e'log(S_)e, e'(I - S_)e and e'(I - S_)^2 e."""
+        """(3,) e'log(S_)e, e'(I - S_)e less its expectation and e'(I - S_)^2 e."""
         w, v = np.linalg.eigh(self.scaled)
         weights = (v.T @ signs) ** 2
-        return np.array([weights @ np.log(w), weights @ (1 - w), weights @ (1 - w) ** 2])
+        return np.array([weights @ np.log(w), weights @ (1 - w) - (1 - w).sum(), weights @ (1 - w) ** 2])
 
     def all_forms(self):
         """(2^(side - 1), 3) of every vector of signs, up to its own sign."""

@@ -101,12 +101,12 @@ class Path:
 
 
 def estimated(deviance: float, quadratures: Floats) -> float:
-    """-2 log L, from what is exact of it and (probes, 3) quadratures: e'(I - S_)e has expectation 0 and goes along with -log."""
+    """-2 log L, from what is exact of it and (probes, 3) quadratures: e'(I - S_)e goes along with -log."""
     return deviance + float(np.mean(quadratures[:, 0] + quadratures[:, 1]))
 
 
 def log_trace(quadratures: Floats, square_norm: float) -> tuple[float, float]:
-    """tr log S_ and its standard error: log regressed on e'(I - S_)e and e'(I - S_)^2 e, whose expectations are known.
+    """tr log S_ and its standard error: log regressed on e'(I - S_)e and e'(I - S_)^2 e, whose expectations are known (the first is 0).
 
     square_norm : tr (I - S_)^2, NaN where it is not
     """

@@ -51,9 +51,10 @@ class System:
         self.handle.redraw(groups, seed)
 
     def log_quadratures(self) -> Floats:
-        """(probes, 3) e'log(S_)e, e'(I - S_)e and e'(I - S_)^2 e of random signs e, S_ = G^-1/2 S G^-1/2."""
-        side = self.shape()[2]
-        return np.array([side * np.array(quadrature(*column)) for column in columns(self.handle.recurrences())])
+        """(probes, 3) e'log(S_)e, e'(I - S_)e less its expectation, and e'(I - S_)^2 e of random signs e, S_ = G^-1/2 S G^-1/2."""
+        side, mean = self.shape()[2], np.array([0.0, float(self.handle.remainder()), 0.0])
+        values = [side * np.array(quadrature(*column)) for column in columns(self.handle.recurrences())]
+        return np.asarray(np.array(values) - mean)
 
     def square_norm(self) -> float:
         """tr (I - S_)^2 of two random intercepts; NaN for others, and where it takes too many products."""
