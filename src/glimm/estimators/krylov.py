@@ -30,7 +30,8 @@ ROUNDS = 6
 FAR = 1.0
 BATCHES = 8
 SETTLED = 0.02
-VALUES = 4
+VALUES, MOST_VALUES, SMALL_ERROR, VALUE_TOL = 4, 16, 0.04, 1e-5
+VALUE_BATCH, BLOCK_BATCH = 1000, 2000
 BLOCKS, BLOCK_TOL = 8, 1e-3
 CAP, MOVES = 4.0, 20
 FEW = 2000  # effects of which a factorisation is a matter of a second: more of them are made
@@ -127,7 +128,7 @@ def random_blocks(plan: Plan, system: System) -> tuple[list[Floats], float]:
     """
     batches = []
     for batch in range(BLOCKS):
-        system.redraw(1, other_seed(plan, 2 * BATCHES + batch))
+        system.redraw(1, other_seed(plan, BLOCK_BATCH + batch))
         if not system.probe(BLOCK_TOL):
             raise GlimmError(UNSOLVED)
         batches.append(system.inverse_blocks(exact=False))
@@ -242,6 +243,19 @@ def corrected(shapes: Shapes, e: Value, x: Floats, rough: Evaluate, bounds: Limi
     return minimise(evaluate, x, bounds)
 
 
+def drawn_trace(plan: Plan, system: System) -> tuple[float, float]:
+    """tr log S_ and its standard error by batches of probes, more of them where the error stays large."""
+    norm, drawn = system.square_norm(), []
+    for batch in range(MOST_VALUES):
+        system.redraw(plan.groups, other_seed(plan, VALUE_BATCH + batch))
+        if not system.probe(VALUE_TOL):
+            raise GlimmError(UNSOLVED)
+        drawn.append(system.log_quadratures())
+        if batch + 1 >= VALUES and log_trace(np.concatenate(drawn), norm)[1] < SMALL_ERROR:
+            break
+    return log_trace(np.concatenate(drawn), norm)
+
+
 def random_end(
     plan: Plan, system: System, search: Search, settled: Settled, rough: Evaluate, value: Callable[[Shapes, Floats], float]
 ) -> End:
@@ -265,13 +279,7 @@ def random_end(
     at = np.maximum(x - step, limits(search, shapes, len(x), FLOOR, 1).lower)
     left = np.mean(gradients, axis=0) + rough(shapes, at).gradient - gradients[-1]
     base = value(shapes, at)
-    drawn = []
-    for batch in range(VALUES):
-        system.redraw(plan.groups, other_seed(plan, BATCHES + batch))
-        if not system.probe(1e-5):
-            raise GlimmError(UNSOLVED)
-        drawn.append(system.log_quadratures())
-    trace, llf_error = log_trace(np.concatenate(drawn), system.square_norm())
+    trace, llf_error = drawn_trace(plan, system)
     optimum = replace(
         found,
         x=at,
