@@ -91,7 +91,7 @@ class Krylov : public Nodes {
   int parts() const { return static_cast<int>(z_.size()); }  // groups of probes, and of columns of the border behind them
   void add_border_parts();
   void carry_on(Vec& x) const;
-  std::vector<char> weak() const;
+  Vec strength() const;
   void cells_of(const std::vector<RandomColumns>& terms);
   void read(std::int32_t j, Level& level, bool inverse) const;
   void level_inverse(std::int32_t j, Level& level) const;

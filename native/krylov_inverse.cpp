@@ -10,14 +10,14 @@
 namespace glimm {
 namespace {
 
-constexpr double kSingular = 1e-7, kWeak = 0.1;
+constexpr double kSingular = 1e-7, kWeak = 0.02, kStrong = 0.5;
 constexpr double kMostProducts = 1e10;
 
-// Inverse of the transpose of a q x q matrix, by Gauss and Jordan with pivots; false where one of these is not above least.
-bool transposed_inverse(const double* m, int q, double least, Vec& out) {
+// Inverse of the transpose of a q x q matrix, by Gauss and Jordan with pivots; the smallest of these, 0 where it is next to singular.
+double transposed_inverse(const double* m, int q, Vec& out) {
   Vec a(static_cast<size_t>(q) * q);
   out.assign(a.size(), 0.0);
-  double largest = 0.0;
+  double largest = 0.0, smallest = HUGE_VAL;
   for (int i = 0; i < q; ++i) {
     out[i * q + i] = 1.0;
     for (int k = 0; k < q; ++k) {
@@ -30,7 +30,8 @@ bool transposed_inverse(const double* m, int q, double least, Vec& out) {
     for (int r = c + 1; r < q; ++r)
       if (std::fabs(a[r * q + c]) > std::fabs(a[best * q + c])) best = r;
     const double pivot = a[best * q + c];
-    if (!(std::fabs(pivot) > kSingular * largest) || !(std::fabs(pivot) > least)) return false;
+    if (!(std::fabs(pivot) > kSingular * largest)) return 0.0;
+    smallest = std::min(smallest, std::fabs(pivot));
     for (int k = 0; k < q; ++k) {
       std::swap(a[c * q + k], a[best * q + k]);
       std::swap(out[c * q + k], out[best * q + k]);
@@ -47,7 +48,7 @@ bool transposed_inverse(const double* m, int q, double least, Vec& out) {
       }
     }
   }
-  return true;
+  return smallest;
 }
 
 }  // namespace
@@ -335,8 +336,8 @@ double Krylov::pair_inverse(std::int32_t first, std::int32_t last, double* lever
   return trace;
 }
 
-// By Lambda: whether an effect is so small beside what a level tells of it that I - M^-1 of the level would be lost in the error of solves.
-std::vector<char> Krylov::weak() const {
+// By Lambda, 0 to 1: how far its effects are from so small, beside what a level tells of them, that I - M^-1 of a level is lost in errors.
+Vec Krylov::strength() const {
   std::vector<Vec> sums(lambdas());
   Vec count(lambdas(), 0.0), unused;
   for (int i = 0; i < lambdas(); ++i) sums[i].assign(lambda_q_[i], 0.0);
@@ -344,26 +345,30 @@ std::vector<char> Krylov::weak() const {
     count[lambda_of_[j]] += 1.0;
     for (int a = 0; a < q(j); ++a) sums[lambda_of_[j]][a] += d_[dp_[j] + a * q(j) + a];
   }
-  std::vector<char> out(lambdas());
+  Vec out(lambdas());
   for (int i = 0; i < lambdas(); ++i) {
     const int qi = lambda_q_[i];
     Vec scaled(lambda_.begin() + lambda_at_[i], lambda_.begin() + lambda_at_[i] + qi * qi);
     for (int a = 0; a < qi; ++a)
       for (int c = 0; c < qi; ++c) scaled[a * qi + c] *= std::sqrt(std::max(sums[i][a], 0.0) / std::max(count[i], 1.0));
-    out[i] = !transposed_inverse(scaled.data(), qi, kWeak, unused);
+    const double t = (transposed_inverse(scaled.data(), qi, unused) - kWeak) / (kStrong - kWeak);
+    out[i] = t <= 0.0 ? 0.0 : t >= 1.0 ? 1.0 : t * t * (3.0 - 2.0 * t);
   }
   return out;
 }
 
-// A Lambda M^-1 = Lambda^-T (I - M^-1) where Lambda has an inverse: the probes' error is then that of the trace of M^-1 alone.
+// A Lambda M^-1 = Lambda^-T (I - M^-1) where Lambda has an inverse: the probes' error is then that of the trace of M^-1 alone. Towards
+// Lambda = 0 that error stays and what is left by rows vanishes: a mean of both, which goes from one to the other without a jump.
 void Krylov::inverse(bool exact, double* leverage, double* pulls) {
   exact_ = exact && inverted_;
   const Index size = lambda_size();
-  std::vector<char> asked = exact_ ? std::vector<char>(lambdas()) : weak();
+  Vec share = exact_ ? Vec(lambdas(), 1.0) : strength();
+  std::vector<char> asked(lambdas());
   std::vector<Vec> inverses(lambdas());
   bool rows = leverage != nullptr, any = false;
   for (int i = 0; i < lambdas(); ++i) {
-    asked[i] = asked[i] || !transposed_inverse(&lambda_[lambda_at_[i]], lambda_q_[i], kSingular, inverses[i]);
+    if (!(transposed_inverse(&lambda_[lambda_at_[i]], lambda_q_[i], inverses[i]) > kSingular)) share[i] = 0.0;
+    asked[i] = share[i] < 1.0;
     any = any || asked[i];
   }
   rows = rows || any;
@@ -402,12 +407,13 @@ void Krylov::inverse(bool exact, double* leverage, double* pulls) {
     const Index at = lambda_at_[i];
     for (Index e = at; asked[i] && e < at + qi * qi; ++e)
       for (const RowSums& part : parts) {
-        pulls[e] += part.pulls[e];
-        for (int b = 0; !exact_ && b < kWide; ++b) pulls[e] += part.random[e * kWide + b] / (groups_ * kWide);
+        pulls[e] += (1.0 - share[i]) * part.pulls[e];
+        for (int b = 0; !exact_ && b < kWide; ++b) pulls[e] += (1.0 - share[i]) * part.random[e * kWide + b] / (groups_ * kWide);
       }
-    for (int a = 0; !asked[i] && a < qi; ++a)
+    for (int a = 0; share[i] > 0.0 && a < qi; ++a)
       for (int c = 0; c < qi; ++c)
-        for (int h = 0; h < qi; ++h) pulls[at + a * qi + c] += inverses[i][a * qi + h] * ((h == c ? count[i] : 0.0) - trace[at + h * qi + c]);
+        for (int h = 0; h < qi; ++h)
+          pulls[at + a * qi + c] += share[i] * inverses[i][a * qi + h] * ((h == c ? count[i] : 0.0) - trace[at + h * qi + c]);
   }
 }
 

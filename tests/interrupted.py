@@ -11,7 +11,9 @@ import warnings
 import numpy as np
 
 import glimm
-from glimm.kernels import Block, Matrix, MixedModel, Rows, SparseLinear, SparseTerm, minimum_degree
+from glimm.kernels import Block, KrylovLinear, Matrix, MixedModel, Rows, SparseLinear, SparseTerm, minimum_degree
+from glimm.kernels.krylov import How
+from glimm.kernels.sparse import Directions
 
 RNG = np.random.default_rng(20)
 TWO = glimm.Control(threads=2)
@@ -28,6 +30,20 @@ def crossed_laplace(size):
     n, a, b = 30_000, 3_000 + 1_000 * size, 2_000 + 1_000 * size
     data = {"y": RNG.integers(0, 2, n), "a": RNG.integers(0, a, n), "b": RNG.integers(0, b, n)}
     return lambda: glimm.glmm("y ~ 1 + (1 | a) + (1 | b)", data, family="binomial", control=TWO)
+
+
+def krylov(size):
+    n, a, b = 300_000, 20_000, 2_500
+    data = {"y": RNG.normal(size=n), "a": RNG.integers(0, a, n), "b": RNG.integers(0, b, n)}
+    control = glimm.Control(threads=2, engine="krylov", probes=8 * size)
+    return lambda: glimm.glmm("y ~ 1 + (1 | a) + (1 | b)", data, control=control)
+
+
+def krylov_laplace(size):
+    n, a, b = 200_000, 20_000, 2_500
+    data = {"y": RNG.integers(0, 2, n), "a": RNG.integers(0, a, n), "b": RNG.integers(0, b, n), "x": RNG.normal(size=n)}
+    control = glimm.Control(threads=2, engine="krylov", probes=8 * size)
+    return lambda: glimm.glmm("y ~ 1 + (1 + x | a) + (1 | b)", data, family="binomial", control=control)
 
 
 def quadrature(size):
@@ -110,6 +126,12 @@ def late(run):
         return time.process_time() - begin - WAIT
 
 
+def moved_by_both():
+    """Two intercepts, each moved by its own parameter."""
+    one = np.array([0, 1], dtype=np.int64)
+    return Directions(one, np.ones(2, dtype=np.int64), np.ones(2))
+
+
 def same_object():
     """What is left in a kernel that was interrupted is not used by its next call."""
     n, a, b = 20_000, 1_500, 1_200
@@ -121,6 +143,14 @@ def same_object():
     assert late(lambda: [model.evaluate(t, True, order=1) for t in thetas]) is not None
     for again in (thetas[0], thetas[3]):
         assert model.evaluate(again, True, order=0).deviance == fresh.evaluate(again, True, order=0).deviance
+
+    model, fresh = (KrylovLinear(rows, terms, 1, 0) for _ in range(2))
+    exact = How(1e-10, 1e-6, 2)
+    assert late(lambda: [model.evaluate(t, True, exact, moved_by_both(), order=1) for t in thetas]) is not None
+    for again in (thetas[0], thetas[3]):
+        mine, theirs = (m.evaluate(again, True, exact, moved_by_both(), order=1) for m in (model, fresh))
+        assert np.allclose(mine.gradient, theirs.gradient, rtol=1e-8)
+        assert abs(mine.deviance - theirs.deviance) < 1e-6
 
     m, q = 20_000, 2
     starts = np.arange(0, m + 1, 10)

@@ -14,7 +14,7 @@ import pytest
 import glimm
 
 CHILD = Path(__file__).parent / "interrupted.py"
-KINDS = ["crossed", "crossed_laplace", "quadrature", "bootstrap", "many_rows", "one_pass", "ordering"]
+KINDS = ["crossed", "crossed_laplace", "krylov", "krylov_laplace", "quadrature", "bootstrap", "many_rows", "one_pass", "ordering"]
 
 
 def start(*arguments):

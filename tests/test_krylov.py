@@ -282,6 +282,43 @@ def test_a_variance_of_zero(seed, zero):
     assert_unbiased(draws, e.gradient, "at zero")
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.3])
+def test_small_variances(seed, share):
+    """Where the gradient goes over from what the trace of M^-1 tells to what rows tell."""
+    d, y = drawn(seed), linear_twin(seed, True)[0]
+    shapes = tuple(d.shapes)
+    theta = np.where(np.concatenate([s.scales for s in shapes]), share * d.theta, d.theta)
+
+    def at(t):
+        return DenseLinear(y, d.working, d.z, d.weights, d.offset, d.dense_lambda(t), True).deviance
+
+    gradient = np.array([(at(theta + s) - at(theta - s)) / (2 * STEP) for s in np.eye(len(theta)) * STEP])
+    model, lam, moved = linear_model(d, y), lambdas(shapes, theta), directions(shapes, theta)
+    np.testing.assert_allclose(model.evaluate(lam, True, EXACT, moved, 1).gradient, gradient, rtol=1e-5, atol=1e-5)
+    draws = []
+    for k in range(DRAWS):
+        model.redraw(1, k)
+        draws.append(model.evaluate(lam, True, ROUGH, moved, 1).gradient)
+    assert_unbiased(draws, model.evaluate(lam, True, EXACT, moved, 1).gradient, share)
+
+
+def test_the_search_s_tolerance_tells_the_slope_at_a_small_variance():
+    """Probes solved to 1e-4 leave no error of 1e-4 / variance."""
+    d = Drawn(17, 400, terms=False)
+    d.factors = {"a": d.rng.integers(0, 80, 400), "c": d.rng.integers(0, 30, 400), "e": d.rng.integers(0, 20, 400)}
+    d.factors = {k: v.astype(np.int32) for k, v in d.factors.items()}
+    for name in "ace":
+        d.add(name, "us", 1)
+    y, shapes = d.rng.normal(size=d.n), tuple(d.shapes)
+    model = KrylovLinear(d.rows(y), d.terms, 1, 0)
+    for small in (1e-2, 1e-3, 1e-4):
+        theta = np.array([0.8, 0.8, small])
+        lam, moved = lambdas(shapes, theta), directions(shapes, theta)
+        rough, sharp = (model.evaluate(lam, True, How(1e-10, tol), moved, 1).gradient[2] / small for tol in (1e-4, 1e-12))
+        assert rough == pytest.approx(sharp, rel=1e-2)
+
+
 def answers(seed, y, pair, threads):
     """Everything both kernels say, with probes and without, as one list of numbers."""
     d = drawn(seed)

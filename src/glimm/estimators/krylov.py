@@ -179,7 +179,7 @@ def exact_end(plan: Plan, system: System, search: Search, settled: Settled, exac
         e = exact(shapes, x)
         return e.gradient if e.ok else np.zeros(len(x))
 
-    left = search.max_iter - settled.optimum.iterations
+    left = search.max_iter - settled.optimum.evaluations
     fine = replace(search, run=run, slope=slope, max_iter=left)
     found = approached(search, settled, exact, rough, CLOSER if plan.block <= FEW else CLOSE)
     if found.converged and release(fine, settled.shapes, found.x)[0] is not None:
