@@ -28,9 +28,9 @@ CLOSE, CLOSER = 1e-4, 1e-7
 END = 1e-9
 ROUNDS = 6
 FAR = 1.0
-BATCHES = 8
+BATCHES, FEWEST = 12, 6  # gradients by other probes at an end that is not exact: at most, and before their spread is believed
 SETTLED = 0.02
-VALUES, MOST_VALUES, SMALL_ERROR, VALUE_TOL = 4, 16, 0.04, 1e-5
+VALUES, MOST_VALUES, SMALL_ERROR, VALUE_TOL = 8, 16, 0.04, 1e-5
 VALUE_BATCH, BLOCK_BATCH = 1000, 2000
 BLOCKS, BLOCK_TOL = 8, 1e-3
 CAP, MOVES = 4.0, 20
@@ -267,19 +267,24 @@ def random_end(
     shapes, found = settled.shapes, settled.optimum
     x, gradients = found.x, [found.gradient]
     step, error = np.zeros(len(x)), 0.0
+    spread = np.zeros(len(x))
     for batch in range(1, BATCHES if len(x) else 1):
         system.redraw(plan.groups, other_seed(plan, batch))
         gradients.append(rough(shapes, x).gradient)
-        mean, spread = np.mean(gradients, axis=0), np.std(gradients, axis=0, ddof=1) / np.sqrt(len(gradients))
-        step = newton_step(found.hessian, mean)[0]
+        count = len(gradients)
+        if count < FEWEST:
+            continue
+        step = newton_step(found.hessian, np.mean(gradients, axis=0))[0]
+        spread = np.std(gradients, axis=0, ddof=1) / np.sqrt(count) * np.sqrt((count - 1) / (count - 3))  # as wide as Student's t
         sizes = np.sqrt(2.0 / np.maximum(np.abs(np.diag(found.hessian)), 1e-300))
         error = float(np.max(np.abs(newton_step(found.hessian, spread)[0]) / sizes))
-        if batch >= 2 and error < SETTLED:
+        if error < SETTLED:
             break
     at = np.maximum(x - step, limits(search, shapes, len(x), FLOOR, 1).lower)
     left = np.mean(gradients, axis=0) + rough(shapes, at).gradient - gradients[-1]
     base = value(shapes, at)
-    trace, llf_error = drawn_trace(plan, system)
+    trace, trace_error = drawn_trace(plan, system)
+    llf_error = float(np.hypot(trace_error, 0.5 * newton_step(found.hessian, spread)[1]))  # what lies between the estimates and the optimum
     optimum = replace(
         found,
         x=at,
