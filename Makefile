@@ -43,7 +43,7 @@ sanitize: $(STAMP)
 	rm -rf $(SANITIZED)/site && mkdir -p $(SANITIZED)/site && cp -r src/glimm $(SANITIZED)/site/
 	cp $(SANITIZED)/_native*.so $(SANITIZED)/site/glimm/kernels/
 	$(SANITIZER) PYTHONPATH=$(SANITIZED)/site $(BIN)/python -m pytest -s tests/test_extremes.py tests/test_blocked.py tests/test_ordering.py \
-		tests/test_kernels.py tests/test_kernel_families.py tests/test_elimination.py tests/test_slopes.py tests/test_interrupt.py tests/test_doors.py tests/test_trouble.py \
+		tests/test_kernels.py tests/test_kernel_families.py tests/test_elimination.py tests/test_krylov.py tests/test_slopes.py tests/test_interrupt.py tests/test_doors.py tests/test_trouble.py \
 		tests/test_gee_structures.py tests/test_association.py tests/test_batches.py
 
 interop:
