@@ -139,7 +139,7 @@ def simulated(record: MixedRecord) -> Finding:
     return Finding(
         "log_likelihood_by_simulation",
         "warning" if far else "note",
-        f"The log-likelihood is a Monte-Carlo estimate from {how.probes} random vectors, with a standard error of "
+        f"The log-likelihood is a Monte-Carlo estimate from batches of {how.probes} random vectors, with a standard error of "
         f"{figures(how.llf_error, 2)}: the {how.block:,} effects beside those of {group} were not factorised.",
         f"{moved}{criteria}.",
         f"Nothing for estimates and their intervals. For criteria and lrt take more probes (control=glimm.Control(probes={4 * how.probes}) "
